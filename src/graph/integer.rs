@@ -1,0 +1,86 @@
+//! The integer model: exact semantics in plain Rust. The circuit's witness is this interpreter's trace.
+
+use serde::{Deserialize, Serialize};
+
+use super::Interval;
+use crate::ops::Op;
+
+/// One scalar input of the model: how it is quantised and the domain that the circuit enforces.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Feature {
+    pub name: String,
+    /// The integer is `round(value * scale)`.
+    pub scale: f64,
+    /// The declared domain, in integers.
+    pub range: Interval,
+}
+
+/// One step of the integer model. It defines tensor `1 + its index` (tensor 0 is the input).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct IntegerNode {
+    /// The ONNX node's name: errors and reports quote it.
+    pub name: String,
+    pub op: Op,
+    /// Tensor ids: 0 is the input, `1 + i` the output of node `i`.
+    pub inputs: Vec<usize>,
+    /// Proved interval of every output element, from the declared input domain.
+    pub ranges: Vec<Interval>,
+}
+
+/// A public output: which tensor, and how its integers map to the units of the float model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Output {
+    pub name: String,
+    pub tensor: usize,
+    /// `float = integer / scale`.
+    pub scale: f64,
+}
+
+/// A quantised model with exact integer semantics.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct IntegerModel {
+    /// All inputs flattened, in the order of the ONNX inputs.
+    pub features: Vec<Feature>,
+    pub nodes: Vec<IntegerNode>,
+    pub outputs: Vec<Output>,
+}
+
+/// All tensors of one run, by tensor id.
+pub type Trace = Vec<Vec<i128>>;
+
+impl IntegerModel {
+    /// Proved interval of every element of tensor `id`.
+    ///
+    /// `id` must be a tensor of the model.
+    pub fn ranges(&self, id: usize) -> Vec<Interval> {
+        match id.checked_sub(1) {
+            None => self.features.iter().map(|f| f.range).collect(),
+            Some(node) => self.nodes[node].ranges.clone(),
+        }
+    }
+
+    /// Run the model on quantised inputs and keep every tensor: the witness.
+    ///
+    /// `input` holds one integer per feature, each inside its domain; outside of it the proved ranges do not hold
+    /// and arithmetic may overflow, so callers check with [`Self::check_input`] first.
+    pub fn trace(&self, input: &[i128]) -> Trace {
+        let mut tensors = vec![input.to_vec()];
+        for node in &self.nodes {
+            let inputs: Vec<&[i128]> = node.inputs.iter().map(|&id| tensors[id].as_slice()).collect();
+            let output = node.op.eval(&inputs);
+            debug_assert!(output.iter().zip(&node.ranges).all(|(v, r)| r.contains(*v)));
+            tensors.push(output);
+        }
+        tensors
+    }
+
+    /// All public outputs of a trace, concatenated in the order of `outputs`.
+    pub fn public_values(&self, trace: &Trace) -> Vec<i128> {
+        self.outputs.iter().flat_map(|o| trace[o.tensor].iter().copied()).collect()
+    }
+
+    /// Proved intervals of the public values, in the order of [`Self::public_values`].
+    pub fn public_ranges(&self) -> Vec<Interval> {
+        self.outputs.iter().flat_map(|o| self.ranges(o.tensor)).collect()
+    }
+}

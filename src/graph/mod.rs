@@ -1,0 +1,12 @@
+//! Shapes, tensors, the float graph and the integer model with its interpreter.
+//!
+//! The importer lowers ONNX to a [`Graph`] of few core operators in `f64`; quantisation turns that into an
+//! [`IntegerModel`] whose interpreter is the specification of everything that is proved.
+
+pub mod float;
+pub mod integer;
+pub mod interval;
+
+pub use float::{Affine, FloatOp, Graph, GraphInput};
+pub use integer::{Feature, IntegerModel, IntegerNode, Trace};
+pub use interval::{Interval, MAX_BITS};

@@ -1,0 +1,73 @@
+//! Core operators: one file each, with its integer semantics, range rule, constraints and tests side by side.
+//!
+//! Every operator of an ONNX model lowers to these. The semantics here is the only one: the circuit's witness is the
+//! trace of [`Op::eval`], and the intervals of [`Op::bounds`] are what the circuit's range checks are sized by.
+
+mod linear;
+mod relu;
+mod rescale;
+
+pub use rescale::Rescale;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::graph::{Affine, Interval, MAX_BITS};
+
+/// A range that cannot be proved safe.
+#[derive(Clone, Debug, PartialEq, Error)]
+#[error("element {element} can reach magnitude 2^{bits}, the limit is 2^{limit}")]
+pub struct BoundError {
+    /// Flat index of the output element.
+    pub element: usize,
+    /// Bits that its largest magnitude needs (128 stands for 128 or more).
+    pub bits: u32,
+    pub limit: u32,
+}
+
+impl BoundError {
+    fn new(element: usize, magnitude: Option<u128>) -> Self {
+        let bits = magnitude.map_or(128, |m| 128 - m.leading_zeros());
+        Self { element, bits, limit: MAX_BITS }
+    }
+}
+
+/// A core operator over flattened integer tensors.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Op {
+    /// `y = W x + b` over the concatenation of the inputs.
+    Linear(Affine<i64, i128>),
+    /// `y = max(x, 0)`, elementwise.
+    Relu,
+    /// `y = floor((x + 2^(shift-1)) / 2^shift)`, elementwise: division by a power of two, halves rounded up.
+    Rescale(Rescale),
+}
+
+impl Op {
+    /// The operator's name in messages.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Op::Linear(_) => "linear",
+            Op::Relu => "relu",
+            Op::Rescale(_) => "rescale",
+        }
+    }
+
+    /// Exact semantics. `inputs` are flattened tensors whose elements lie in the ranges given to [`Op::bounds`].
+    pub fn eval(&self, inputs: &[&[i128]]) -> Vec<i128> {
+        match self {
+            Op::Linear(map) => linear::eval(map, inputs),
+            Op::Relu => relu::eval(inputs),
+            Op::Rescale(rescale) => rescale.eval(inputs),
+        }
+    }
+
+    /// Interval of every output element, given those of the inputs.
+    pub fn bounds(&self, inputs: &[&[Interval]]) -> Result<Vec<Interval>, BoundError> {
+        match self {
+            Op::Linear(map) => linear::bounds(map, inputs),
+            Op::Relu => Ok(relu::bounds(inputs)),
+            Op::Rescale(rescale) => rescale.bounds(inputs),
+        }
+    }
+}
