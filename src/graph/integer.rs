@@ -59,6 +59,13 @@ impl IntegerModel {
         }
     }
 
+    /// Number of elements of tensor `id`.
+    ///
+    /// `id` must be a tensor of the model.
+    pub fn tensor_len(&self, id: usize) -> usize {
+        id.checked_sub(1).map_or(self.features.len(), |node| self.nodes[node].ranges.len())
+    }
+
     /// Run the model on quantised inputs and keep every tensor: the witness.
     ///
     /// `input` holds one integer per feature, each inside its domain; outside of it the proved ranges do not hold

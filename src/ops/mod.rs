@@ -9,10 +9,14 @@ mod rescale;
 
 pub use rescale::Rescale;
 
+use ff::PrimeField;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::graph::{Affine, Interval, MAX_BITS};
+use crate::{
+    circuit::{Builder, Expr},
+    graph::{Affine, Interval, MAX_BITS},
+};
 
 /// A range that cannot be proved safe.
 #[derive(Clone, Debug, PartialEq, Error)]
@@ -68,6 +72,25 @@ impl Op {
             Op::Linear(map) => linear::bounds(map, inputs),
             Op::Relu => Ok(relu::bounds(inputs)),
             Op::Rescale(rescale) => rescale.bounds(inputs),
+        }
+    }
+
+    /// Constrain the output and return it, one expression per element.
+    ///
+    /// `inputs`, `values` and `ranges` are the concatenated input tensors: as laid out, as witnessed, and as proved. What
+    /// is laid out depends on `ranges` and on the operator only.
+    pub fn lay_out<F: PrimeField>(
+        &self,
+        builder: &mut Builder<F>,
+        inputs: &[Expr<F>],
+        values: &[i128],
+        ranges: &[Interval],
+    ) -> Vec<Expr<F>> {
+        let elements = || inputs.iter().zip(values).zip(ranges).map(|((x, &value), &range)| (x, value, range));
+        match self {
+            Op::Linear(map) => linear::lay_out(map, inputs),
+            Op::Relu => elements().map(|(x, value, range)| relu::lay_out(builder, x, value, range)).collect(),
+            Op::Rescale(op) => elements().map(|(x, value, range)| op.lay_out(builder, x, value, range)).collect(),
         }
     }
 }

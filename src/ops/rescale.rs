@@ -1,9 +1,13 @@
 //! Division by a power of two, halves rounded up: what brings products back to a working precision.
 
+use ff::PrimeField;
 use serde::{Deserialize, Serialize};
 
 use super::BoundError;
-use crate::graph::Interval;
+use crate::{
+    circuit::{Builder, Expr, builder::field},
+    graph::Interval,
+};
 
 /// `y = floor((x + 2^(shift-1)) / 2^shift)`, elementwise, `1 <= shift < MAX_BITS`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,5 +29,52 @@ impl Rescale {
             Interval::new(self.apply(x.lo), self.apply(x.hi)).ok_or_else(|| BoundError::new(i, Some(x.magnitude())))
         };
         inputs.concat().into_iter().enumerate().map(bound).collect()
+    }
+
+    /// The binary expansion of `x`, shifted into non-negative numbers, contains the quotient: the expansion without its
+    /// `shift` lowest bits. Those bits are the remainder, so both are in range and the pair is unique.
+    pub(super) fn lay_out<F: PrimeField>(
+        self,
+        builder: &mut Builder<F>,
+        x: &Expr<F>,
+        value: i128,
+        range: Interval,
+    ) -> Expr<F> {
+        let lowest = self.apply(range.lo);
+        if lowest == self.apply(range.hi) {
+            return Expr::constant(field(lowest));
+        }
+        // x + offset = 2^shift (y - lowest) + remainder, with 0 <= remainder < 2^shift
+        let offset = (1 << (self.shift - 1)) - (lowest << self.shift);
+        let bits = u128::BITS - (range.hi + offset).unsigned_abs().leading_zeros();
+        builder.add(&x.clone().offset(field(offset)));
+        let first = builder.bits((value + offset).unsigned_abs(), bits);
+        Expr::cell(first + self.shift as usize).offset(field(lowest))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        circuit::testing::{assert_pinned, single_op},
+        ops::Op,
+    };
+
+    #[test]
+    fn halves_round_up() {
+        let rescale = Rescale { shift: 2 };
+        let y: Vec<i128> = rescale.eval(&[&[-7, -6, -5, -2, -1, 0, 1, 2, 5, 6]]);
+        assert_eq!(y, [-2, -1, -1, 0, 0, 0, 0, 1, 1, 2]);
+    }
+
+    #[test]
+    fn every_cell_is_pinned() {
+        for (shift, domain) in [(1, (-5, 5)), (3, (-40, 21)), (2, (100, 131)), (4, (-3, 3)), (5, (-16, 15))] {
+            let model = single_op(Op::Rescale(Rescale { shift }), &[domain]);
+            for x in [domain.0, (domain.0 + domain.1) / 2, domain.1] {
+                assert_pinned(&model, &[x]);
+            }
+        }
     }
 }

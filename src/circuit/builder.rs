@@ -1,0 +1,255 @@
+//! Lays out rows of the `general` layout: a cursor that walks down one column, and the gadgets it can place.
+//!
+//! The cursor always stands on an even row whose cell, the *accumulator*, is already assigned. Between gadgets the
+//! accumulator is zero and constrained to be. Which rows, weights and copies are laid out depends on the model alone,
+//! never on witness values: the same code runs for key generation and for every proof.
+
+use ff::PrimeField;
+
+/// An affine combination of cells: `constant + sum(coefficient * a[row])`. Tensors live in the circuit in this form, so
+/// scales, offsets and sums of few terms cost nothing until somebody needs them in one cell.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Expr<F> {
+    pub terms: Vec<(usize, F)>,
+    pub constant: F,
+}
+
+impl<F: PrimeField> Expr<F> {
+    /// The value of one cell.
+    pub fn cell(row: usize) -> Self {
+        Self { terms: vec![(row, F::ONE)], constant: F::ZERO }
+    }
+
+    /// A constant.
+    pub fn constant(value: F) -> Self {
+        Self { terms: Vec::new(), constant: value }
+    }
+
+    /// The combination times `factor`.
+    pub fn scaled(&self, factor: F) -> Self {
+        let terms = self.terms.iter().map(|&(row, c)| (row, c * factor)).collect();
+        Self { terms, constant: self.constant * factor }
+    }
+
+    /// The combination plus a constant.
+    pub fn offset(mut self, constant: F) -> Self {
+        self.constant += constant;
+        self
+    }
+
+    /// Add `factor * other`.
+    pub fn add_scaled(&mut self, other: &Self, factor: F) {
+        self.terms.extend(other.terms.iter().map(|&(row, c)| (row, c * factor)));
+        self.constant += other.constant * factor;
+    }
+}
+
+/// `value` as a field element; negative integers become `p - |value|`.
+pub fn field<F: PrimeField>(value: i128) -> F {
+    let magnitude = F::from_u128(value.unsigned_abs());
+    if value < 0 { -magnitude } else { magnitude }
+}
+
+/// Everything that is assigned to the columns, row by row from row 0. Rows past the end are zero.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Builder<F> {
+    /// Advice: the witness.
+    pub a: Vec<F>,
+    /// Fixed: weights and row variants.
+    pub w: Vec<F>,
+    /// Fixed: quadratic rows.
+    pub q: Vec<bool>,
+    /// Pairs of rows of `a` that hold the same value.
+    pub copies: Vec<(usize, usize)>,
+    /// Rows of the `public` instance column, one per public value.
+    pub public_rows: Vec<usize>,
+}
+
+/// Row of a cell constrained to zero.
+const ZERO_ROW: usize = 2;
+
+/// Row of the cell constrained to minus one.
+const MINUS_ONE_ROW: usize = 0;
+
+impl<F: PrimeField> Default for Builder<F> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<F: PrimeField> Builder<F> {
+    /// Rows 0 to 2: the constants. The anchor `public[0] = 1` makes row 0 say `a2 = a0 + 1`, row 1 says `a2 = 0`.
+    pub fn new() -> Self {
+        let (a, w) = (vec![-F::ONE, F::ZERO, F::ZERO], vec![F::ZERO, F::ONE, F::ZERO]);
+        Self { a, w, q: vec![false; 3], copies: vec![(ZERO_ROW, 1)], public_rows: Vec::new() }
+    }
+
+    /// Row of the accumulator.
+    pub fn cursor(&self) -> usize {
+        self.a.len() - 1
+    }
+
+    /// The accumulator's value.
+    fn accumulator(&self) -> F {
+        self.a[self.cursor()]
+    }
+
+    /// Rows that are in use.
+    pub fn rows(&self) -> usize {
+        self.a.len()
+    }
+
+    fn append(&mut self, value: F) -> usize {
+        self.a.push(value);
+        self.w.push(F::ZERO);
+        self.q.push(false);
+        self.a.len() - 1
+    }
+
+    /// Append a copy of the cell in `row`.
+    fn append_copy(&mut self, row: usize) -> usize {
+        let copy = self.append(self.a[row]);
+        self.copies.push((row, copy));
+        copy
+    }
+
+    /// The odd row above the cursor pins the accumulator to zero.
+    fn pin_zero(&mut self) {
+        debug_assert_eq!(self.accumulator(), F::ZERO);
+        let row = self.cursor() - 1;
+        self.w[row] = F::ONE;
+    }
+
+    /// One linear row: `accumulator += weight * operand`, where the operand cell was just appended.
+    fn accumulate(&mut self, operand: usize, weight: F) {
+        self.w[operand - 1] = weight;
+        let sum = self.a[operand - 1] + weight * self.a[operand];
+        self.append(sum);
+    }
+
+    /// Add an expression to the accumulator: two rows per term, two more if the constant is not zero.
+    pub fn add(&mut self, expr: &Expr<F>) {
+        for &(row, coefficient) in &expr.terms {
+            let operand = self.append_copy(row);
+            self.accumulate(operand, coefficient);
+        }
+        if expr.constant != F::ZERO {
+            let operand = self.append_copy(MINUS_ONE_ROW);
+            self.accumulate(operand, -expr.constant);
+        }
+    }
+
+    /// Add a witness value that nothing constrains yet; returns its cell.
+    fn add_free(&mut self, value: F) -> usize {
+        let operand = self.append(value);
+        self.accumulate(operand, F::ONE);
+        operand
+    }
+
+    /// Return to a zero accumulator, keeping its value in the row it had, which is returned.
+    pub fn close(&mut self) -> usize {
+        let row = self.cursor();
+        let operand = self.append(self.accumulator());
+        self.accumulate(operand, -F::ONE);
+        self.pin_zero();
+        row
+    }
+
+    /// Constrain the accumulator to `[0, 2^bits)` by its binary expansion, one bit a row; the accumulator is zero afterwards.
+    ///
+    /// `value` is the accumulator's value. Returns the row of its first cell: row `r + i` then holds `value >> i`, for
+    /// `i <= bits`. With `bits = 0` the value is constrained to zero.
+    pub fn bits(&mut self, value: u128, bits: u32) -> usize {
+        debug_assert_eq!(self.accumulator(), F::from_u128(value));
+        debug_assert!(bits >= u128::BITS || value >> bits == 0);
+        let first = self.cursor();
+        if bits == 0 {
+            self.copies.push((ZERO_ROW, first));
+            return first;
+        }
+        for i in 1..=bits {
+            let shifted = F::from_u128(value.checked_shr(i).unwrap_or(0));
+            if i % 2 == 1 {
+                let row = self.cursor();
+                self.q[row] = true;
+            }
+            if i == bits && i % 2 == 1 {
+                self.append_copy(ZERO_ROW); // an odd number of bits: the quotient after the last is zero by copy
+            } else {
+                self.append(shifted);
+            }
+        }
+        if bits % 2 == 1 {
+            self.append(F::ZERO);
+        }
+        self.pin_zero();
+        first
+    }
+
+    /// Constrain the accumulator to one of the two values `+-2 t` for a new cell `t`, which becomes the accumulator.
+    ///
+    /// `t` is the witness value; the caller must constrain its sign by a range check.
+    pub fn half_up_to_sign(&mut self, t: F) -> usize {
+        let row = self.cursor();
+        self.q[row] = true;
+        self.w[row] = F::ONE;
+        let double = self.a[row];
+        self.append_copy(ZERO_ROW);
+        let cell = self.append(t);
+        // both squares equal this cell: (2z)^2 = (2t)^2. The row of `t` is linear with weight 0 and carries `t` along.
+        let square = self.append(double * double);
+        self.accumulate(square, F::ZERO);
+        cell
+    }
+
+    /// An input or any other fresh value: a cell constrained to `[0, max]`, exactly. `value <= max < 2^127`.
+    pub fn range(&mut self, value: u128, max: u128) -> Expr<F> {
+        debug_assert!(value <= max);
+        if max == 0 {
+            return Expr::constant(F::ZERO);
+        }
+        let bits = (max + 1).ilog2();
+        // [0, max] = { t + excess * top : t < 2^bits, top a bit }
+        let excess = max + 1 - (1u128 << bits);
+        let top = excess != 0 && value >> bits != 0;
+        let low = if top { value - excess } else { value };
+
+        let low_cell = self.add_free(F::from_u128(low));
+        self.bits(low, bits);
+        let mut sum = Expr::cell(low_cell);
+        if excess != 0 {
+            let top_cell = self.add_free(F::from(u64::from(top)));
+            self.bits(u128::from(top), 1);
+            sum.add_scaled(&Expr::cell(top_cell), F::from_u128(excess));
+        }
+        sum
+    }
+
+    /// The expression in a single cell (and no constant), for values that are used many times.
+    pub fn materialise(&mut self, expr: &Expr<F>) -> Expr<F> {
+        self.add(expr);
+        Expr::cell(self.close())
+    }
+
+    /// Materialise when that saves rows: `uses` copies of a term cost two rows each.
+    pub fn share(&mut self, expr: Expr<F>, uses: usize) -> Expr<F> {
+        let terms = expr.terms.len();
+        if terms * uses > terms + 1 + uses { self.materialise(&expr) } else { expr }
+    }
+
+    /// Bind an expression to the next public value.
+    pub fn bind_public(&mut self, expr: &Expr<F>) {
+        let start = self.cursor();
+        self.add(expr);
+        if self.cursor() == start {
+            // an output that is the constant zero still needs a row of its own
+            let operand = self.append_copy(ZERO_ROW);
+            self.accumulate(operand, F::ZERO);
+        }
+        // the odd row above: -accumulator + public = 0
+        let row = self.cursor() - 1;
+        self.w[row] = -F::ONE;
+        self.public_rows.push(row);
+        self.close();
+    }
+}

@@ -1,0 +1,20 @@
+//! The halo2 side: columns and gates, the builder that lays out rows, the whole model's layout.
+//!
+//! # The `general` layout
+//!
+//! One advice column `a` holds every witness cell, one above the other; gas counts columns, so there is exactly one. Two
+//! fixed columns steer it: `w` (weights, and the variant of a row) and `q` (a row is quadratic or linear). One permutation
+//! column ties copies of a cell together. Two instance columns are never committed: the verifier evaluates them itself,
+//! `parity` from its closed form and `public` from the public values.
+//!
+//! See [`config`] for the three gate polynomials and [`builder`] for the gadgets made of them.
+
+pub mod builder;
+pub mod config;
+pub mod model;
+#[cfg(test)]
+pub mod testing;
+
+pub use builder::{Builder, Expr};
+pub use config::{GeneralConfig, NUM_INSTANCE_COLUMNS};
+pub use model::ModelCircuit;
