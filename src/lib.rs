@@ -4,3 +4,4 @@
 pub mod circuit;
 pub mod graph;
 pub mod ops;
+pub mod proof;

@@ -1,0 +1,286 @@
+//! The KZG setup (structured reference string) on BN254.
+
+use std::fmt;
+
+use ff::PrimeField;
+use halo2curves::bn256::{Fq, G1Affine, G2Affine};
+use rand_core::RngCore;
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::{
+    points::{Encoding, in_g2_subgroup},
+    powers::{PowersCheck, PowersError, UnsafeSecret},
+};
+
+/// The largest k that the embedded ceremony supports.
+pub const EMBEDDED_K: u32 = 14;
+/// The largest k that Hallmark handles. It is that of the largest public ceremony files, and the field's FFTs end there.
+pub const MAX_K: u32 = 28;
+/// The largest k of a generated setup.
+pub const MAX_UNSAFE_K: u32 = 24;
+
+/// Provenance: `assets/srs/README.md`.
+const AZTEC_IGNITION: &[u8] = include_bytes!("../../assets/srs/bn254-aztec-ignition-k14.bin");
+const AZTEC_LENGTH_PREFIX: usize = 8;
+
+/// Where a setup comes from, and so whether anyone knows its secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum SrsOrigin {
+    /// The Aztec Ignition ceremony (2019-2020, 176 participants), embedded.
+    AztecIgnition,
+    /// Imported from a ceremony file that the user chose and vouches for.
+    Imported {
+        /// The file's name, without its folder.
+        file: String,
+        /// The file's sha256, in hex.
+        sha256: String,
+    },
+    /// Generated on one machine: whoever made it can forge every proof under it. For tests only.
+    Unsafe,
+}
+
+impl SrsOrigin {
+    /// Whether the secret is known to whoever made the setup.
+    pub fn is_unsafe(&self) -> bool {
+        matches!(self, SrsOrigin::Unsafe)
+    }
+}
+
+impl fmt::Display for SrsOrigin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SrsOrigin::AztecIgnition => f.write_str("Aztec Ignition ceremony"),
+            SrsOrigin::Imported { file, sha256 } => write!(f, "imported from {file} (sha256 {sha256})"),
+            SrsOrigin::Unsafe => f.write_str("UNSAFE (generated, for tests only)"),
+        }
+    }
+}
+
+/// Why there is no setup of the size asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum SrsError {
+    #[error("the setup ({origin}) is too small: it supports k = {have_k}, and k = {need_k} is needed; {hint}")]
+    TooSmall { origin: SrsOrigin, have_k: u32, need_k: u32, hint: String },
+    #[error("k = {k} is out of range: a setup has k between 1 and {max}")]
+    KOutOfRange { k: u32, max: u32 },
+    #[error("the embedded setup is damaged: {detail}; reinstall hallmark")]
+    Embedded { detail: String },
+}
+
+/// The powers `[tau^i]_1` for `i < 2^k` of a secret tau that nobody should know, with `[1]_2` and `[tau]_2`.
+///
+/// A value of this type has passed, or is embedded and has been tested to pass, every check of [`PowersCheck`].
+#[derive(Clone)]
+pub struct Srs {
+    origin: SrsOrigin,
+    k: u32,
+    g: Vec<G1Affine>,
+    s_g2: G2Affine,
+}
+
+impl fmt::Debug for Srs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Srs")
+            .field("origin", &self.origin)
+            .field("k", &self.k)
+            .field("digest", &hex::encode(self.digest()))
+            .finish_non_exhaustive()
+    }
+}
+
+impl Srs {
+    /// The first `2^k` powers of the embedded Aztec Ignition ceremony.
+    ///
+    /// Costs one square root per power, in parallel; the powers are not checked by pairing again.
+    pub fn embedded(k: u32) -> Result<Self, SrsError> {
+        check_k(k, MAX_K)?;
+        if k > EMBEDDED_K {
+            return Err(too_small(SrsOrigin::AztecIgnition, EMBEDDED_K, k));
+        }
+        let g = aztec_powers(1 << k)?;
+        Ok(Srs { origin: SrsOrigin::AztecIgnition, k, g, s_g2: aztec_s_g2()? })
+    }
+
+    /// A setup with a fresh secret drawn from `rng`, marked [`SrsOrigin::Unsafe`]. The same generator state gives the
+    /// same setup.
+    pub fn generate_unsafe(k: u32, rng: impl RngCore) -> Result<Self, SrsError> {
+        check_k(k, MAX_UNSAFE_K)?;
+        let secret = UnsafeSecret::random(rng);
+        Ok(Srs { origin: SrsOrigin::Unsafe, k, g: secret.powers(0, 1 << k), s_g2: secret.s_g2() })
+    }
+
+    /// A setup of `2^k` powers that were read elsewhere, after all checks.
+    pub(super) fn checked(
+        origin: SrsOrigin,
+        g: Vec<G1Affine>,
+        g2: G2Affine,
+        s_g2: G2Affine,
+    ) -> Result<Self, PowersError> {
+        let mut check = PowersCheck::default();
+        check.absorb(&g);
+        check.finish(&g2, &s_g2)?;
+        Ok(Srs { origin, k: g.len().ilog2(), g, s_g2 })
+    }
+
+    /// The setup cut down to its first `2^k` powers.
+    ///
+    /// # Errors
+    /// [`SrsError::TooSmall`] where it has fewer.
+    pub fn truncated(mut self, k: u32) -> Result<Self, SrsError> {
+        check_k(k, MAX_K)?;
+        if k > self.k {
+            return Err(too_small(self.origin, self.k, k));
+        }
+        self.g.truncate(1 << k);
+        self.k = k;
+        Ok(self)
+    }
+
+    pub fn origin(&self) -> &SrsOrigin {
+        &self.origin
+    }
+
+    /// log2 of the number of powers.
+    pub fn k(&self) -> u32 {
+        self.k
+    }
+
+    /// `[tau^i]_1` for `i < 2^k`.
+    pub fn g(&self) -> &[G1Affine] {
+        &self.g
+    }
+
+    /// `[1]_2`.
+    pub fn g2(&self) -> G2Affine {
+        G2Affine::generator()
+    }
+
+    /// `[tau]_2`.
+    pub fn s_g2(&self) -> G2Affine {
+        self.s_g2
+    }
+
+    /// Names the secret, whatever the number of powers: see [`setup_digest`].
+    pub fn digest(&self) -> [u8; 32] {
+        setup_digest(&self.s_g2)
+    }
+
+    pub(super) fn into_parts(self) -> (SrsOrigin, u32, Vec<G1Affine>, G2Affine) {
+        (self.origin, self.k, self.g, self.s_g2)
+    }
+}
+
+/// The sha256 of `"hallmark setup bn254 v1"` and the coordinates x.c0, x.c1, y.c0, y.c1 of `[tau]_2`, 32 bytes each,
+/// little endian. tau is fixed by `[tau]_2` and fixes every power, so this names a setup independently of k.
+pub fn setup_digest(s_g2: &G2Affine) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    hash.update(b"hallmark setup bn254 v1");
+    for coordinate in [s_g2.x.c0, s_g2.x.c1, s_g2.y.c0, s_g2.y.c1] {
+        hash.update(Fq::to_repr(&coordinate));
+    }
+    hash.finalize().into()
+}
+
+pub(super) fn check_k(k: u32, max: u32) -> Result<(), SrsError> {
+    match (1..=max).contains(&k) {
+        true => Ok(()),
+        false => Err(SrsError::KOutOfRange { k, max }),
+    }
+}
+
+pub(super) fn too_small(origin: SrsOrigin, have_k: u32, need_k: u32) -> SrsError {
+    let hint = match origin {
+        SrsOrigin::AztecIgnition | SrsOrigin::Imported { .. } => format!(
+            "import a public ceremony's file with at least 2^{need_k} powers (a snarkjs .ptau of power {need_k} or more, or a halo2 .srs of \
+             k = {need_k} or more): `hallmark srs import FILE`"
+        ),
+        SrsOrigin::Unsafe => format!("generate a larger one: `hallmark srs generate-unsafe -k {need_k}`"),
+    };
+    SrsError::TooSmall { origin, have_k, need_k, hint }
+}
+
+fn aztec_powers(count: usize) -> Result<Vec<G1Affine>, SrsError> {
+    let points = AZTEC_IGNITION.get(AZTEC_LENGTH_PREFIX..).unwrap_or_default();
+    let len = Encoding::Arkworks.g1_len();
+    let points = points.get(..count * len).ok_or_else(|| damaged("it is too short"))?;
+    points
+        .par_chunks_exact(len)
+        .enumerate()
+        .map(|(index, bytes)| {
+            Encoding::Arkworks.g1(bytes).ok_or_else(|| damaged(&format!("power {index} is not a point of G1")))
+        })
+        .collect()
+}
+
+fn aztec_s_g2() -> Result<G2Affine, SrsError> {
+    let start = AZTEC_IGNITION.len().saturating_sub(Encoding::Arkworks.g2_len());
+    AZTEC_IGNITION
+        .get(start..)
+        .and_then(|bytes| Encoding::Arkworks.g2(bytes))
+        .filter(in_g2_subgroup)
+        .ok_or_else(|| damaged("[tau]_2 is not a point of G2"))
+}
+
+fn damaged(detail: &str) -> SrsError {
+    SrsError::Embedded { detail: detail.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand_chacha::ChaCha20Rng;
+    use rand_core::SeedableRng;
+
+    const AZTEC_SHA256: &str = "982f85efbbf429dc0ccacb0ece6f7dcd98b0cb0e43cc999a47fe9a6633f79879";
+
+    #[test]
+    fn embedded_file_is_the_documented_one() {
+        assert_eq!(hex::encode(Sha256::digest(AZTEC_IGNITION)), AZTEC_SHA256);
+    }
+
+    #[test]
+    fn all_embedded_powers_satisfy_the_pairing_equation() {
+        let count = u64::from_le_bytes(AZTEC_IGNITION[..AZTEC_LENGTH_PREFIX].try_into().unwrap()) as usize;
+        assert_eq!(count, 16_387);
+        assert_eq!(AZTEC_IGNITION.len(), 8 + 32 * count + 64);
+        let powers = aztec_powers(count).unwrap();
+        let mut check = PowersCheck::default();
+        check.absorb(&powers);
+        check.finish(&G2Affine::generator(), &aztec_s_g2().unwrap()).unwrap();
+    }
+
+    #[test]
+    fn truncations_agree() {
+        let large = Srs::embedded(9).unwrap();
+        let small = Srs::embedded(5).unwrap();
+        assert_eq!(small.g().len(), 32);
+        assert_eq!(large.clone().truncated(5).unwrap().g(), small.g());
+        assert_eq!(large.digest(), small.digest());
+        assert!(matches!(small.truncated(6), Err(SrsError::TooSmall { have_k: 5, need_k: 6, .. })));
+    }
+
+    #[test]
+    fn sizes_out_of_range_are_named() {
+        let error = Srs::embedded(15).unwrap_err();
+        assert!(matches!(error, SrsError::TooSmall { have_k: 14, need_k: 15, .. }));
+        assert!(error.to_string().contains("hallmark srs import"), "{error}");
+        assert!(matches!(Srs::embedded(0), Err(SrsError::KOutOfRange { k: 0, .. })));
+        assert!(matches!(Srs::embedded(99), Err(SrsError::KOutOfRange { k: 99, .. })));
+        let rng = ChaCha20Rng::seed_from_u64(1);
+        assert!(matches!(Srs::generate_unsafe(25, rng), Err(SrsError::KOutOfRange { k: 25, max: 24 })));
+    }
+
+    #[test]
+    fn generated_setups_are_valid_marked_and_reproducible() {
+        let make = |seed| Srs::generate_unsafe(6, ChaCha20Rng::seed_from_u64(seed)).unwrap();
+        let srs = make(1);
+        assert!(srs.origin().is_unsafe());
+        Srs::checked(SrsOrigin::Unsafe, srs.g().to_vec(), srs.g2(), srs.s_g2()).unwrap();
+        assert_eq!(srs.g(), make(1).g());
+        assert_ne!(srs.digest(), make(2).digest());
+        assert_ne!(srs.digest(), Srs::embedded(6).unwrap().digest());
+    }
+}
