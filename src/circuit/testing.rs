@@ -54,3 +54,38 @@ pub fn assert_pinned(model: &IntegerModel, input: &[i128]) {
         assert!(!satisfied(&honest, &forged), "input {input:?}: public value {i} is not bound");
     }
 }
+
+/// A random multi-layer perceptron with ReLUs between its layers, inputs in `[-domain, domain]`.
+pub fn mlp(widths: &[usize], domain: i128, seed: u64) -> IntegerModel {
+    use rand_core::{RngCore, SeedableRng};
+    let mut rng = rand_chacha::ChaCha20Rng::seed_from_u64(seed);
+    let mut weight = |bound: i64| (rng.next_u64() % (2 * bound as u64 + 1)) as i64 - bound;
+    let range = Interval::new(-domain, domain).unwrap();
+    let features = (0..widths[0]).map(|i| Feature { name: format!("x{i}"), scale: 1.0, range }).collect();
+    let mut model = IntegerModel { features, nodes: vec![], outputs: vec![] };
+    let push = |model: &mut IntegerModel, op: Op| {
+        let input = model.nodes.len();
+        let ranges = op.bounds(&[&model.ranges(input)]).unwrap();
+        model.nodes.push(IntegerNode { name: format!("node{input}"), op, inputs: vec![input], ranges });
+    };
+    for (layer, pair) in widths.windows(2).enumerate() {
+        if layer > 0 {
+            push(&mut model, Op::Relu);
+            push(&mut model, Op::Rescale(crate::ops::Rescale { shift: 6 }));
+        }
+        let (input_len, output_len) = (pair[0], pair[1]);
+        let weights: Vec<i64> = (0..input_len * output_len).map(|_| weight(500) | 1).collect();
+        push(
+            &mut model,
+            Op::Linear(crate::graph::Affine {
+                input_len,
+                row_starts: (0..=output_len).map(|j| (j * input_len) as u32).collect(),
+                columns: (0..output_len).flat_map(|_| 0..input_len as u32).collect(),
+                weights,
+                bias: (0..output_len).map(|_| weight(10_000).into()).collect(),
+            }),
+        );
+    }
+    model.outputs.push(Output { name: "y".into(), tensor: model.nodes.len(), scale: 1.0 });
+    model
+}

@@ -1,6 +1,17 @@
 //! The proof system: the KZG setup, commitment parameters, keys, proofs and the files that hold them.
 
+pub mod encode;
+pub mod keys;
+pub mod opening;
 pub mod params;
 pub mod points;
 pub mod powers;
+pub mod protocol;
+pub mod prover;
 pub mod srs;
+pub mod transcript;
+
+pub use keys::{KeyError, ProvingKey, VerifyingKey};
+pub use protocol::Protocol;
+pub use prover::{Proof, ProveError, Statement, VerifyError, prove, verify};
+pub use srs::{Srs, SrsError, SrsOrigin};

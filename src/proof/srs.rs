@@ -168,6 +168,11 @@ impl Srs {
         setup_digest(&self.s_g2)
     }
 
+    /// A setup from parts that have passed the checks before: those that a proving key carries.
+    pub(super) fn from_checked_parts(origin: SrsOrigin, k: u32, g: Vec<G1Affine>, s_g2: G2Affine) -> Self {
+        Self { origin, k, g, s_g2 }
+    }
+
     pub(super) fn into_parts(self) -> (SrsOrigin, u32, Vec<G1Affine>, G2Affine) {
         (self.origin, self.k, self.g, self.s_g2)
     }
