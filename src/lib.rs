@@ -5,3 +5,4 @@ pub mod circuit;
 pub mod graph;
 pub mod ops;
 pub mod proof;
+pub mod solidity;

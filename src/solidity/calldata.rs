@@ -1,0 +1,51 @@
+//! Calldata of `verify(bytes32,int256[],uint256[])` with its fixed lengths, as bytes and as JSON.
+
+use serde_json::{Value, json};
+use sha3::{Digest, Keccak256};
+
+use crate::proof::{Proof, encode};
+
+/// The arguments of a `verify` call. All types are static, so their encoding is their concatenation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Calldata {
+    context: encode::Word,
+    public_values: Vec<encode::Word>,
+    proof: Vec<encode::Word>,
+}
+
+impl Calldata {
+    /// The call that submits a proof.
+    pub fn new(proof: &Proof) -> Self {
+        let public_values = proof.statement.public_values.iter().map(|&value| encode::public_value(value));
+        Self { context: proof.statement.context, public_values: public_values.collect(), proof: proof.words.clone() }
+    }
+
+    /// Signature of `name` with these lengths.
+    pub fn signature(name: &str, public_values: usize, proof_words: usize) -> String {
+        format!("{name}(bytes32,int256[{public_values}],uint256[{proof_words}])")
+    }
+
+    /// Selector of a function.
+    pub fn selector(signature: &str) -> [u8; 4] {
+        let hash = Keccak256::digest(signature.as_bytes());
+        [hash[0], hash[1], hash[2], hash[3]]
+    }
+
+    /// The bytes of a call of `name`, which is `verify` or `tryVerify`.
+    pub fn encode(&self, name: &str) -> Vec<u8> {
+        let signature = Self::signature(name, self.public_values.len(), self.proof.len());
+        let words = [self.context].into_iter().chain(self.public_values.clone()).chain(self.proof.clone());
+        Self::selector(&signature).into_iter().chain(words.flatten()).collect()
+    }
+
+    /// The arguments as Foundry's `vm.parseJson` reads them, and the whole call.
+    pub fn to_json(&self) -> Value {
+        let hex = |word: &encode::Word| format!("0x{}", hex::encode(word));
+        json!({
+            "context": hex(&self.context),
+            "outputs": self.public_values.iter().map(hex).collect::<Vec<_>>(),
+            "proof": self.proof.iter().map(hex).collect::<Vec<_>>(),
+            "calldata": format!("0x{}", hex::encode(self.encode("verify"))),
+        })
+    }
+}
