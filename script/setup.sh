@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes forge, anvil and solc available: reports the native ones, or installs the pinned npm packages where one is missing.
+# Makes forge, anvil and solc available: reports the native ones; where one is missing, installs npm's pinned packages.
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
 . "$root/script/tools.sh"
@@ -8,7 +8,7 @@ any_native_solc() {
     if [ -n "${FOUNDRY_SOLC:-}" ]; then
         echo "$FOUNDRY_SOLC"
     else
-        native_tool solc || svm_solc '0.8.*'
+        native_tool solc || svm_solc '0.8.[2-9][0-9]'
     fi
 }
 

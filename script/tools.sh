@@ -11,7 +11,7 @@ pinned_solc() {
 native_tool() {
     found=$(command -v "$1" 2>/dev/null) || found=
     case $found in
-        '' | */node_modules/.bin/*) found=$HOME/.foundry/bin/$1 ;;
+        '' | */node_modules/.bin/*) found=${HOME:-}/.foundry/bin/$1 ;;
     esac
     [ -x "$found" ] && echo "$found"
 }
@@ -31,8 +31,8 @@ npm_tool() {
 
 # svm_solc VERSION: a compiler that Foundry's version manager has downloaded; VERSION may be a pattern.
 svm_solc() {
-    for store in "$HOME/.svm" "${XDG_DATA_HOME:-$HOME/.local/share}/svm" "$HOME/Library/Application Support/svm"; do
-        for found in "$store"/$1/solc-$1; do
+    for store in .svm .local/share/svm 'Library/Application Support/svm'; do
+        for found in "${HOME:-}/$store"/$1/solc-$1; do
             [ -x "$found" ] && echo "$found" && return
         done
     done

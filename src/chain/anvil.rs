@@ -103,7 +103,7 @@ impl Anvil {
             StartError::Timeout(text) => ChainError::AnvilTimeout {
                 anvil,
                 seconds: options.startup_timeout.as_secs(),
-                stderr: (!text.is_empty()).then_some(text),
+                stderr: if text.is_empty() { "nothing".into() } else { text },
             },
         })?;
 
@@ -156,8 +156,8 @@ impl Anvil {
     ///
     /// # Errors
     ///
-    /// [`ChainError::NoContract`]; [`ChainError::TransactionFailed`], with the gas it burnt and the revert data, where the
-    /// receipt says that it failed.
+    /// [`ChainError::NoContract`]; [`ChainError::TransactionFailed`], with the gas it burnt and the revert data, where
+    /// the receipt says that it failed.
     pub fn send(&self, to: Address, calldata: &[u8], gas_limit: u64) -> Result<SentTransaction, ChainError> {
         self.code_bytes(to)?;
         let request = TransactionRequest::default().with_to(to).with_input(calldata.to_vec());
@@ -198,6 +198,9 @@ impl Anvil {
         let parent = receipt.block_number.unwrap_or_default().saturating_sub(1);
         let (reason, data) = match self.eth_call(request, BlockId::number(parent)) {
             Err(ChainError::Reverted { data }) => (format!("it reverted with {}", describe_revert(&data)), data),
+            Err(ChainError::Rpc { message, .. }) if ["OutOfGas", "OOG"].iter().any(|word| message.contains(word)) => {
+                (format!("it ran out of gas; send it with a higher limit ({message})"), Vec::new())
+            }
             Err(ChainError::Rpc { message, .. }) => (message, Vec::new()),
             Err(other) => return Err(other),
             Ok(_) => ("a replay of it succeeds".into(), Vec::new()),

@@ -12,7 +12,8 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 pub enum ChainError {
     #[error(
-        "no solc found; looked at {}; install solc, or run `npm install solc` in this folder, or set FOUNDRY_SOLC to its path",
+        "no solc found; looked at {}; install solc, or run `npm install solc` in this folder, or set FOUNDRY_SOLC to \
+         the path of solc",
         .looked.join(", ")
     )]
     SolcNotFound { looked: Vec<String> },
@@ -35,7 +36,10 @@ pub enum ChainError {
     #[error("solc {version} rejected the sources:\n{messages}")]
     Compile { version: String, messages: String },
 
-    #[error("no contract `{contract}` among the compiled ones ({}); name it as `Name` or `file:Name`", .compiled.join(", "))]
+    #[error(
+        "`{contract}` names none or several of the compiled contracts ({}); write it as `Name` or `file:Name`",
+        .compiled.join(", ")
+    )]
     ContractNotFound { contract: String, compiled: Vec<String> },
 
     #[error("contract `{contract}` has no code to deploy: it is abstract, an interface, or needs a library linked")]
@@ -53,8 +57,8 @@ pub enum ChainError {
     #[error("{} did not start: {reason}", .anvil.display())]
     AnvilFailed { anvil: PathBuf, reason: String },
 
-    #[error("{} was not listening after {seconds} s{}", .anvil.display(), .stderr.as_deref().map(|text| format!("; it said: {text}")).unwrap_or_default())]
-    AnvilTimeout { anvil: PathBuf, seconds: u64, stderr: Option<String> },
+    #[error("{} was not listening after {seconds} s; its standard error: {stderr}", .anvil.display())]
+    AnvilTimeout { anvil: PathBuf, seconds: u64, stderr: String },
 
     #[error("the chain answered {method} with an error: {message}")]
     Rpc { method: &'static str, message: String },

@@ -60,9 +60,10 @@ impl Compiled {
 ///
 /// # Errors
 ///
-/// [`ChainError::SolcFailed`] where the compiler does not run, [`ChainError::Compile`] with its messages where it rejects
-/// the sources, [`ChainError::ContractNotFound`] where no source or more than one declares the contract,
-/// [`ChainError::NoBytecode`] where it cannot be deployed as it is, and [`ChainError::ContractTooLarge`] over EIP-170's limit.
+/// [`ChainError::SolcFailed`] where the compiler does not run, [`ChainError::Compile`] with its messages where it
+/// rejects the sources, [`ChainError::ContractNotFound`] where no source or more than one declares the contract,
+/// [`ChainError::NoBytecode`] where it cannot be deployed as it is, and [`ChainError::ContractTooLarge`] over EIP-170's
+/// limit.
 pub fn compile(
     solc: &Tool,
     sources: &[(PathBuf, String)],
