@@ -1,6 +1,7 @@
 //! Hallmark compiles an ONNX model into a halo2 circuit and emits a Solidity verifier, a calldata encoder and a Foundry
 //! test suite.
 
+pub mod chain;
 pub mod circuit;
 pub mod graph;
 pub mod ops;

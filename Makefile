@@ -1,0 +1,38 @@
+# Every target runs from a fresh clone with Rust and Node.js (or Foundry) installed.
+
+PROFILES := default ir solc20 solc20-ir
+
+.PHONY: setup build demo test fmt lint bench clean
+
+setup:
+	@script/setup.sh
+
+build:
+	cargo build --release
+
+demo: setup
+	cargo run --release -- demo
+
+# The release profile throughout, so that dependencies are built once.
+test: setup
+	cargo test --release
+	@set -e; for profile in $(PROFILES); do \
+		echo "forge test, profile $$profile"; \
+		FOUNDRY_PROFILE=$$profile script/forge test; \
+	done
+
+fmt: setup
+	cargo fmt
+	script/forge fmt
+
+lint: setup
+	cargo fmt --check
+	cargo clippy --release --all-targets -- -D warnings
+	script/forge fmt --check
+
+bench:
+	cargo bench
+
+clean:
+	cargo clean
+	rm -rf node_modules out cache build broadcast

@@ -1,0 +1,153 @@
+//! Compiles Solidity sources held in memory.
+
+use std::path::PathBuf;
+
+use alloy::json_abi::JsonAbi;
+use foundry_compilers::solc::Solc;
+pub use foundry_compilers_artifacts::EvmVersion;
+use foundry_compilers_artifacts::{
+    BytecodeHash, CompilerOutput, Contract, Settings, SettingsMetadata, Severity, SolcInput, SolcLanguage, Source,
+    output_selection::OutputSelection,
+};
+
+use super::{ChainError, Tool};
+
+/// The most bytes of code a contract may have (EIP-170).
+pub const MAX_RUNTIME_BYTES: usize = 24_576;
+
+/// How to compile. The defaults are those of `foundry.toml`, so that both give the same bytecode.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CompileSettings {
+    /// How often the optimizer expects each instruction to run; 1,000,000 keeps large constants as single pushes.
+    pub optimizer_runs: usize,
+    /// Whether to go through solc's Yul pipeline.
+    pub via_ir: bool,
+    /// The EVM to compile for, capped at the newest one the compiler knows.
+    pub evm_version: EvmVersion,
+}
+
+impl Default for CompileSettings {
+    fn default() -> Self {
+        Self { optimizer_runs: 1_000_000, via_ir: false, evm_version: EvmVersion::Osaka }
+    }
+}
+
+/// One deployable contract.
+#[derive(Clone, Debug)]
+pub struct Compiled {
+    /// Creation code, without constructor arguments.
+    pub init_code: Vec<u8>,
+    /// Code on chain; immutables are zero.
+    pub runtime_code: Vec<u8>,
+    pub abi: JsonAbi,
+    /// The compiler's full version, such as `0.8.37+commit.f401782d.Linux.gcc`.
+    pub solc_version: String,
+    /// The compiler's warnings about any of the sources.
+    pub warnings: Vec<String>,
+}
+
+impl Compiled {
+    /// The name of the custom error that `revert_data` carries, if the contract declares it.
+    pub fn error_name(&self, revert_data: &[u8]) -> Option<&str> {
+        let selector = revert_data.first_chunk::<4>()?;
+        self.abi.errors().find(|error| error.selector() == *selector).map(|error| error.name.as_str())
+    }
+}
+
+/// Compiles `sources` (source unit name and text) and returns `contract`, given as `Name` or as `file:Name`.
+///
+/// Imports between the sources are resolved by their names; metadata is left out of the bytecode.
+///
+/// # Errors
+///
+/// [`ChainError::SolcFailed`] where the compiler does not run, [`ChainError::Compile`] with its messages where it
+/// rejects the sources, [`ChainError::ContractNotFound`] where no source or more than one declares the contract,
+/// [`ChainError::NoBytecode`] where it cannot be deployed as it is, and [`ChainError::ContractTooLarge`] over EIP-170's
+/// limit.
+pub fn compile(
+    solc: &Tool,
+    sources: &[(PathBuf, String)],
+    contract: &str,
+    settings: &CompileSettings,
+) -> Result<Compiled, ChainError> {
+    let failed = |error| ChainError::SolcFailed { solc: solc.location.clone(), source: Box::new(error) };
+    let compiler = Solc::new_with_args(&solc.program, &solc.arguments).map_err(failed)?;
+    let sources = sources.iter().map(|(name, text)| (name.clone(), Source::new(text))).collect();
+    let input =
+        SolcInput::new(SolcLanguage::Solidity, sources, standard_settings(settings)).sanitized(&compiler.version);
+    let output = compiler.compile_exact(&input).map_err(failed)?;
+
+    let messages = |wanted: Severity| -> Vec<String> {
+        let chosen = output.errors.iter().filter(|error| error.severity == wanted);
+        chosen.map(|error| error.formatted_message.as_ref().unwrap_or(&error.message).trim().to_owned()).collect()
+    };
+    let errors = messages(Severity::Error);
+    if !errors.is_empty() {
+        return Err(ChainError::Compile { version: compiler.version.to_string(), messages: errors.join("\n") });
+    }
+    let warnings = messages(Severity::Warning);
+
+    let code_missing = || ChainError::NoBytecode { contract: contract.to_owned() };
+    let artifact = select(output, contract)?;
+    let evm = artifact.evm.ok_or_else(code_missing)?;
+    let bytes = |code: Option<foundry_compilers_artifacts::Bytecode>| {
+        code.and_then(|code| code.object.into_bytes()).filter(|code| !code.is_empty()).ok_or_else(code_missing)
+    };
+    let init_code = bytes(evm.bytecode)?.to_vec();
+    let runtime_code = bytes(evm.deployed_bytecode.and_then(|code| code.bytecode))?.to_vec();
+    if runtime_code.len() > MAX_RUNTIME_BYTES {
+        let (bytes, limit) = (runtime_code.len(), MAX_RUNTIME_BYTES);
+        return Err(ChainError::ContractTooLarge { contract: contract.to_owned(), bytes, limit });
+    }
+    let abi = artifact.abi.unwrap_or_default();
+    Ok(Compiled { init_code, runtime_code, abi, solc_version: compiler.version.to_string(), warnings })
+}
+
+fn standard_settings(settings: &CompileSettings) -> Settings {
+    let mut standard = Settings {
+        evm_version: Some(settings.evm_version),
+        via_ir: settings.via_ir.then_some(true),
+        metadata: Some(SettingsMetadata::new(BytecodeHash::None, false)),
+        output_selection: OutputSelection::common_output_selection(
+            ["abi", "evm.bytecode.object", "evm.deployedBytecode.object"].map(String::from),
+        ),
+        ..Default::default()
+    };
+    standard.optimizer.enabled = Some(true);
+    standard.optimizer.runs = Some(settings.optimizer_runs);
+    standard
+}
+
+fn select(output: CompilerOutput, wanted: &str) -> Result<Contract, ChainError> {
+    let mut compiled = Vec::new();
+    let mut matches = Vec::new();
+    for (file, contracts) in output.contracts {
+        for (name, contract) in contracts {
+            let qualified = format!("{}:{name}", file.display());
+            if wanted == name || wanted == qualified {
+                matches.push(contract);
+            }
+            compiled.push(qualified);
+        }
+    }
+    match (matches.pop(), matches.is_empty()) {
+        (Some(contract), true) => Ok(contract),
+        _ => Err(ChainError::ContractNotFound { contract: wanted.to_owned(), compiled }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_leave_metadata_out_and_ask_for_code_only() {
+        let json = serde_json::to_value(standard_settings(&CompileSettings::default())).unwrap();
+        assert_eq!(json["optimizer"]["runs"], 1_000_000);
+        assert_eq!(json["evmVersion"], "osaka");
+        assert_eq!(json["metadata"]["bytecodeHash"], "none");
+        assert_eq!(json["metadata"]["appendCBOR"], false);
+        assert!(json.get("viaIR").is_none());
+        assert_eq!(json["outputSelection"]["*"].as_object().unwrap().len(), 1, "no AST: it is large and unused");
+    }
+}
