@@ -1,6 +1,7 @@
 //! Hallmark compiles an ONNX model into a halo2 circuit and emits a Solidity verifier, a calldata encoder and a Foundry
 //! test suite.
 
+pub mod fsutil;
 pub mod graph;
 pub mod ops;
 pub mod proof;
