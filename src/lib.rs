@@ -3,6 +3,7 @@
 
 pub mod chain;
 pub mod circuit;
+pub mod fsutil;
 pub mod graph;
 pub mod ops;
 pub mod proof;

@@ -1,5 +1,6 @@
 //! The proof system: the KZG setup, commitment parameters, keys, proofs and the files that hold them.
 
+pub mod artifact;
 pub mod encode;
 pub mod keys;
 pub mod opening;
