@@ -2,4 +2,6 @@
 //! test suite.
 
 pub mod graph;
+pub mod onnx;
 pub mod ops;
+pub mod quant;
