@@ -44,7 +44,7 @@ pub(super) fn build(
     graph: &Graph,
     domain: &Domain,
     scales: &Scales,
-    precision: u32,
+    precision: f64,
 ) -> Result<IntegerModel, QuantError> {
     let features = domain.features.iter().zip(&scales.features).map(|(f, &e)| quantise_feature(f, e));
     let mut model = IntegerModel { features: features.collect::<Result<_, _>>()?, nodes: vec![], outputs: vec![] };
@@ -88,7 +88,7 @@ fn push(
     name: String,
     op: Op,
     inputs: Vec<usize>,
-    precision: u32,
+    precision: f64,
 ) -> Result<usize, QuantError> {
     let ranges: Vec<Vec<Interval>> = inputs.iter().map(|&id| model.ranges(id)).collect();
     let ranges: Vec<&[Interval]> = ranges.iter().map(Vec::as_slice).collect();

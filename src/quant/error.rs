@@ -63,12 +63,12 @@ pub enum QuantError {
         "node \"{node}\", element {element}: some input of the declared domain makes its integers as large as 2^{bits}, \
          the limit is 2^{MAX_BITS}; narrow the domain or lower the precision (it was {precision} bits)"
     )]
-    Overflow { node: String, element: usize, bits: u32, precision: u32 },
+    Overflow { node: String, element: usize, bits: u32, precision: f64 },
     #[error(
         "node \"{node}\", element {element}: a weight or bias of {value} does not fit its integer type at {precision} bits of \
          precision; lower the precision or scale the model's inputs"
     )]
-    Weight { node: String, element: usize, value: f64, precision: u32 },
+    Weight { node: String, element: usize, value: f64, precision: f64 },
     #[error("feature \"{feature}\": its domain does not fit in 2^{MAX_BITS} at scale {scale}")]
     Feature { feature: String, scale: f64 },
     #[error("the model's output is not finite on calibration sample {sample}")]

@@ -10,10 +10,12 @@ use crate::graph::{Graph, IntegerModel};
 
 /// The least precision that is tried.
 const MIN_PRECISION: u32 = 2;
+/// The search tries so many precisions per bit.
+const STEPS_PER_BIT: u32 = 2;
 /// A precision is taken if so many next ones pass as well: with few samples, a single one may pass by luck.
 const CONFIRMATIONS: u32 = 2;
 /// With fewer samples than this, scales are not refined one by one, as that fits them to the samples.
-const MIN_SAMPLES_TO_REFINE: usize = 32;
+const MIN_SAMPLES_TO_REFINE: usize = 16;
 /// Work per candidate, in multiplications; beyond it, candidates are measured on evenly spaced samples, and only the
 /// result on all of them.
 const WORK_PER_CANDIDATE: usize = 1 << 27;
@@ -44,7 +46,7 @@ pub struct Quantised {
     /// Measured on all calibration samples.
     pub accuracy: Accuracy,
     /// Bits to which every tensor is resolved, relative to its range; single scales may have been refined below it.
-    pub precision: u32,
+    pub precision: f64,
     /// Whether the error is within the tolerance and no decision flips.
     pub within_tolerance: bool,
 }
@@ -68,7 +70,8 @@ pub fn quantise(
     let search = Search { graph: &graph, domain, options, planner, reference, samples: samples.len() };
     match options.precision {
         Some(precision) => {
-            let candidate = search.candidate(precision, search.planner.at_precision(precision as i32))?;
+            let precision = f64::from(precision);
+            let candidate = search.candidate(precision, search.planner.at_precision(precision))?;
             search.finish(candidate)
         }
         None => search.run(),
@@ -91,7 +94,7 @@ fn check_options(options: &QuantOptions) -> Result<(), QuantError> {
 }
 
 struct Candidate {
-    precision: u32,
+    precision: f64,
     scales: Scales,
     model: IntegerModel,
 }
@@ -106,7 +109,7 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    fn candidate(&self, precision: u32, scales: Scales) -> Result<Candidate, QuantError> {
+    fn candidate(&self, precision: f64, scales: Scales) -> Result<Candidate, QuantError> {
         let model = build(self.graph, self.domain, &scales, precision)?;
         Ok(Candidate { precision, scales, model })
     }
@@ -138,8 +141,10 @@ impl Search<'_> {
         let mut run: Vec<Candidate> = vec![];
         let mut best: Option<Quantised> = None;
         let mut failure = None;
-        for precision in MIN_PRECISION.min(self.options.max_precision)..=self.options.max_precision {
-            let candidate = match self.candidate(precision, self.planner.at_precision(precision as i32)) {
+        let steps = |bits: u32| bits * STEPS_PER_BIT;
+        for step in steps(MIN_PRECISION.min(self.options.max_precision))..=steps(self.options.max_precision) {
+            let precision = f64::from(step) / f64::from(STEPS_PER_BIT);
+            let candidate = match self.candidate(precision, self.planner.at_precision(precision)) {
                 Ok(candidate) => candidate,
                 // More bits would overflow as well.
                 Err(error) => {

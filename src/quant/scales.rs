@@ -1,14 +1,14 @@
 //! The choice of scales: a power of two for every feature and every tensor.
 //!
-//! A *precision* of `P` bits asks that no rounding costs more than `2^-P` of the range that a tensor has on the
-//! calibration data: rounding an input, the weights of an affine map, or a rescaled tensor. From that follow the
-//! exponents of all scales, in closed form. Where rescaling makes the circuit cheaper, it is planned.
+//! A *precision* of `P` bits asks that the roundings at a tensor cost as much as rounding it to a multiple of `2^-P` of
+//! its range on the calibration data would. From that follow the exponents of all scales, in closed form. Where
+//! rescaling makes the circuit cheaper, it is planned.
 
 use std::collections::BTreeSet;
 
 use super::domain::Domain;
 use super::quantise::Step;
-use crate::graph::{Affine, FloatOp, Graph, MAX_BITS};
+use crate::graph::{Affine, FloatNode, FloatOp, Graph, MAX_BITS};
 
 /// Extra bits for affine maps that no ReLU reads: nothing is paid for the bits of an output.
 const FREE_BITS: i32 = 8;
@@ -53,17 +53,17 @@ impl Scales {
     }
 }
 
-/// What the choice of a node's scale depends on.
+/// What the choice of a node's scale depends on. Magnitudes are the greatest on the calibration data, in the units of
+/// the float model; sums over a row are those of the row where they are greatest.
 struct NodeFacts {
-    /// Largest row sum of `|w|`-independent input magnitudes on the calibration data, per source.
     sources: Vec<Source>,
-    /// Greatest magnitude of its output on the calibration data.
+    /// Magnitude of its output.
     observed: f64,
     /// Proved magnitude of every output element over the domain.
     magnitudes: Vec<f64>,
     /// Number of weights of every row; empty for a ReLU.
     weights: Vec<usize>,
-    /// Whether the bias is a multiple of `2^-bits`, and the least such `bits`.
+    /// Fractional bits of the bias, if it has few.
     bias_bits: Option<i32>,
     /// Whether a ReLU depends on it.
     feeds_relu: bool,
@@ -71,21 +71,33 @@ struct NodeFacts {
     output: bool,
 }
 
-/// A value that an affine map reads.
+/// Values of one kind that an affine map reads.
 struct Source {
-    /// Its value id in the graph.
-    id: usize,
-    /// Greatest sum, over the terms of a row, of the magnitudes of what they read.
-    mass: f64,
+    kind: SourceKind,
+    /// Greatest root of the sum of squares of what a row reads.
+    values: f64,
+    /// Greatest root of the sum of squares of a row's weights here.
+    weights: f64,
+    /// Greatest sum over a row of `|weight| * value`.
+    products: f64,
     /// Fractional bits of its weights, if they have few.
     weight_bits: Option<i32>,
+}
+
+enum SourceKind {
+    /// Integer features, which are exact.
+    Integers,
+    /// Real features, each with its greatest weight: their scales are chosen by who reads them.
+    Reals(Vec<(usize, f64)>),
+    /// The output of the affine node with this index, possibly through ReLUs.
+    Node(usize),
 }
 
 /// Chooses scales for one graph, domain and set of samples.
 pub(super) struct Planner<'a> {
     graph: &'a Graph,
-    /// Exponents of the features at precision 0; `None` for integer features.
-    widths: Vec<Option<i32>>,
+    /// Whether a feature only takes integers.
+    integer: Vec<bool>,
     /// Greatest magnitude of every feature on the calibration data.
     features: Vec<f64>,
     /// Width of every feature's domain.
@@ -98,31 +110,26 @@ impl<'a> Planner<'a> {
     pub fn new(graph: &'a Graph, domain: &Domain, samples: &[Vec<f64>]) -> Self {
         let observed = observed_magnitudes(graph, samples);
         let intervals = float_intervals(graph, domain);
+        let integer: Vec<bool> = domain.features.iter().map(|f| f.integer).collect();
         let first = graph.inputs.len();
         let mut facts: Vec<NodeFacts> = vec![];
         for (i, node) in graph.nodes.iter().enumerate() {
             let peak = observed[first + i].iter().copied().fold(0.0, f64::max);
             let magnitudes: Vec<f64> = intervals[first + i].iter().map(|(lo, hi)| lo.abs().max(hi.abs())).collect();
             let proved = magnitudes.iter().copied().fold(0.0, f64::max);
-            let range = [peak, proved].into_iter().find(|&r| r > 0.0 && r.is_finite()).unwrap_or(1.0);
             let (sources, weights, bias_bits) = match &node.op {
                 FloatOp::Relu => (vec![], vec![], None),
                 FloatOp::Affine(map) => {
                     let weights = (0..map.output_len()).map(|j| map.row(j).count()).collect();
-                    (sources(graph, map, &node.inputs, &observed), weights, fractional_bits(map.bias.iter().copied()))
+                    (sources(graph, node, map, &observed, &integer), weights, fractional_bits(map.bias.iter().copied()))
                 }
             };
-            let (feeds_relu, output) = (false, false);
-            facts.push(NodeFacts { sources, observed: range, magnitudes, weights, bias_bits, feeds_relu, output });
+            let (feeds_relu, output, observed) = (false, false, positive([peak, proved]));
+            facts.push(NodeFacts { sources, observed, magnitudes, weights, bias_bits, feeds_relu, output });
         }
         for (_, id, _) in &graph.outputs {
-            let mut id = *id;
-            while let Some(node) = id.checked_sub(first) {
+            if let Some(node) = root(graph, *id) {
                 facts[node].output = true;
-                match graph.nodes[node].op {
-                    FloatOp::Relu => id = graph.nodes[node].inputs[0],
-                    FloatOp::Affine(_) => break,
-                }
             }
         }
         for (i, node) in graph.nodes.iter().enumerate().rev() {
@@ -130,27 +137,14 @@ impl<'a> Planner<'a> {
                 node.inputs.iter().filter_map(|id| id.checked_sub(first)).for_each(|n| facts[n].feeds_relu = true);
             }
         }
-        let width = |f: &super::DeclaredFeature| {
-            let width = [f.max - f.min, f.max.abs()].into_iter().find(|&w| w > 0.0 && w.is_finite()).unwrap_or(1.0);
-            (!f.integer).then(|| -(width.log2().ceil() as i32))
-        };
-        Self {
-            graph,
-            widths: domain.features.iter().map(width).collect(),
-            features: observed[..first].concat(),
-            spans: domain.features.iter().map(|f| f.max - f.min).collect(),
-            facts,
-        }
-    }
-
-    /// Exponents of the features: 0 for integer ones, at least 1 for others.
-    fn feature_exponents(&self, precision: i32) -> Vec<i32> {
-        let exponent = |width: &Option<i32>| width.map_or(0, |w| (precision + w).clamp(1, MAX_EXPONENT));
-        self.widths.iter().map(exponent).collect()
+        let features = observed[..first].concat();
+        let features = features.iter().zip(&domain.features).map(|(&x, f)| positive([x, f.min.abs(), f.max.abs()]));
+        let spans = domain.features.iter().map(|f| f.max - f.min).collect();
+        Self { graph, integer, features: features.collect(), spans, facts }
     }
 
     /// Scales at `precision` bits, rescaling where that saves rows.
-    pub fn at_precision(&self, precision: i32) -> Scales {
+    pub fn at_precision(&self, precision: f64) -> Scales {
         let mut rescaled = BTreeSet::new();
         let mut best = self.derive(precision, &rescaled);
         let mut best_rows = self.rows(&best);
@@ -183,7 +177,7 @@ impl<'a> Planner<'a> {
         match step {
             Step::ToInput(bits) => {
                 next.nodes[i] -= 1;
-                let real = next.features.iter_mut().zip(&self.widths).filter(|(_, width)| width.is_some());
+                let real = next.features.iter_mut().zip(&self.integer).filter(|(_, integer)| !**integer);
                 real.for_each(|(e, _)| *e = (*e + bits).clamp(1, MAX_EXPONENT));
             }
             Step::Accumulator if scales.shifts[i] > 1 => {
@@ -194,67 +188,68 @@ impl<'a> Planner<'a> {
             Step::Accumulator | Step::Rescaled => return None,
         }
         let lowest = if self.facts[i].output { 0 } else { MIN_EXPONENT };
-        for (n, node) in self.graph.nodes.iter().enumerate().filter(|(_, node)| node.op == FloatOp::Relu) {
-            next.nodes[n] = next.output(node.inputs[0].checked_sub(self.graph.inputs.len())?);
-        }
+        self.align_relus(&mut next);
         (next.output(i) >= lowest).then_some(next)
     }
 
-    fn derive(&self, precision: i32, rescaled: &BTreeSet<usize>) -> Scales {
-        let features = self.feature_exponents(precision);
-        let mut scales = Scales { features, nodes: vec![], shifts: vec![] };
-        let first = self.graph.inputs.len();
+    /// The root mean square of rounding to a multiple of `2^-e` is `2^-e / sqrt(12)`; that factor is common to all
+    /// roundings and left out.
+    ///
+    /// A node's output has exponent `e`, what it reads exponent `a`. Its weights are then rounded to multiples of
+    /// `2^(a-e)`, which costs `values * 2^(a-e)`. Where `a` can be chosen (real features, rescaled tensors), rounding
+    /// what is read costs `weights * 2^-a`, and the sum of squares is least at `2^2a = 2^e * weights / values`.
+    fn derive(&self, precision: f64, rescaled: &BTreeSet<usize>) -> Scales {
+        let mut nodes: Vec<i32> = vec![];
+        let mut features: Vec<i32> = self.integer.iter().map(|&integer| if integer { 0 } else { 1 }).collect();
+        let mut kept = vec![MIN_EXPONENT; self.facts.len()];
         for (i, facts) in self.facts.iter().enumerate() {
             if self.graph.nodes[i].op == FloatOp::Relu {
-                let input = self.graph.nodes[i].inputs[0].saturating_sub(first);
-                scales.nodes.push(scales.output(input));
-                scales.shifts.push(0);
+                nodes.push(0);
                 continue;
             }
-            let bits = if facts.feeds_relu { precision } else { precision + FREE_BITS };
+            let error = facts.observed * (-precision).exp2();
             let lowest = if facts.output { 0 } else { MIN_EXPONENT };
-            let exponent = self.affine_exponent(facts, &scales, bits).clamp(lowest, MAX_EXPONENT);
-            let kept = round_up(f64::from(bits - 1) - facts.observed.log2()).clamp(lowest, MAX_EXPONENT);
-            scales.nodes.push(exponent);
-            scales.shifts.push(if rescaled.contains(&i) { (exponent - kept).max(0) } else { 0 });
+            let (exponent, exact) = affine_exponent(facts, error, &nodes, rescaled);
+            let exponent = exponent.clamp(lowest, MAX_EXPONENT);
+            for source in &facts.sources {
+                let balanced = |weight: f64, value: f64| {
+                    let twice = f64::from(exponent) + (weight / value).log2();
+                    let chosen = match source.weight_bits {
+                        Some(bits) if exact => exponent - bits,
+                        _ => (twice / 2.0).round() as i32,
+                    };
+                    chosen.clamp(MIN_EXPONENT, MAX_EXPONENT)
+                };
+                match &source.kind {
+                    SourceKind::Integers => {}
+                    SourceKind::Reals(read) => {
+                        for &(feature, weight) in read {
+                            features[feature] = features[feature].max(balanced(weight, self.features[feature]));
+                        }
+                    }
+                    SourceKind::Node(n) => kept[*n] = kept[*n].max(balanced(source.weights, positive([source.values]))),
+                }
+            }
+            if facts.output {
+                kept[i] = kept[i].max(round_up(-error.log2()));
+            }
+            let free = if facts.feeds_relu { 0 } else { FREE_BITS };
+            nodes.push((exponent + free).min(MAX_EXPONENT));
         }
+        let shift = |i: usize| if rescaled.contains(&i) { (nodes[i] - kept[i]).max(0) } else { 0 };
+        let shifts = (0..nodes.len()).map(shift).collect();
+        let mut scales = Scales { features, nodes, shifts };
+        self.align_relus(&mut scales);
         scales
     }
 
-    /// The least exponent at which rounding the weights costs no more than `2^-bits` of the output's range, or at
-    /// which they need no rounding.
-    fn affine_exponent(&self, facts: &NodeFacts, scales: &Scales, bits: i32) -> i32 {
-        let mut mass = 1.0;
-        let mut exact = Some(MIN_EXPONENT);
-        for source in &facts.sources {
-            // One exponent per source: the finest of its elements.
-            let (exponent, source_mass) = self.source(source, scales);
-            mass += source_mass;
-            exact = exact.zip(source.weight_bits).map(|(e, bits)| e.max(exponent + bits));
-        }
-        let of_range = f64::from(bits - 1) - facts.observed.log2();
-        let rounded = round_up(of_range + mass.log2());
-        let bias = facts.bias_bits.unwrap_or(MAX_EXPONENT).min(round_up(of_range));
-        exact.map_or(rounded, |e| e.max(bias).min(rounded))
-    }
-
-    /// The finest exponent of a source and its mass in integers.
-    fn source(&self, source: &Source, scales: &Scales) -> (i32, f64) {
-        let first = self.graph.inputs.len();
-        let (exponent, mass) = match source.id.checked_sub(first) {
-            Some(node) => (scales.output(node), source.mass),
-            None => {
-                let start: usize = self.graph.inputs[..source.id].iter().map(|i| i.len()).sum();
-                let own = start..start + self.graph.inputs[source.id].len();
-                let finest = own.clone().map(|f| scales.features[f]).max().unwrap_or(0);
-                // Features of different scales: each weighs by its own.
-                let total: f64 = own.clone().map(|f| self.features[f]).sum();
-                let scaled = own.map(|f| self.features[f] * exp2(scales.features[f] - finest)).sum::<f64>();
-                let share = if total > 0.0 { scaled / total } else { 1.0 };
-                (finest, source.mass * share)
+    /// A ReLU keeps the scale of what it reads.
+    fn align_relus(&self, scales: &mut Scales) {
+        for (i, node) in self.graph.nodes.iter().enumerate().filter(|(_, node)| node.op == FloatOp::Relu) {
+            if let Some(input) = node.inputs[0].checked_sub(self.graph.inputs.len()) {
+                scales.nodes[i] = scales.output(input);
             }
-        };
-        (exponent, mass * exp2(exponent))
+        }
     }
 
     /// Estimated rows of the circuit, from the proved ranges.
@@ -301,18 +296,95 @@ fn fractional_bits(values: impl Iterator<Item = f64>) -> Option<i32> {
     Some(most)
 }
 
-fn sources(graph: &Graph, map: &Affine<f64, f64>, inputs: &[usize], observed: &[Vec<f64>]) -> Vec<Source> {
+/// The exponent at which an affine map's roundings cost `error`, and whether its weights need no rounding there.
+fn affine_exponent(facts: &NodeFacts, error: f64, nodes: &[i32], rescaled: &BTreeSet<usize>) -> (i32, bool) {
+    // error^2 * s^2 = 2 * balanced * s + fixed, for s = 2^exponent; the bias is rounded as well.
+    let (mut balanced, mut fixed) = (0.0, 1.0);
+    let mut exact = Some(MIN_EXPONENT);
+    for source in &facts.sources {
+        let chosen = |weight: f64| round_up((weight / error).log2());
+        let exponent = match &source.kind {
+            SourceKind::Integers => Some(0),
+            SourceKind::Reals(_) => None,
+            SourceKind::Node(n) => (!rescaled.contains(n)).then(|| nodes[*n]),
+        };
+        match exponent {
+            Some(e) => fixed += (source.values * exp2(e)).powi(2),
+            None => balanced += source.products,
+        }
+        let exponent = exponent.unwrap_or_else(|| chosen(source.weights));
+        exact = exact.zip(source.weight_bits).map(|(e, bits)| e.max(exponent + bits));
+    }
+    let rounded =
+        round_up(((balanced + (balanced * balanced + error * error * fixed).sqrt()) / (error * error)).log2());
+    let bias = facts.bias_bits.unwrap_or(MAX_EXPONENT).min(round_up(-error.log2()));
+    match exact.map(|e| e.max(bias)) {
+        Some(exact) if exact <= rounded => (exact, true),
+        _ => (rounded, false),
+    }
+}
+
+/// The first positive finite number, or 1.
+fn positive<const N: usize>(candidates: [f64; N]) -> f64 {
+    candidates.into_iter().find(|&v| v > 0.0 && v.is_finite()).unwrap_or(1.0)
+}
+
+/// The affine node behind value `id`, through ReLUs; `None` for an input.
+fn root(graph: &Graph, mut id: usize) -> Option<usize> {
+    loop {
+        let node = id.checked_sub(graph.inputs.len())?;
+        match graph.nodes[node].op {
+            FloatOp::Affine(_) => return Some(node),
+            FloatOp::Relu => id = graph.nodes[node].inputs[0],
+        }
+    }
+}
+
+fn sources(
+    graph: &Graph,
+    node: &FloatNode,
+    map: &Affine<f64, f64>,
+    observed: &[Vec<f64>],
+    integer: &[bool],
+) -> Vec<Source> {
+    let mut result = vec![];
     let mut start = 0;
-    let source = |&id: &usize| {
+    for &id in &node.inputs {
         let own = start..start + graph.value_len(id);
         start = own.end;
-        let terms = |j: usize| map.row(j).filter(|(i, _)| own.contains(i));
-        let mass = |j: usize| terms(j).map(|(i, _)| observed[id][i - own.start]).sum::<f64>();
-        let masses = (0..map.output_len()).map(mass).fold(0.0, f64::max);
-        let weight_bits = fractional_bits((0..map.output_len()).flat_map(terms).map(|(_, w)| w));
-        Source { id, mass: masses, weight_bits }
-    };
-    inputs.iter().map(source).collect()
+        let (column, values) = (own.start, observed[id].as_slice());
+        if let Some(n) = root(graph, id) {
+            result.push(Source::new(map, values, |i| own.contains(&i).then(|| i - column), SourceKind::Node(n)));
+            continue;
+        }
+        let offset: usize = graph.inputs[..id].iter().map(|i| i.len()).sum();
+        let place =
+            |i: usize, kind: bool| (own.contains(&i) && integer[offset + i - column] == kind).then(|| i - column);
+        let mut read = vec![0.0f64; own.len()];
+        for j in 0..map.output_len() {
+            map.row(j).for_each(|(i, w)| place(i, false).into_iter().for_each(|p| read[p] = read[p].max(w.abs())));
+        }
+        let read: Vec<(usize, f64)> =
+            read.into_iter().enumerate().filter(|r| r.1 > 0.0).map(|(p, w)| (offset + p, w)).collect();
+        result.push(Source::new(map, values, |i| place(i, true), SourceKind::Integers));
+        result.push(Source::new(map, values, |i| place(i, false), SourceKind::Reals(read)));
+    }
+    result
+}
+
+impl Source {
+    /// The columns that `place` maps to an index of `values`.
+    fn new(map: &Affine<f64, f64>, values: &[f64], place: impl Fn(usize) -> Option<usize>, kind: SourceKind) -> Self {
+        let terms = |j: usize| map.row(j).filter_map(|(i, w)| Some((values[place(i)?], w)));
+        let greatest = |sum: &dyn Fn(usize) -> f64| (0..map.output_len()).map(sum).fold(0.0, f64::max);
+        Self {
+            values: greatest(&|j| terms(j).map(|(x, _)| x * x).sum::<f64>().sqrt()),
+            weights: greatest(&|j| terms(j).map(|(_, w)| w * w).sum::<f64>().sqrt()),
+            products: greatest(&|j| terms(j).map(|(x, w)| x * w.abs()).sum()),
+            weight_bits: fractional_bits((0..map.output_len()).flat_map(terms).map(|(_, w)| w)),
+            kind,
+        }
+    }
 }
 
 /// Greatest magnitude of every element of every value over the samples.
