@@ -5,6 +5,8 @@ pub mod chain;
 pub mod circuit;
 pub mod fsutil;
 pub mod graph;
+pub mod onnx;
 pub mod ops;
 pub mod proof;
+pub mod quant;
 pub mod solidity;

@@ -3,10 +3,13 @@
 //! The importer lowers ONNX to a [`Graph`] of few core operators in `f64`; quantisation turns that into an
 //! [`IntegerModel`] whose interpreter is the specification of everything that is proved.
 
+pub mod affine;
 pub mod float;
+mod fold;
 pub mod integer;
 pub mod interval;
 
-pub use float::{Affine, FloatOp, Graph, GraphInput};
-pub use integer::{Feature, IntegerModel, IntegerNode, Trace};
+pub use affine::AffineBuilder;
+pub use float::{Affine, FloatNode, FloatOp, Graph, GraphInput};
+pub use integer::{Feature, IntegerModel, IntegerNode, Output, Trace};
 pub use interval::{Interval, MAX_BITS};

@@ -1,0 +1,48 @@
+//! Shape analysis by an independent implementation, to refuse models that only this importer would accept.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use tract_onnx::pb::ModelProto;
+use tract_onnx::prelude::{InferenceModelExt, TVec, TractResult};
+use tract_onnx::tract_hir::infer::{Factoid, InferenceFact};
+
+use super::OnnxError;
+use crate::graph::Graph;
+
+/// Infers the shapes of the outputs from those of the inputs and compares them with those of `graph`, which must be
+/// as imported: unfolded.
+pub(super) fn check(model: &ModelProto, graph: &Graph) -> Result<(), OnnxError> {
+    // The analysis is not written for hostile models: a panic in it is a refusal.
+    let shapes = catch_unwind(AssertUnwindSafe(|| output_shapes(model, graph)));
+    let refuse = |reason| Err(OnnxError::Analysis { reason });
+    match shapes {
+        Err(_) => refuse("the analysis failed".into()),
+        Ok(Err(error)) => refuse(format!("{error:#}")),
+        Ok(Ok(shapes)) => {
+            match shapes.iter().zip(&graph.outputs).find(|(found, (_, _, shape))| found.as_ref() != Some(shape)) {
+                None => Ok(()),
+                Some((found, (name, _, shape))) => {
+                    refuse(format!("output \"{name}\" has shape {found:?} in the analysis and {shape:?} after import"))
+                }
+            }
+        }
+    }
+}
+
+/// `None` stands for a shape that the analysis could not determine.
+fn output_shapes(model: &ModelProto, graph: &Graph) -> TractResult<Vec<Option<Vec<usize>>>> {
+    let framework = tract_onnx::onnx().with_ignore_value_info(true);
+    let mut analysed = framework.parse(model, None)?.model;
+    for (i, input) in graph.inputs.iter().enumerate() {
+        let declared = analysed.input_fact(i)?.datum_type.concretize();
+        let mut fact = InferenceFact::default().with_shape(TVec::from_slice(&input.shape));
+        if let Some(datum_type) = declared {
+            fact = fact.with_datum_type(datum_type);
+        }
+        analysed = analysed.with_input_fact(i, fact)?;
+    }
+    let typed = analysed.into_typed()?;
+    let outputs = typed.output_outlets()?.to_vec();
+    let shape = |outlet| Ok(typed.outlet_fact(outlet)?.shape.as_concrete().map(<[usize]>::to_vec));
+    outputs.into_iter().map(shape).collect()
+}

@@ -1,0 +1,114 @@
+//! Operators that copy elements to other places: Transpose, Expand, Tile, Concat, Gather.
+
+use super::{Lowering, Node, OnnxError, Registry, Value};
+use crate::graph::AffineBuilder;
+use crate::onnx::shape::{MAX_RANK, axis, broadcast, broadcast_offsets, offsets, strides};
+
+fn transpose(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError> {
+    let value = node.input(0)?;
+    let rank = value.shape().len();
+    let permutation: Vec<usize> = match node.ints("perm")? {
+        None => (0..rank).rev().collect(),
+        Some(given) => {
+            let axes: Option<Vec<usize>> = given.iter().map(|&a| axis(a, rank).filter(|_| a >= 0)).collect();
+            let permutation = axes.filter(|axes| axes.len() == rank && (0..rank).all(|a| axes.contains(&a)));
+            permutation
+                .ok_or_else(|| node.unsupported(&format!("perm {given:?}"), &format!("there are {rank} axes")))?
+        }
+    };
+    let own = strides(value.shape());
+    let shape: Vec<usize> = permutation.iter().map(|&a| value.shape()[a]).collect();
+    let strides: Vec<usize> = permutation.iter().map(|&a| own[a]).collect();
+    lowering.charge_shape(node, &shape)?;
+    let columns = offsets(&shape, &strides);
+    Ok(vec![lowering.select(node, value, shape, columns)?])
+}
+
+fn expand(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError> {
+    let (value, target) = (node.input(0)?, node.integers(1, "the target shape")?);
+    let refuse = || node.unsupported(&format!("target shape {target:?}"), "it must be positive");
+    let target: Option<Vec<usize>> = target.iter().map(|&d| usize::try_from(d).ok().filter(|&d| d > 0)).collect();
+    let target = target.ok_or_else(refuse)?;
+    let shape = broadcast(value.shape(), &target)
+        .ok_or_else(|| node.mismatch(value.shape(), &target, "they do not broadcast to a common shape"))?;
+    lowering.charge_shape(node, &shape)?;
+    let columns = broadcast_offsets(value.shape(), &shape);
+    Ok(vec![lowering.select(node, value, shape, columns)?])
+}
+
+fn tile(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError> {
+    let (value, repeats) = (node.input(0)?, node.integers(1, "the repeats")?);
+    let refuse = |reason: &str| node.unsupported(&format!("repeats {repeats:?}"), reason);
+    let counts: Option<Vec<usize>> = repeats.iter().map(|&r| usize::try_from(r).ok().filter(|&r| r > 0)).collect();
+    let counts = counts.ok_or_else(|| refuse("they must be positive"))?;
+    if counts.len() != value.shape().len() || 2 * counts.len() > MAX_RANK {
+        return Err(refuse("there must be one per axis, for at most 8 axes"));
+    }
+    let shape: Option<Vec<usize>> = counts.iter().zip(value.shape()).map(|(&r, &d)| r.checked_mul(d)).collect();
+    let shape = shape.ok_or_else(|| refuse("the result is too large"))?;
+    lowering.charge_shape(node, &shape)?;
+    // Every axis is split in two: which repetition (stride 0), and where in it.
+    let own = strides(value.shape());
+    let split: Vec<usize> = counts.iter().zip(value.shape()).flat_map(|(&r, &d)| [r, d]).collect();
+    let columns = offsets(&split, &own.iter().flat_map(|&s| [0, s]).collect::<Vec<_>>());
+    Ok(vec![lowering.select(node, value, shape, columns)?])
+}
+
+fn concat(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError> {
+    let first = node.input(0)?;
+    let rank = first.shape().len();
+    let at = node.int("axis")?.and_then(|a| axis(a, rank));
+    let at = at.ok_or_else(|| node.unsupported("attribute axis", &format!("there are {rank} axes")))?;
+    let mut shape = first.shape().to_vec();
+    let mut operands = vec![first];
+    for position in 1..node.inputs.len() {
+        let operand = node.input(position)?;
+        let fits = operand.shape().len() == rank
+            && (0..rank).all(|a| a == at || operand.shape()[a] == first.shape()[a])
+            && operand.kind() == first.kind();
+        if !fits {
+            return Err(node.mismatch(first.shape(), operand.shape(), "all but the concatenated axis must be alike"));
+        }
+        shape[at] = shape[at].saturating_add(operand.shape()[at]);
+        operands.push(operand);
+    }
+    let count = lowering.charge_shape(node, &shape)?;
+    // A block per index of the leading axes: that of the first operand, of the second, ...
+    let block = |v: &Value| v.shape()[at..].iter().product::<usize>();
+    let outer: usize = shape[..at].iter().product();
+    let mut rows = AffineBuilder::new(count);
+    for i in 0..outer {
+        let mut start = 0;
+        for operand in &operands {
+            let size = block(operand);
+            (0..size).for_each(|j| rows.push(vec![(start + i * size + j, 1.0)], 0.0));
+            start += operand.len();
+        }
+    }
+    Ok(vec![lowering.affine(node, &operands, rows.finish(), shape, first.kind())?])
+}
+
+fn gather(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError> {
+    let (value, indices) = (node.input(0)?, node.integers(1, "the indices")?);
+    let rank = value.shape().len();
+    let at = axis(node.int("axis")?.unwrap_or(0), rank);
+    let at = at.ok_or_else(|| node.unsupported("attribute axis", &format!("there are {rank} axes")))?;
+    let size = value.shape()[at];
+    let picks: Option<Vec<usize>> = indices.iter().map(|&i| axis(i, size)).collect();
+    let picks = picks.ok_or_else(|| node.unsupported("an index", &format!("axis {at} has {size} elements")))?;
+    let (outer, inner) = (&value.shape()[..at], &value.shape()[at + 1..]);
+    let shape: Vec<usize> = outer.iter().chain(node.input(1)?.shape()).chain(inner).copied().collect();
+    lowering.charge_shape(node, &shape)?;
+    let (outer, inner) = (outer.iter().product::<usize>(), inner.iter().product::<usize>());
+    let block = |o: usize, pick: usize| (0..inner).map(move |i| (o * size + pick) * inner + i);
+    let columns = (0..outer).flat_map(|o| picks.iter().flat_map(move |&pick| block(o, pick))).collect();
+    Ok(vec![lowering.select(node, value, shape, columns)?])
+}
+
+pub(super) fn register(registry: &mut Registry) {
+    registry.add("Transpose", transpose);
+    registry.add("Expand", expand);
+    registry.add("Tile", tile);
+    registry.add("Concat", concat);
+    registry.add("Gather", gather);
+}

@@ -1,0 +1,144 @@
+//! Matrix products with a constant: Gemm, MatMul.
+
+use super::{Lowering, Node, OnnxError, Registry, Value};
+use crate::graph::AffineBuilder;
+use crate::onnx::shape::{broadcast, broadcast_offsets, offsets, strides};
+use crate::onnx::tensor::Kind;
+
+const TWO_ACTIVATIONS: &str = "both matrices depend on the input";
+
+/// `alpha * A' B' + beta * C` with optional transpositions of A and B.
+fn gemm(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError> {
+    let (a, b, c) = (node.input(0)?, node.input(1)?, node.optional_input(2));
+    let (&[a0, a1], &[b0, b1]) = (a.shape(), b.shape()) else {
+        return Err(node.mismatch(a.shape(), b.shape(), "both operands must be matrices"));
+    };
+    let (alpha, beta) = (node.float("alpha")?.unwrap_or(1.0), node.float("beta")?.unwrap_or(1.0));
+    let (m, k, a_row, a_col) = if node.flag("transA")? { (a1, a0, 1, a1) } else { (a0, a1, a1, 1) };
+    let (inner, n, b_row, b_col) = if node.flag("transB")? { (b1, b0, 1, b1) } else { (b0, b1, b1, 1) };
+    if k != inner {
+        return Err(node.mismatch(a.shape(), b.shape(), &format!("inner dimensions {k} and {inner} differ")));
+    }
+    let shape = vec![m, n];
+    if let Some(c) = c
+        && broadcast(c.shape(), &shape).as_ref() != Some(&shape)
+    {
+        return Err(node.mismatch(c.shape(), &shape, "the bias does not broadcast to the product"));
+    }
+    let product = Product {
+        left: a,
+        right: b,
+        shape: shape.clone(),
+        inner,
+        left_offsets: offsets(&shape, &[a_row, 0]),
+        right_offsets: offsets(&shape, &[0, b_col]),
+        left_step: a_col,
+        right_step: b_row,
+        alpha,
+    };
+    product.lower(lowering, node, c.map(|c| (c, beta)))
+}
+
+/// NumPy's matmul: vectors are promoted to matrices, leading dimensions broadcast.
+fn matmul(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError> {
+    let (a, b) = (node.input(0)?, node.input(1)?);
+    let mismatch = |reason: &str| node.mismatch(a.shape(), b.shape(), reason);
+    if a.shape().is_empty() || b.shape().is_empty() {
+        return Err(mismatch("a scalar is not a matrix"));
+    }
+    let left = if let &[k] = a.shape() { vec![1, k] } else { a.shape().to_vec() };
+    let right = if let &[k] = b.shape() { vec![k, 1] } else { b.shape().to_vec() };
+    let ((left_batch, left), (right_batch, right)) = (left.split_at(left.len() - 2), right.split_at(right.len() - 2));
+    let (m, k, inner, n) = (left[0], left[1], right[0], right[1]);
+    if k != inner {
+        return Err(mismatch(&format!("inner dimensions {k} and {inner} differ")));
+    }
+    let batch = broadcast(left_batch, right_batch).ok_or_else(|| mismatch("leading dimensions do not broadcast"))?;
+    let full: Vec<usize> = batch.iter().copied().chain([m, n]).collect();
+    lowering.charge_shape(node, &full)?;
+    // Offsets of the first term of every output element: those of its matrix, plus its row or column.
+    let place = |own_batch: &[usize], size: usize, row: usize, col: usize| -> Vec<usize> {
+        let matrices = broadcast_offsets(own_batch, &batch);
+        let within = offsets(&[m, n], &[row, col]);
+        matrices.iter().flat_map(|&matrix| within.iter().map(move |&o| matrix * size + o)).collect()
+    };
+    let mut shape = batch.clone();
+    shape.extend((a.shape().len() > 1).then_some(m));
+    shape.extend((b.shape().len() > 1).then_some(n));
+    let product = Product {
+        left: a,
+        right: b,
+        shape,
+        inner,
+        left_offsets: place(left_batch, m * k, k, 0),
+        right_offsets: place(right_batch, k * n, 0, 1),
+        left_step: 1,
+        right_step: strides(&[k, n])[0],
+        alpha: 1.0,
+    };
+    product.lower(lowering, node, None)
+}
+
+/// Output element `j` is `alpha` times the sum over `t < inner` of
+/// `left[left_offsets[j] + t * left_step] * right[right_offsets[j] + t * right_step]`.
+struct Product<'a> {
+    left: &'a Value,
+    right: &'a Value,
+    shape: Vec<usize>,
+    inner: usize,
+    left_offsets: Vec<usize>,
+    right_offsets: Vec<usize>,
+    left_step: usize,
+    right_step: usize,
+    alpha: f64,
+}
+
+impl Product<'_> {
+    /// One affine map over the operand that is not constant, plus `beta` times an addend that broadcasts to the shape.
+    fn lower(
+        self,
+        lowering: &mut Lowering,
+        node: &Node,
+        addend: Option<(&Value, f64)>,
+    ) -> Result<Vec<Value>, OnnxError> {
+        if [Some(self.left), Some(self.right), addend.map(|a| a.0)]
+            .into_iter()
+            .flatten()
+            .any(|v| v.kind() != Kind::Float)
+        {
+            return Err(node.unsupported("its element type", "all operands must be floats"));
+        }
+        let (value, value_offsets, value_step, constant, constant_offsets, constant_step) =
+            match (self.left, self.right) {
+                (value, Value::Constant(c)) => {
+                    (value, self.left_offsets, self.left_step, c, self.right_offsets, self.right_step)
+                }
+                (Value::Constant(c), value) => {
+                    (value, self.right_offsets, self.right_step, c, self.left_offsets, self.left_step)
+                }
+                _ => return Err(node.not_linear(TWO_ACTIVATIONS)),
+            };
+        let what = format!("node \"{}\" ({})", node.name, node.op());
+        lowering.charge(&what, self.shape.iter().copied().chain([self.inner]))?;
+        let addend_offsets = addend.map(|(c, _)| broadcast_offsets(c.shape(), &self.shape));
+        let mut rows = AffineBuilder::new(value.len() + addend.map_or(0, |(c, _)| c.len()));
+        for j in 0..value_offsets.len() {
+            let term = |t: usize| {
+                let weight = self.alpha * constant.data[constant_offsets[j] + t * constant_step];
+                (value_offsets[j] + t * value_step, weight)
+            };
+            let mut terms: Vec<(usize, f64)> = (0..self.inner).map(term).collect();
+            if let (Some((_, beta)), Some(offsets)) = (addend, &addend_offsets) {
+                terms.push((value.len() + offsets[j], beta));
+            }
+            rows.push(terms, 0.0);
+        }
+        let operands: Vec<&Value> = [value].into_iter().chain(addend.map(|a| a.0)).collect();
+        Ok(vec![lowering.affine(node, &operands, rows.finish(), self.shape, Kind::Float)?])
+    }
+}
+
+pub(super) fn register(registry: &mut Registry) {
+    registry.add("Gemm", gemm);
+    registry.add("MatMul", matmul);
+}

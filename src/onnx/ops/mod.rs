@@ -1,0 +1,52 @@
+//! The registry of lowerings: one file per operator family, each with a `register` function at its end.
+//!
+//! A lowering gets a [`Node`] with its inputs resolved and returns the values of its outputs, in order; trailing ones
+//! that no supported model reads (a dropout mask) may be left out. Most call [`Lowering::affine`], which also folds
+//! constants, so that no lowering treats constant inputs as a special case.
+
+mod activation;
+mod constant;
+mod elementwise;
+mod index;
+mod matmul;
+mod passthrough;
+mod shape;
+
+use std::collections::BTreeMap;
+
+use super::OnnxError;
+use super::lower::{Lowering, Node, Value};
+
+type Lower = fn(&mut Lowering, &Node) -> Result<Vec<Value>, OnnxError>;
+
+/// Lowerings by operator name.
+#[derive(Default)]
+pub(super) struct Registry(BTreeMap<&'static str, Lower>);
+
+impl Registry {
+    /// Every supported operator.
+    pub fn new() -> Self {
+        let mut registry = Self::default();
+        activation::register(&mut registry);
+        constant::register(&mut registry);
+        elementwise::register(&mut registry);
+        index::register(&mut registry);
+        matmul::register(&mut registry);
+        passthrough::register(&mut registry);
+        shape::register(&mut registry);
+        registry
+    }
+
+    fn add(&mut self, operator: &'static str, lower: Lower) {
+        self.0.insert(operator, lower);
+    }
+
+    pub fn get(&self, operator: &str) -> Option<Lower> {
+        self.0.get(operator).copied()
+    }
+
+    /// Names of all supported operators, sorted.
+    pub fn names(&self) -> Vec<&'static str> {
+        self.0.keys().copied().collect()
+    }
+}

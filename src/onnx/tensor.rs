@@ -1,0 +1,93 @@
+//! Constant tensors and their element types.
+
+use tract_onnx::data_resolver::MmapDataResolver;
+use tract_onnx::pb::{TensorProto, tensor_proto};
+use tract_onnx::prelude::Tensor;
+
+use super::OnnxError;
+use super::shape::{MAX_ELEMENTS, element_count};
+
+/// What the importer tells apart about element types.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Float,
+    Integer,
+    Bool,
+}
+
+/// The largest integer up to which `f64` holds every integer.
+pub(super) const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
+
+/// A constant: a decoded initializer or attribute, or the result of folding.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Constant {
+    /// Where it came from, for messages.
+    pub name: String,
+    pub shape: Vec<usize>,
+    pub kind: Kind,
+    /// Row-major, finite; integers are exact, booleans 0 or 1.
+    pub data: Vec<f64>,
+}
+
+impl Constant {
+    /// Checks what [`Self::data`] promises.
+    pub fn new(name: &str, shape: Vec<usize>, kind: Kind, data: Vec<f64>) -> Result<Self, OnnxError> {
+        if data.is_empty() && kind == Kind::Float {
+            return Err(OnnxError::ZeroSized { tensor: name.into(), shape });
+        }
+        if let Some((index, &value)) = data.iter().enumerate().find(|(_, v)| !v.is_finite()) {
+            return Err(OnnxError::NonFinite { tensor: name.into(), index, value });
+        }
+        if kind == Kind::Integer && data.iter().any(|v| v.abs() > MAX_EXACT) {
+            let expected = "its integers must not exceed 2^53, so that they stay exact".into();
+            return Err(OnnxError::UnsupportedType { tensor: name.into(), found: "integer".into(), expected });
+        }
+        Ok(Self { name: name.into(), shape, kind, data })
+    }
+
+    /// Decodes an initializer or a tensor attribute; `name` is used in messages.
+    pub fn decode(name: &str, proto: &TensorProto) -> Result<Self, OnnxError> {
+        if proto.data_location == Some(tensor_proto::DataLocation::External as i32) || !proto.external_data.is_empty() {
+            return Err(OnnxError::ExternalData { tensor: name.into() });
+        }
+        let malformed = |reason: String| OnnxError::Malformed { what: format!("tensor \"{name}\""), reason };
+        let kind = element_kind(name, proto.data_type)?;
+        let shape: Option<Vec<usize>> = proto.dims.iter().map(|&d| usize::try_from(d).ok()).collect();
+        let shape = shape.ok_or_else(|| malformed(format!("its dimensions {:?} are negative", proto.dims)))?;
+        if element_count(&shape).is_none() {
+            let (what, elements) = (format!("tensor \"{name}\""), format!("{shape:?}"));
+            return Err(OnnxError::TooLarge { what, elements, limit: MAX_ELEMENTS });
+        }
+        let tensor = tract_onnx::tensor::load_tensor(&MmapDataResolver, proto, None);
+        let tensor = tensor.map_err(|e| malformed(format!("{e:#}")))?;
+        let data = elements(&tensor).map_err(|e| malformed(format!("{e:#}")))?;
+        Self::new(name, shape, kind, data)
+    }
+
+    /// The elements of an integer tensor; `None` for other types.
+    pub fn integers(&self) -> Option<Vec<i64>> {
+        (self.kind == Kind::Integer).then(|| self.data.iter().map(|&v| v as i64).collect())
+    }
+}
+
+/// Elements in `f64`. Integers beyond 2^53 come back beyond 2^53.
+fn elements(tensor: &Tensor) -> tract_onnx::prelude::TractResult<Vec<f64>> {
+    let wide = tensor.cast_to::<f64>()?;
+    Ok(wide.to_plain_array_view::<f64>()?.iter().copied().collect())
+}
+
+/// The kind of an ONNX element type; `tensor` is named if it is not supported.
+pub(super) fn element_kind(tensor: &str, data_type: i32) -> Result<Kind, OnnxError> {
+    use tensor_proto::DataType;
+    let data_type = DataType::try_from(data_type);
+    match data_type {
+        Ok(DataType::Float | DataType::Double | DataType::Float16) => Ok(Kind::Float),
+        Ok(DataType::Int32 | DataType::Int64) => Ok(Kind::Integer),
+        Ok(DataType::Bool) => Ok(Kind::Bool),
+        _ => Err(OnnxError::UnsupportedType {
+            tensor: tensor.into(),
+            found: data_type.map_or_else(|e| e.to_string(), |t| t.as_str_name().to_lowercase()),
+            expected: "float, double, float16, int32, int64 and bool are understood".into(),
+        }),
+    }
+}

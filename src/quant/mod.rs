@@ -1,0 +1,15 @@
+//! Quantisation: data files, the input domain, scales, the integer model and its accuracy.
+
+pub mod audit;
+mod build;
+pub mod domain;
+pub mod error;
+pub mod input;
+pub mod quantise;
+mod scales;
+
+pub use audit::{Accuracy, audit};
+pub use domain::{DeclaredFeature, Domain, DomainFile, DomainSource};
+pub use error::{DataError, InputError, QuantError};
+pub use input::{CalibrationData, read_input};
+pub use quantise::{QuantOptions, Quantised, quantise};

@@ -1,0 +1,422 @@
+//! The choice of scales: a power of two for every feature and every tensor.
+//!
+//! A *precision* of `P` bits asks that the roundings at a tensor cost as much as rounding it to a multiple of `2^-P` of
+//! its range on the calibration data would. From that follow the exponents of all scales, in closed form. Where
+//! rescaling makes the circuit cheaper, it is planned.
+
+use std::collections::BTreeSet;
+
+use super::domain::Domain;
+use super::quantise::Step;
+use crate::graph::{Affine, FloatNode, FloatOp, Graph, MAX_BITS};
+
+/// Extra bits for affine maps that no ReLU reads: nothing is paid for the bits of an output.
+const FREE_BITS: i32 = 8;
+/// Exponents stay within these bounds; beyond the upper one ranges overflow anyway.
+const MIN_EXPONENT: i32 = -64;
+const MAX_EXPONENT: i32 = 2 * MAX_BITS as i32;
+/// Cost per bit of a tensor that comes close to the limit: rescaling is preferred to overflow.
+const OVERFLOW_COST: f64 = 1e12;
+/// Weights are exact with at most so many fractional bits, or they are rounded.
+const MAX_EXACT_BITS: i32 = 24;
+
+/// Rows of one output element of a linear map with `weights` weights.
+fn linear_rows(weights: usize) -> f64 {
+    2.0 * (weights as f64 + 1.0)
+}
+
+/// Rows of a ReLU of a value of `bits` bits.
+fn relu_rows(bits: f64) -> f64 {
+    bits + 10.0
+}
+
+/// Rows of rescaling a value of `bits` bits.
+fn rescale_rows(bits: f64) -> f64 {
+    bits + 2.0
+}
+
+/// Scales, as exponents of two.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Scales {
+    /// Per feature.
+    pub features: Vec<i32>,
+    /// Per node: the exponent of its integers, before a rescale.
+    pub nodes: Vec<i32>,
+    /// Per node: how many bits the rescale after it drops; 0 for none.
+    pub shifts: Vec<i32>,
+}
+
+impl Scales {
+    /// The exponent of what node `i` hands on.
+    pub fn output(&self, i: usize) -> i32 {
+        self.nodes[i] - self.shifts[i]
+    }
+}
+
+/// What the choice of a node's scale depends on. Magnitudes are the greatest on the calibration data, in the units of
+/// the float model; sums over a row are those of the row where they are greatest.
+struct NodeFacts {
+    sources: Vec<Source>,
+    /// Magnitude of its output.
+    observed: f64,
+    /// Proved magnitude of every output element over the domain.
+    magnitudes: Vec<f64>,
+    /// Number of weights of every row; empty for a ReLU.
+    weights: Vec<usize>,
+    /// Fractional bits of the bias, if it has few.
+    bias_bits: Option<i32>,
+    /// Whether a ReLU depends on it.
+    feeds_relu: bool,
+    /// Whether it is an output, directly or through a ReLU.
+    output: bool,
+}
+
+/// Values of one kind that an affine map reads.
+struct Source {
+    kind: SourceKind,
+    /// Greatest root of the sum of squares of what a row reads.
+    values: f64,
+    /// Greatest root of the sum of squares of a row's weights here.
+    weights: f64,
+    /// Greatest sum over a row of `|weight| * value`.
+    products: f64,
+    /// Fractional bits of its weights, if they have few.
+    weight_bits: Option<i32>,
+}
+
+enum SourceKind {
+    /// Integer features, which are exact.
+    Integers,
+    /// Real features, each with its greatest weight: their scales are chosen by who reads them.
+    Reals(Vec<(usize, f64)>),
+    /// The output of the affine node with this index, possibly through ReLUs.
+    Node(usize),
+}
+
+/// Chooses scales for one graph, domain and set of samples.
+pub(super) struct Planner<'a> {
+    graph: &'a Graph,
+    /// Whether a feature only takes integers.
+    integer: Vec<bool>,
+    /// Greatest magnitude of every feature on the calibration data.
+    features: Vec<f64>,
+    /// Width of every feature's domain.
+    spans: Vec<f64>,
+    facts: Vec<NodeFacts>,
+}
+
+impl<'a> Planner<'a> {
+    /// `graph` as [`super::build::aligned`] prepares it: ReLUs and outputs read nodes, never inputs.
+    pub fn new(graph: &'a Graph, domain: &Domain, samples: &[Vec<f64>]) -> Self {
+        let observed = observed_magnitudes(graph, samples);
+        let intervals = float_intervals(graph, domain);
+        let integer: Vec<bool> = domain.features.iter().map(|f| f.integer).collect();
+        let first = graph.inputs.len();
+        let mut facts: Vec<NodeFacts> = vec![];
+        for (i, node) in graph.nodes.iter().enumerate() {
+            let peak = observed[first + i].iter().copied().fold(0.0, f64::max);
+            let magnitudes: Vec<f64> = intervals[first + i].iter().map(|(lo, hi)| lo.abs().max(hi.abs())).collect();
+            let proved = magnitudes.iter().copied().fold(0.0, f64::max);
+            let (sources, weights, bias_bits) = match &node.op {
+                FloatOp::Relu => (vec![], vec![], None),
+                FloatOp::Affine(map) => {
+                    let weights = (0..map.output_len()).map(|j| map.row(j).count()).collect();
+                    (sources(graph, node, map, &observed, &integer), weights, fractional_bits(map.bias.iter().copied()))
+                }
+            };
+            let (feeds_relu, output, observed) = (false, false, positive([peak, proved]));
+            facts.push(NodeFacts { sources, observed, magnitudes, weights, bias_bits, feeds_relu, output });
+        }
+        for (_, id, _) in &graph.outputs {
+            if let Some(node) = root(graph, *id) {
+                facts[node].output = true;
+            }
+        }
+        for (i, node) in graph.nodes.iter().enumerate().rev() {
+            if facts[i].feeds_relu || node.op == FloatOp::Relu {
+                node.inputs.iter().filter_map(|id| id.checked_sub(first)).for_each(|n| facts[n].feeds_relu = true);
+            }
+        }
+        let features = observed[..first].concat();
+        let features = features.iter().zip(&domain.features).map(|(&x, f)| positive([x, f.min.abs(), f.max.abs()]));
+        let spans = domain.features.iter().map(|f| f.max - f.min).collect();
+        Self { graph, integer, features: features.collect(), spans, facts }
+    }
+
+    /// Scales at `precision` bits, rescaling where that saves rows.
+    pub fn at_precision(&self, precision: f64) -> Scales {
+        let mut rescaled = BTreeSet::new();
+        let mut best = self.derive(precision, &rescaled);
+        let mut best_rows = self.rows(&best);
+        loop {
+            let candidates = (0..self.facts.len()).filter(|i| self.can_rescale(*i) && !rescaled.contains(i));
+            let tried = candidates.map(|i| {
+                let mut with: BTreeSet<usize> = rescaled.clone();
+                with.insert(i);
+                let scales = self.derive(precision, &with);
+                (self.rows(&scales), i, scales)
+            });
+            match tried.min_by(|a, b| a.0.total_cmp(&b.0)) {
+                Some((rows, i, scales)) if rows < best_rows => {
+                    rescaled.insert(i);
+                    (best, best_rows) = (scales, rows);
+                }
+                _ => return best,
+            }
+        }
+    }
+
+    /// Whether a rescale after node `i` can pay off.
+    pub fn can_rescale(&self, i: usize) -> bool {
+        self.facts[i].feeds_relu && matches!(self.graph.nodes[i].op, FloatOp::Affine(_))
+    }
+
+    /// `scales` with one bit less at node `i`; `None` where that cannot be.
+    pub fn step(&self, scales: &Scales, i: usize, step: Step) -> Option<Scales> {
+        let mut next = scales.clone();
+        match step {
+            Step::ToInput(bits) => {
+                next.nodes[i] -= 1;
+                let real = next.features.iter_mut().zip(&self.integer).filter(|(_, integer)| !**integer);
+                real.for_each(|(e, _)| *e = (*e + bits).clamp(1, MAX_EXPONENT));
+            }
+            Step::Accumulator if scales.shifts[i] > 1 => {
+                next.nodes[i] -= 1;
+                next.shifts[i] -= 1;
+            }
+            Step::Rescaled if scales.shifts[i] > 0 => next.shifts[i] += 1,
+            Step::Accumulator | Step::Rescaled => return None,
+        }
+        let lowest = if self.facts[i].output { 0 } else { MIN_EXPONENT };
+        self.align_relus(&mut next);
+        (next.output(i) >= lowest).then_some(next)
+    }
+
+    /// The root mean square of rounding to a multiple of `2^-e` is `2^-e / sqrt(12)`; that factor is common to all
+    /// roundings and left out.
+    ///
+    /// A node's output has exponent `e`, what it reads exponent `a`. Its weights are then rounded to multiples of
+    /// `2^(a-e)`, which costs `values * 2^(a-e)`. Where `a` can be chosen (real features, rescaled tensors), rounding
+    /// what is read costs `weights * 2^-a`, and the sum of squares is least at `2^2a = 2^e * weights / values`.
+    fn derive(&self, precision: f64, rescaled: &BTreeSet<usize>) -> Scales {
+        let mut nodes: Vec<i32> = vec![];
+        let mut features: Vec<i32> = self.integer.iter().map(|&integer| if integer { 0 } else { 1 }).collect();
+        let mut kept = vec![MIN_EXPONENT; self.facts.len()];
+        for (i, facts) in self.facts.iter().enumerate() {
+            if self.graph.nodes[i].op == FloatOp::Relu {
+                nodes.push(0);
+                continue;
+            }
+            let error = facts.observed * (-precision).exp2();
+            let lowest = if facts.output { 0 } else { MIN_EXPONENT };
+            let (exponent, exact) = affine_exponent(facts, error, &nodes, rescaled);
+            let exponent = exponent.clamp(lowest, MAX_EXPONENT);
+            for source in &facts.sources {
+                let balanced = |weight: f64, value: f64| {
+                    let twice = f64::from(exponent) + (weight / value).log2();
+                    let chosen = match source.weight_bits {
+                        Some(bits) if exact => exponent - bits,
+                        _ => (twice / 2.0).round() as i32,
+                    };
+                    chosen.clamp(MIN_EXPONENT, MAX_EXPONENT)
+                };
+                match &source.kind {
+                    SourceKind::Integers => {}
+                    SourceKind::Reals(read) => {
+                        for &(feature, weight) in read {
+                            features[feature] = features[feature].max(balanced(weight, self.features[feature]));
+                        }
+                    }
+                    SourceKind::Node(n) => kept[*n] = kept[*n].max(balanced(source.weights, positive([source.values]))),
+                }
+            }
+            if facts.output {
+                kept[i] = kept[i].max(round_up(-error.log2()));
+            }
+            let free = if facts.feeds_relu { 0 } else { FREE_BITS };
+            nodes.push((exponent + free).min(MAX_EXPONENT));
+        }
+        let shift = |i: usize| if rescaled.contains(&i) { (nodes[i] - kept[i]).max(0) } else { 0 };
+        let shifts = (0..nodes.len()).map(shift).collect();
+        let mut scales = Scales { features, nodes, shifts };
+        self.align_relus(&mut scales);
+        scales
+    }
+
+    /// A ReLU keeps the scale of what it reads.
+    fn align_relus(&self, scales: &mut Scales) {
+        for (i, node) in self.graph.nodes.iter().enumerate().filter(|(_, node)| node.op == FloatOp::Relu) {
+            if let Some(input) = node.inputs[0].checked_sub(self.graph.inputs.len()) {
+                scales.nodes[i] = scales.output(input);
+            }
+        }
+    }
+
+    /// Estimated rows of the circuit, from the proved ranges.
+    pub fn rows(&self, scales: &Scales) -> f64 {
+        let mut rows: f64 = self.spans.iter().zip(&scales.features).map(|(&w, &e)| bits(w, e)).sum();
+        for (i, facts) in self.facts.iter().enumerate() {
+            let own = |exponent: i32| facts.magnitudes.iter().map(move |&m| bits(m, exponent));
+            rows += facts.weights.iter().map(|&w| linear_rows(w)).sum::<f64>();
+            rows += own(scales.nodes[i]).map(|b| (b - f64::from(MAX_BITS - 8)).max(0.0) * OVERFLOW_COST).sum::<f64>();
+            if scales.shifts[i] > 0 {
+                rows += own(scales.nodes[i]).map(rescale_rows).sum::<f64>();
+            }
+            if self.graph.nodes[i].op == FloatOp::Relu {
+                let input = self.graph.nodes[i].inputs[0].saturating_sub(self.graph.inputs.len());
+                let magnitudes = self.facts[input].magnitudes.iter();
+                rows += magnitudes.map(|&m| relu_rows(bits(m, scales.nodes[i]))).sum::<f64>();
+            }
+        }
+        rows
+    }
+}
+
+/// Bits of the integer that `magnitude` becomes.
+fn bits(magnitude: f64, exponent: i32) -> f64 {
+    if magnitude > 0.0 { (magnitude.log2() + f64::from(exponent)).floor().max(-1.0) + 1.0 } else { 0.0 }
+}
+
+pub(super) fn exp2(exponent: i32) -> f64 {
+    2f64.powi(exponent)
+}
+
+/// The least integer that is not below, saturating.
+fn round_up(value: f64) -> i32 {
+    value.ceil() as i32
+}
+
+/// The least `bits` such that all values are multiples of `2^-bits`, if it is small.
+fn fractional_bits(values: impl Iterator<Item = f64>) -> Option<i32> {
+    let mut most = MIN_EXPONENT;
+    for value in values.filter(|&v| v != 0.0) {
+        let bits = (MIN_EXPONENT..=MAX_EXACT_BITS).find(|&b| (value * exp2(b)).fract() == 0.0)?;
+        most = most.max(bits);
+    }
+    Some(most)
+}
+
+/// The exponent at which an affine map's roundings cost `error`, and whether its weights need no rounding there.
+fn affine_exponent(facts: &NodeFacts, error: f64, nodes: &[i32], rescaled: &BTreeSet<usize>) -> (i32, bool) {
+    // error^2 * s^2 = 2 * balanced * s + fixed, for s = 2^exponent; the bias is rounded as well.
+    let (mut balanced, mut fixed) = (0.0, 1.0);
+    let mut exact = Some(MIN_EXPONENT);
+    for source in &facts.sources {
+        let chosen = |weight: f64| round_up((weight / error).log2());
+        let exponent = match &source.kind {
+            SourceKind::Integers => Some(0),
+            SourceKind::Reals(_) => None,
+            SourceKind::Node(n) => (!rescaled.contains(n)).then(|| nodes[*n]),
+        };
+        match exponent {
+            Some(e) => fixed += (source.values * exp2(e)).powi(2),
+            None => balanced += source.products,
+        }
+        let exponent = exponent.unwrap_or_else(|| chosen(source.weights));
+        exact = exact.zip(source.weight_bits).map(|(e, bits)| e.max(exponent + bits));
+    }
+    let rounded =
+        round_up(((balanced + (balanced * balanced + error * error * fixed).sqrt()) / (error * error)).log2());
+    let bias = facts.bias_bits.unwrap_or(MAX_EXPONENT).min(round_up(-error.log2()));
+    match exact.map(|e| e.max(bias)) {
+        Some(exact) if exact <= rounded => (exact, true),
+        _ => (rounded, false),
+    }
+}
+
+/// The first positive finite number, or 1.
+fn positive<const N: usize>(candidates: [f64; N]) -> f64 {
+    candidates.into_iter().find(|&v| v > 0.0 && v.is_finite()).unwrap_or(1.0)
+}
+
+/// The affine node behind value `id`, through ReLUs; `None` for an input.
+fn root(graph: &Graph, mut id: usize) -> Option<usize> {
+    loop {
+        let node = id.checked_sub(graph.inputs.len())?;
+        match graph.nodes[node].op {
+            FloatOp::Affine(_) => return Some(node),
+            FloatOp::Relu => id = graph.nodes[node].inputs[0],
+        }
+    }
+}
+
+fn sources(
+    graph: &Graph,
+    node: &FloatNode,
+    map: &Affine<f64, f64>,
+    observed: &[Vec<f64>],
+    integer: &[bool],
+) -> Vec<Source> {
+    let mut result = vec![];
+    let mut start = 0;
+    for &id in &node.inputs {
+        let own = start..start + graph.value_len(id);
+        start = own.end;
+        let (column, values) = (own.start, observed[id].as_slice());
+        if let Some(n) = root(graph, id) {
+            result.push(Source::new(map, values, |i| own.contains(&i).then(|| i - column), SourceKind::Node(n)));
+            continue;
+        }
+        let offset: usize = graph.inputs[..id].iter().map(|i| i.len()).sum();
+        let place =
+            |i: usize, kind: bool| (own.contains(&i) && integer[offset + i - column] == kind).then(|| i - column);
+        let mut read = vec![0.0f64; own.len()];
+        for j in 0..map.output_len() {
+            map.row(j).for_each(|(i, w)| place(i, false).into_iter().for_each(|p| read[p] = read[p].max(w.abs())));
+        }
+        let read: Vec<(usize, f64)> =
+            read.into_iter().enumerate().filter(|r| r.1 > 0.0).map(|(p, w)| (offset + p, w)).collect();
+        result.push(Source::new(map, values, |i| place(i, true), SourceKind::Integers));
+        result.push(Source::new(map, values, |i| place(i, false), SourceKind::Reals(read)));
+    }
+    result
+}
+
+impl Source {
+    /// The columns that `place` maps to an index of `values`.
+    fn new(map: &Affine<f64, f64>, values: &[f64], place: impl Fn(usize) -> Option<usize>, kind: SourceKind) -> Self {
+        let terms = |j: usize| map.row(j).filter_map(|(i, w)| Some((values[place(i)?], w)));
+        let greatest = |sum: &dyn Fn(usize) -> f64| (0..map.output_len()).map(sum).fold(0.0, f64::max);
+        Self {
+            values: greatest(&|j| terms(j).map(|(x, _)| x * x).sum::<f64>().sqrt()),
+            weights: greatest(&|j| terms(j).map(|(_, w)| w * w).sum::<f64>().sqrt()),
+            products: greatest(&|j| terms(j).map(|(x, w)| x * w.abs()).sum()),
+            weight_bits: fractional_bits((0..map.output_len()).flat_map(terms).map(|(_, w)| w)),
+            kind,
+        }
+    }
+}
+
+/// Greatest magnitude of every element of every value over the samples.
+fn observed_magnitudes(graph: &Graph, samples: &[Vec<f64>]) -> Vec<Vec<f64>> {
+    let values = graph.inputs.len() + graph.nodes.len();
+    let mut greatest: Vec<Vec<f64>> = (0..values).map(|id| vec![0.0; graph.value_len(id)]).collect();
+    for sample in samples {
+        for (most, value) in greatest.iter_mut().zip(graph.trace(sample)) {
+            most.iter_mut().zip(value).for_each(|(m, v)| *m = m.max(v.abs()));
+        }
+    }
+    greatest
+}
+
+/// Interval of every element of every value over the domain, in floats: for estimates only.
+fn float_intervals(graph: &Graph, domain: &Domain) -> Vec<Vec<(f64, f64)>> {
+    let mut features = domain.features.iter().map(|f| (f.min, f.max));
+    let mut values: Vec<Vec<(f64, f64)>> =
+        graph.inputs.iter().map(|input| features.by_ref().take(input.len()).collect()).collect();
+    for node in &graph.nodes {
+        let x: Vec<(f64, f64)> = node.inputs.iter().flat_map(|&id| values[id].iter().copied()).collect();
+        values.push(match &node.op {
+            FloatOp::Relu => x.into_iter().map(|(lo, hi)| (lo.max(0.0), hi.max(0.0))).collect(),
+            FloatOp::Affine(map) => (0..map.output_len())
+                .map(|j| {
+                    map.row(j).fold((map.bias[j], map.bias[j]), |(lo, hi), (i, w)| {
+                        let (a, b) = (w * x[i].0, w * x[i].1);
+                        (lo + a.min(b), hi + a.max(b))
+                    })
+                })
+                .collect(),
+        });
+    }
+    values
+}
