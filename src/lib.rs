@@ -7,6 +7,7 @@ pub mod fsutil;
 pub mod graph;
 pub mod onnx;
 pub mod ops;
+pub mod project;
 pub mod proof;
 pub mod quant;
 pub mod solidity;

@@ -1,0 +1,114 @@
+//! A folder that `compile` wrote, opened again.
+
+use std::path::{Path, PathBuf};
+
+use rand_core::{CryptoRng, RngCore};
+use serde_json::{Map, Value};
+
+use super::{ProjectError, ProofFile, compile::paths};
+use crate::{
+    fsutil::verify_folder,
+    graph::IntegerModel,
+    proof::{
+        Proof, ProvingKey, VerifyingKey,
+        artifact::{ArtifactKind, read_artifact},
+        prove, verify,
+    },
+};
+
+/// An artifact folder whose files have been checked against its manifest.
+#[derive(Debug)]
+pub struct Project {
+    folder: PathBuf,
+    manifest: Map<String, Value>,
+    model: IntegerModel,
+    verifying_key: VerifyingKey,
+}
+
+impl Project {
+    /// Open a folder: every file has the digest that the manifest gives it, and they belong together.
+    pub fn open(folder: &Path) -> Result<Self, ProjectError> {
+        let manifest = verify_folder(folder)?;
+        let path = folder.join(paths::CIRCUIT);
+        let mismatch = |path: &Path, detail: String| ProjectError::Mismatch { path: path.into(), detail };
+        let circuit = read_artifact(&path, ArtifactKind::Circuit)?;
+        let model: IntegerModel =
+            postcard::from_bytes(&circuit).map_err(|error| mismatch(&path, format!("it is not a model: {error}")))?;
+        model.validate().map_err(|detail| mismatch(&path, detail))?;
+
+        let path = folder.join(paths::VERIFYING_KEY);
+        let verifying_key = VerifyingKey::from_bytes(&read_artifact(&path, ArtifactKind::VerifyingKey)?)?;
+        let id = manifest.get("model").and_then(|model| model.get("id")).and_then(Value::as_str);
+        if id != Some(&verifying_key.id()) {
+            let detail =
+                format!("its digest is {}, the manifest's model is {}", verifying_key.id(), id.unwrap_or("missing"));
+            return Err(mismatch(&path, detail));
+        }
+        if verifying_key.public_ranges() != model.public_ranges() {
+            return Err(mismatch(&path, "its public values are not those of the model".into()));
+        }
+        Ok(Self { folder: folder.into(), manifest, model, verifying_key })
+    }
+
+    /// The manifest.
+    pub fn manifest(&self) -> &Map<String, Value> {
+        &self.manifest
+    }
+
+    /// The integer model.
+    pub fn model(&self) -> &IntegerModel {
+        &self.model
+    }
+
+    /// The verifying key.
+    pub fn verifying_key(&self) -> &VerifyingKey {
+        &self.verifying_key
+    }
+
+    /// The contract: its name and its source.
+    pub fn contract(&self) -> Result<(String, String), ProjectError> {
+        let entry = self.manifest.get("contract").and_then(|contract| contract.get("name")).and_then(Value::as_str);
+        let name = entry.unwrap_or_default().to_string();
+        let path = self.folder.join(paths::contract(&name));
+        let source = std::fs::read_to_string(&path).map_err(|source| ProjectError::Read { path, source })?;
+        Ok((name, source))
+    }
+
+    /// Read the proving key.
+    pub fn proving_key(&self) -> Result<ProvingKey, ProjectError> {
+        let bytes = read_artifact(&self.folder.join(paths::PROVING_KEY), ArtifactKind::ProvingKey)?;
+        Ok(ProvingKey::from_bytes(&bytes, self.verifying_key.clone(), &self.model)?)
+    }
+
+    /// Quantise an input (one value per feature, in the model's units), check it against the domain, and prove.
+    pub fn prove(
+        &self,
+        pk: &ProvingKey,
+        input: &[f64],
+        context: [u8; 32],
+        rng: &mut (impl RngCore + CryptoRng),
+    ) -> Result<Proof, ProjectError> {
+        let input = self.model.quantise_input(input)?;
+        Ok(prove(pk, &self.model, &input, context, rng)?)
+    }
+
+    /// Describe a proof for its file.
+    pub fn proof_file(&self, proof: &Proof) -> ProofFile {
+        ProofFile::new(proof, &self.model, self.verifying_key.id())
+    }
+
+    /// Read a proof of this project's model. It is not verified.
+    pub fn read_proof(&self, path: &Path) -> Result<Proof, ProjectError> {
+        let (file, proof) = ProofFile::read(path)?;
+        let expected = self.verifying_key.id();
+        if file.model_id != expected {
+            return Err(ProjectError::OtherModel { path: path.into(), expected, found: file.model_id });
+        }
+        Ok(proof)
+    }
+
+    /// Verify a proof natively.
+    pub fn verify(&self, proof: &Proof) -> Result<(), ProjectError> {
+        Ok(verify(&self.verifying_key, proof)?)
+    }
+}

@@ -1,0 +1,72 @@
+//! From an ONNX file to a folder of artifacts, and from the folder to proofs.
+//!
+//! [`compile`] turns a model, calibration data and a setup into a [`Build`]; [`Build::write`] makes it a folder;
+//! [`Project`] opens such a folder, proves and verifies.
+
+mod compile;
+mod folder;
+mod proof_file;
+
+pub use compile::{Build, CompileOptions, Setup, Stage, compile, contract_name};
+pub use folder::Project;
+pub use proof_file::{ProofFile, parse_context};
+
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+use crate::{
+    fsutil::{FolderError, WriteError},
+    onnx::OnnxError,
+    proof::{KeyError, ProveError, SrsError, VerifyError, artifact::ArtifactError},
+    quant::{DataError, InputError, QuantError},
+    solidity::VerifierError,
+};
+
+/// Anything that can go wrong between a model and a verified proof.
+#[derive(Debug, Error)]
+pub enum ProjectError {
+    #[error(transparent)]
+    Onnx(#[from] OnnxError),
+    #[error(transparent)]
+    Data(#[from] DataError),
+    #[error(transparent)]
+    Quant(#[from] QuantError),
+    #[error(transparent)]
+    Input(#[from] InputError),
+    #[error(transparent)]
+    Srs(#[from] SrsError),
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    #[error(transparent)]
+    Prove(#[from] ProveError),
+    #[error(transparent)]
+    Verify(#[from] VerifyError),
+    #[error(transparent)]
+    Verifier(#[from] VerifierError),
+    #[error(transparent)]
+    Artifact(#[from] ArtifactError),
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    #[error("cannot read {}: {source}", path.display())]
+    Read { path: PathBuf, source: std::io::Error },
+    #[error(
+        "the quantised model misses the tolerance of {tolerance:e} of the output range on the calibration data: it is off by \
+         {error:e} and {flips} decisions flip; raise --tolerance, or force a --precision"
+    )]
+    Tolerance { tolerance: f64, error: f64, flips: usize },
+    #[error(
+        "the setup is UNSAFE: whoever generated it can forge proofs; use a ceremony, or --allow-unsafe-srs for tests"
+    )]
+    UnsafeSetup,
+    #[error("{}: {detail}", path.display())]
+    ProofFile { path: PathBuf, detail: String },
+    #[error("{} is for the model {found}, this folder holds {expected}", path.display())]
+    OtherModel { path: PathBuf, expected: String, found: String },
+    #[error("{} does not fit the other files of its folder: {detail}; compile the model again", path.display())]
+    Mismatch { path: PathBuf, detail: String },
+    #[error("the context \"{text}\" is not 32 bytes in hex: write 0x and 64 digits")]
+    Context { text: String },
+}

@@ -1,0 +1,107 @@
+//! Proofs as JSON: what `prove` writes, what `verify` and `calldata` read.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::ProjectError;
+use crate::{
+    fsutil::write_atomic,
+    graph::IntegerModel,
+    proof::{Proof, Statement, encode::Word},
+};
+
+/// The format that is written, and the only one that is read.
+const FORMAT: u32 = 1;
+
+/// One public value, in the contract's units and in the model's.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PublicValue {
+    pub name: String,
+    /// Decimal.
+    pub integer: String,
+    /// `integer / scale`.
+    pub value: f64,
+}
+
+/// A proof with its statement, and the model that it is for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ProofFile {
+    pub format: u32,
+    /// The verifying key's digest, hex.
+    pub model_id: String,
+    /// Hex with `0x`.
+    pub context: String,
+    pub outputs: Vec<PublicValue>,
+    /// Words in hex with `0x`.
+    pub proof: Vec<String>,
+}
+
+fn hex_word(word: &Word) -> String {
+    format!("0x{}", hex::encode(word))
+}
+
+fn read_word(text: &str) -> Option<Word> {
+    hex::decode(text.strip_prefix("0x")?).ok()?.try_into().ok()
+}
+
+/// The 32 bytes of a context given as `0x` and 64 hex digits.
+pub fn parse_context(text: &str) -> Result<Word, ProjectError> {
+    read_word(text).ok_or_else(|| ProjectError::Context { text: text.into() })
+}
+
+impl ProofFile {
+    /// Describe a proof of `model`, whose verifying key has the digest `model_id`.
+    pub fn new(proof: &Proof, model: &IntegerModel, model_id: String) -> Self {
+        let mut outputs = Vec::with_capacity(proof.statement.public_values.len());
+        let mut values = proof.statement.public_values.iter();
+        for output in &model.outputs {
+            let len = model.tensor_len(output.tensor);
+            for (i, &value) in (0..len).zip(values.by_ref()) {
+                let name = if len == 1 { output.name.clone() } else { format!("{}[{i}]", output.name) };
+                outputs.push(PublicValue { name, integer: value.to_string(), value: value as f64 / output.scale });
+            }
+        }
+        Self {
+            format: FORMAT,
+            model_id,
+            context: hex_word(&proof.statement.context),
+            outputs,
+            proof: proof.words.iter().map(hex_word).collect(),
+        }
+    }
+
+    /// Read and parse; `path` is named in errors.
+    pub fn read(path: &Path) -> Result<(Self, Proof), ProjectError> {
+        let malformed = |detail: String| ProjectError::ProofFile { path: path.into(), detail };
+        let text = std::fs::read(path).map_err(|source| ProjectError::Read { path: path.into(), source })?;
+        let file: ProofFile =
+            serde_json::from_slice(&text).map_err(|error| malformed(format!("it is not a proof file: {error}")))?;
+        if file.format != FORMAT {
+            let found = file.format;
+            return Err(malformed(format!("it has format {found}, and this hallmark reads format {FORMAT}")));
+        }
+        let word = |text: &String, what: &str| {
+            read_word(text).ok_or_else(|| malformed(format!("{what} is not 0x and 64 hex digits: {text:?}")))
+        };
+        let public_values = file.outputs.iter().map(|output| {
+            let text = &output.integer;
+            text.parse().map_err(|_| malformed(format!("output \"{}\" is not an integer: {text:?}", output.name)))
+        });
+        let statement = Statement {
+            context: word(&file.context, "the context")?,
+            public_values: public_values.collect::<Result<_, _>>()?,
+        };
+        let words = file.proof.iter().enumerate().map(|(i, text)| word(text, &format!("proof word {i}")));
+        let proof = Proof { statement, words: words.collect::<Result<_, _>>()? };
+        Ok((file, proof))
+    }
+
+    /// Write atomically.
+    pub fn write(&self, path: &Path) -> Result<(), ProjectError> {
+        let mut text = serde_json::to_vec_pretty(self)
+            .map_err(|error| ProjectError::ProofFile { path: path.into(), detail: error.to_string() })?;
+        text.push(b'\n');
+        Ok(write_atomic(path, &text)?)
+    }
+}
