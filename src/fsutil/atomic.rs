@@ -21,7 +21,7 @@ pub struct WriteError {
 }
 
 impl WriteError {
-    fn new(path: &Path, source: io::Error) -> Self {
+    pub(crate) fn new(path: &Path, source: io::Error) -> Self {
         WriteError { path: path.to_owned(), existed: path.exists(), source }
     }
 }

@@ -657,6 +657,8 @@ mod tests {
         fs::rename(&work, &kept).unwrap();
         drop(folder);
         fs::rename(&kept, &work).unwrap();
+        // A process that another test spawns holds a copy of the lock until it has become another program.
+        File::open(work.join("lock")).unwrap().lock().unwrap();
         work
     }
 

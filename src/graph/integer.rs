@@ -59,6 +59,35 @@ impl IntegerModel {
         }
     }
 
+    /// Check that a model read from a file holds together: tensors exist, shapes fit, and the stored ranges are the ones
+    /// that the input domain implies. Says what is wrong otherwise.
+    pub fn validate(&self) -> Result<(), String> {
+        let domain = self.features.iter().all(|f| Interval::new(f.range.lo, f.range.hi).is_some());
+        if !domain || self.features.iter().any(|f| !(f.scale.is_finite() && f.scale > 0.0)) {
+            return Err("a feature's domain or scale is not valid".into());
+        }
+        for (i, node) in self.nodes.iter().enumerate() {
+            let wrong = |what: &str| Err(format!("node \"{}\": {what}", node.name));
+            if node.inputs.is_empty() || node.inputs.iter().any(|&id| id > i) {
+                return wrong("it reads a tensor that does not exist yet");
+            }
+            let ranges: Vec<Vec<Interval>> = node.inputs.iter().map(|&id| self.ranges(id)).collect();
+            if !node.op.accepts(ranges.iter().map(Vec::len).sum()) {
+                return wrong("its weights do not fit the shapes around it");
+            }
+            let ranges: Vec<&[Interval]> = ranges.iter().map(Vec::as_slice).collect();
+            match node.op.bounds(&ranges) {
+                Ok(bounds) if bounds == node.ranges => {}
+                Ok(_) => return wrong("its ranges are not those that the domain implies"),
+                Err(error) => return wrong(&error.to_string()),
+            }
+        }
+        if self.outputs.is_empty() || self.outputs.iter().any(|o| o.tensor > self.nodes.len() || !(o.scale > 0.0)) {
+            return Err("an output does not exist or has no scale".into());
+        }
+        Ok(())
+    }
+
     /// Number of elements of tensor `id`.
     ///
     /// `id` must be a tensor of the model.

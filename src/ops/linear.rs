@@ -8,6 +8,19 @@ use crate::{
     graph::{Affine, Interval, MAX_BITS},
 };
 
+/// Whether the compressed rows are well formed and fit `len` inputs.
+pub(super) fn accepts(map: &Affine<i64, i128>, len: usize) -> bool {
+    let starts = &map.row_starts;
+    map.input_len == len
+        && starts.len() == map.output_len() + 1
+        && starts.first() == Some(&0)
+        && starts.is_sorted()
+        && starts.last().is_some_and(|&end| end as usize == map.weights.len())
+        && map.columns.len() == map.weights.len()
+        && map.columns.iter().all(|&column| (column as usize) < len)
+        && map.bias.iter().all(|bias| bias.unsigned_abs() >> MAX_BITS == 0)
+}
+
 pub(super) fn eval(map: &Affine<i64, i128>, inputs: &[&[i128]]) -> Vec<i128> {
     let x = inputs.concat();
     let row = |j: usize| map.row(j).map(|(i, w)| i128::from(w) * x[i]).sum::<i128>();

@@ -57,6 +57,15 @@ impl Op {
         }
     }
 
+    /// Whether the operator's parameters are valid for inputs of `len` elements together.
+    pub fn accepts(&self, len: usize) -> bool {
+        match self {
+            Op::Linear(map) => linear::accepts(map, len),
+            Op::Relu => true,
+            Op::Rescale(rescale) => (1..MAX_BITS).contains(&rescale.shift),
+        }
+    }
+
     /// Exact semantics. `inputs` are flattened tensors whose elements lie in the ranges given to [`Op::bounds`].
     pub fn eval(&self, inputs: &[&[i128]]) -> Vec<i128> {
         match self {

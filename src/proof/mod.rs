@@ -2,6 +2,7 @@
 
 pub mod artifact;
 pub mod encode;
+pub mod import;
 pub mod keys;
 pub mod opening;
 pub mod params;
@@ -9,7 +10,9 @@ pub mod points;
 pub mod powers;
 pub mod protocol;
 pub mod prover;
+mod ptau;
 pub mod srs;
+pub mod srs_file;
 pub mod transcript;
 
 pub use keys::{KeyError, ProvingKey, VerifyingKey};

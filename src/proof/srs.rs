@@ -1,6 +1,9 @@
 //! The KZG setup (structured reference string) on BN254.
 
-use std::fmt;
+use std::{
+    fmt, io,
+    path::{Path, PathBuf},
+};
 
 use ff::PrimeField;
 use halo2curves::bn256::{Fq, G1Affine, G2Affine};
@@ -10,9 +13,11 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{
+    artifact::ArtifactError,
     points::{Encoding, in_g2_subgroup},
     powers::{PowersCheck, PowersError, UnsafeSecret},
 };
+use crate::fsutil::WriteError;
 
 /// The largest k that the embedded ceremony supports.
 pub const EMBEDDED_K: u32 = 14;
@@ -59,15 +64,33 @@ impl fmt::Display for SrsOrigin {
     }
 }
 
-/// Why there is no setup of the size asked for.
+/// Why there is no setup to be had.
 #[derive(Debug, thiserror::Error)]
 pub enum SrsError {
-    #[error("the setup ({origin}) is too small: it supports k = {have_k}, and k = {need_k} is needed; {hint}")]
-    TooSmall { origin: SrsOrigin, have_k: u32, need_k: u32, hint: String },
+    #[error("the setup ({setup}) is too small: it supports k = {have_k}, and k = {need_k} is needed; {hint}")]
+    TooSmall { setup: String, have_k: u32, need_k: u32, hint: String },
     #[error("k = {k} is out of range: a setup has k between 1 and {max}")]
     KOutOfRange { k: u32, max: u32 },
     #[error("the embedded setup is damaged: {detail}; reinstall hallmark")]
     Embedded { detail: String },
+    #[error("{} is not an SRS: neither a snarkjs .ptau, nor a halo2 .srs, nor hallmark's own format", path.display())]
+    NotAnSrs { path: PathBuf },
+    #[error("{} is an SRS on another curve ({found}); one on BN254 is needed", path.display())]
+    WrongCurve { path: PathBuf, found: String },
+    #[error("{} is truncated: it has {found} of {expected} bytes", path.display())]
+    Truncated { path: PathBuf, expected: u64, found: u64 },
+    #[error("{} is not a well-formed {format} file: {detail}", path.display())]
+    Malformed { path: PathBuf, format: &'static str, detail: String },
+    #[error("{}: {group} point {index} is not a point of the curve other than infinity", path.display())]
+    NotOnCurve { path: PathBuf, group: &'static str, index: u64 },
+    #[error("{} is not a valid setup: {source}", path.display())]
+    Powers { path: PathBuf, source: PowersError },
+    #[error("cannot read {}: {source}", path.display())]
+    Read { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Artifact(#[from] ArtifactError),
+    #[error(transparent)]
+    Write(#[from] WriteError),
 }
 
 /// The powers `[tau^i]_1` for `i < 2^k` of a secret tau that nobody should know, with `[1]_2` and `[tau]_2`.
@@ -98,7 +121,7 @@ impl Srs {
     pub fn embedded(k: u32) -> Result<Self, SrsError> {
         check_k(k, MAX_K)?;
         if k > EMBEDDED_K {
-            return Err(too_small(SrsOrigin::AztecIgnition, EMBEDDED_K, k));
+            return Err(too_small(SrsOrigin::AztecIgnition, false, EMBEDDED_K, k));
         }
         let g = aztec_powers(1 << k)?;
         Ok(Srs { origin: SrsOrigin::AztecIgnition, k, g, s_g2: aztec_s_g2()? })
@@ -112,16 +135,11 @@ impl Srs {
         Ok(Srs { origin: SrsOrigin::Unsafe, k, g: secret.powers(0, 1 << k), s_g2: secret.s_g2() })
     }
 
-    /// A setup of `2^k` powers that were read elsewhere, after all checks.
-    pub(super) fn checked(
-        origin: SrsOrigin,
-        g: Vec<G1Affine>,
-        g2: G2Affine,
-        s_g2: G2Affine,
-    ) -> Result<Self, PowersError> {
+    /// A setup of `2^k` powers that were read from `path`, if they pass every check.
+    pub(super) fn checked(origin: SrsOrigin, g: Vec<G1Affine>, s_g2: G2Affine, path: &Path) -> Result<Self, SrsError> {
         let mut check = PowersCheck::default();
         check.absorb(&g);
-        check.finish(&g2, &s_g2)?;
+        check.finish(&s_g2).map_err(|source| SrsError::Powers { path: path.to_owned(), source })?;
         Ok(Srs { origin, k: g.len().ilog2(), g, s_g2 })
     }
 
@@ -132,7 +150,7 @@ impl Srs {
     pub fn truncated(mut self, k: u32) -> Result<Self, SrsError> {
         check_k(k, MAX_K)?;
         if k > self.k {
-            return Err(too_small(self.origin, self.k, k));
+            return Err(too_small(&self.origin, self.origin.is_unsafe(), self.k, k));
         }
         self.g.truncate(1 << k);
         self.k = k;
@@ -173,6 +191,11 @@ impl Srs {
         Self { origin, k, g, s_g2 }
     }
 
+    /// Whether the embedded ceremony has this `[tau]_2`.
+    pub(super) fn is_aztec_ignition(s_g2: &G2Affine) -> Result<bool, SrsError> {
+        Ok(aztec_s_g2()? == *s_g2)
+    }
+
     pub(super) fn into_parts(self) -> (SrsOrigin, u32, Vec<G1Affine>, G2Affine) {
         (self.origin, self.k, self.g, self.s_g2)
     }
@@ -196,15 +219,15 @@ pub(super) fn check_k(k: u32, max: u32) -> Result<(), SrsError> {
     }
 }
 
-pub(super) fn too_small(origin: SrsOrigin, have_k: u32, need_k: u32) -> SrsError {
-    let hint = match origin {
-        SrsOrigin::AztecIgnition | SrsOrigin::Imported { .. } => format!(
+pub(super) fn too_small(setup: impl fmt::Display, is_unsafe: bool, have_k: u32, need_k: u32) -> SrsError {
+    let hint = match is_unsafe {
+        false => format!(
             "import a public ceremony's file with at least 2^{need_k} powers (a snarkjs .ptau of power {need_k} or more, or a halo2 .srs of \
              k = {need_k} or more): `hallmark srs import FILE`"
         ),
-        SrsOrigin::Unsafe => format!("generate a larger one: `hallmark srs generate-unsafe -k {need_k}`"),
+        true => format!("generate a larger one: `hallmark srs generate-unsafe -k {need_k}`"),
     };
-    SrsError::TooSmall { origin, have_k, need_k, hint }
+    SrsError::TooSmall { setup: setup.to_string(), have_k, need_k, hint }
 }
 
 fn aztec_powers(count: usize) -> Result<Vec<G1Affine>, SrsError> {
@@ -254,7 +277,34 @@ mod tests {
         let powers = aztec_powers(count).unwrap();
         let mut check = PowersCheck::default();
         check.absorb(&powers);
-        check.finish(&G2Affine::generator(), &aztec_s_g2().unwrap()).unwrap();
+        check.finish(&aztec_s_g2().unwrap()).unwrap();
+    }
+
+    /// The digest that crate `ark-srs` publishes for the Aztec ceremony at degree 1,024. Its layout is arkworks'
+    /// uncompressed encoding of the powers, an empty map, `[1]_2`, `[tau]_2` and another empty map.
+    #[test]
+    fn embedded_powers_have_the_published_digest() {
+        const PUBLISHED: &str = "0e2a5fb1d9102ee5b06723472b23f4f29f938712251a7b5b75eed4df4049871c";
+        const Y_IS_LARGER: u8 = 0x80;
+        let coordinates = |x: &[Fq], y: &[Fq], y_is_larger: bool| {
+            let mut bytes: Vec<u8> = x.iter().chain(y).flat_map(Fq::to_repr).collect();
+            *bytes.last_mut().unwrap() |= if y_is_larger { Y_IS_LARGER } else { 0 };
+            bytes
+        };
+        let g2_bytes = |p: G2Affine| {
+            let larger = (p.y.c1, p.y.c0) > (-p.y.c1, -p.y.c0);
+            coordinates(&[p.x.c0, p.x.c1], &[p.y.c0, p.y.c1], larger)
+        };
+        let mut hash = Sha256::new();
+        hash.update(1025u64.to_le_bytes());
+        for power in aztec_powers(1025).unwrap() {
+            hash.update(coordinates(&[power.x], &[power.y], power.y > -power.y));
+        }
+        hash.update(0u64.to_le_bytes());
+        hash.update(g2_bytes(G2Affine::generator()));
+        hash.update(g2_bytes(aztec_s_g2().unwrap()));
+        hash.update(0u64.to_le_bytes());
+        assert_eq!(hex::encode(hash.finalize()), PUBLISHED);
     }
 
     #[test]
@@ -283,7 +333,7 @@ mod tests {
         let make = |seed| Srs::generate_unsafe(6, ChaCha20Rng::seed_from_u64(seed)).unwrap();
         let srs = make(1);
         assert!(srs.origin().is_unsafe());
-        Srs::checked(SrsOrigin::Unsafe, srs.g().to_vec(), srs.g2(), srs.s_g2()).unwrap();
+        Srs::checked(SrsOrigin::Unsafe, srs.g().to_vec(), srs.s_g2(), Path::new("")).unwrap();
         assert_eq!(srs.g(), make(1).g());
         assert_ne!(srs.digest(), make(2).digest());
         assert_ne!(srs.digest(), Srs::embedded(6).unwrap().digest());
