@@ -183,14 +183,14 @@ mod tests {
     #[test]
     fn low_rank_factors_stay_and_dead_nodes_go() {
         let wide: Vec<&[f64]> = vec![&[1.0, -1.0]; 8];
-        let narrow = [1.0; 8];
+        let (narrow, one) = ([1.0; 8], [1.0]);
         let mut graph = graph(
             vec![
                 (map(&wide, 0.0), vec![0]),
                 (FloatOp::Relu, vec![1]),
                 (FloatOp::Relu, vec![0]),
                 (map(&[&narrow], 0.0), vec![2]),
-                (map(&[&[1.0]; 9], 0.0), vec![4]),
+                (map(&[&one[..]; 9], 0.0), vec![4]),
             ],
             5,
         );

@@ -10,6 +10,10 @@ mod lower;
 mod ops;
 mod shape;
 mod tensor;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -19,7 +23,7 @@ use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, ValueInfoProto, tensor_s
 
 pub use error::{OnnxError, UnsupportedNode};
 
-use crate::graph::{Graph, GraphInput};
+use crate::graph::{FloatOp, Graph, GraphInput};
 use lower::{Activation, Lowering, Node, Value, node_name};
 use ops::Registry;
 use tensor::{Constant, Kind, element_kind};
@@ -95,7 +99,19 @@ fn import_model(model: &ModelProto) -> Result<Graph, OnnxError> {
     let mut graph = Graph { inputs, nodes: lowering.nodes, outputs };
     analysis::check(model, &graph)?;
     graph.fold();
+    refuse_overflow(&graph)?;
     Ok(graph)
+}
+
+/// Constants are finite, but their products, in scaled or folded weights, may not be.
+fn refuse_overflow(graph: &Graph) -> Result<(), OnnxError> {
+    for node in &graph.nodes {
+        let FloatOp::Affine(map) = &node.op else { continue };
+        if let Some((index, &value)) = map.weights.iter().chain(&map.bias).enumerate().find(|(_, v)| !v.is_finite()) {
+            return Err(OnnxError::NonFinite { tensor: format!("the folded weights of {}", node.name), index, value });
+        }
+    }
+    Ok(())
 }
 
 fn lower_node<'a>(

@@ -21,3 +21,19 @@ fn relu(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError> {
 pub(super) fn register(registry: &mut Registry) {
     registry.add("Relu", relu);
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::onnx::testing::{agrees, floats, model, node};
+
+    #[test]
+    fn relu_of_an_activation_and_of_a_constant() {
+        let nodes = vec![
+            node("Relu", &["x"], "a", vec![]),
+            node("Relu", &["w"], "b", vec![]),
+            node("Add", &["a", "b"], "y", vec![]),
+        ];
+        let graph = agrees(&model(&[("x", &[1, 3])], "y", vec![floats("w", &[3], &[-1.0, 0.0, 2.5])], nodes));
+        assert_eq!(graph.eval(&[-5.0, 2.0, 1.0]), [0.0, 2.0, 3.5]);
+    }
+}

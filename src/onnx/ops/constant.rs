@@ -56,3 +56,59 @@ pub(super) fn register(registry: &mut Registry) {
     registry.add("ConstantOfShape", constant_of_shape);
     registry.add("Shape", shape);
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::onnx::testing::{Attr, agrees, floats, graph_of, ints, model, node};
+
+    #[test]
+    fn every_form_of_constant() {
+        let nodes = vec![
+            node("Constant", &[], "a", vec![("value", Attr::Tensor(floats("", &[2], &[1.0, 2.0])))]),
+            node("Constant", &[], "b", vec![("value_float", Attr::Float(0.5))]),
+            node("Constant", &[], "c", vec![("value_floats", Attr::Floats(&[4.0, 8.0]))]),
+            node("Constant", &[], "d", vec![("value_int", Attr::Int(1))]),
+            node("Constant", &[], "e", vec![("value_ints", Attr::Ints(&[2, 1]))]),
+            node("Mul", &["x", "a"], "xa", vec![]),
+            node("Add", &["xa", "b"], "xb", vec![]),
+            node("Add", &["xb", "c"], "xc", vec![]),
+            node("Add", &["e", "d"], "unused", vec![]),
+            node("Reshape", &["xc", "e"], "y", vec![]),
+        ];
+        let graph = agrees(&model(&[("x", &[1, 2])], "y", vec![], nodes));
+        assert_eq!(graph.outputs[0].2, [2, 1]);
+    }
+
+    #[test]
+    fn shapes_are_constant() {
+        // What exporters write for `x.view(x.size(0), -1)`.
+        let nodes = vec![
+            node("Shape", &["x"], "shape", vec![]),
+            node("Gather", &["shape", "zero"], "batch", vec![("axis", Attr::Int(0))]),
+            node("Unsqueeze", &["batch", "axes"], "b", vec![]),
+            node("Concat", &["b", "rest"], "target", vec![("axis", Attr::Int(0))]),
+            node("Reshape", &["x", "target"], "z", vec![]),
+            node("ConstantOfShape", &["target2"], "ones", vec![("value", Attr::Tensor(floats("", &[1], &[1.0])))]),
+            node("Add", &["z", "ones"], "y", vec![]),
+        ];
+        let initializers = vec![
+            ints("zero", &[], &[0]),
+            ints("axes", &[1], &[0]),
+            ints("rest", &[1], &[-1]),
+            ints("target2", &[2], &[1, 6]),
+        ];
+        let graph = agrees(&model(&[("x", &[-1, 2, 3])], "y", initializers, nodes));
+        assert_eq!(graph.outputs[0].2, [1, 6]);
+    }
+
+    #[test]
+    fn shape_takes_a_slice() {
+        let slice = vec![("start", Attr::Int(-2)), ("end", Attr::Int(3))];
+        let nodes = vec![node("Shape", &["x"], "shape", slice), node("Reshape", &["x", "shape"], "y", vec![])];
+        let mut model = model(&[("x", &[1, 2, 3])], "y", vec![], nodes);
+        model.opset_import[0].version = 15;
+        assert_eq!(agrees(&model).outputs[0].2, [2, 3]);
+        graph_of(&mut model).node[0].attribute[0].i = i64::MIN;
+        assert_eq!(agrees(&model).outputs[0].2, [1, 2, 3]);
+    }
+}

@@ -113,3 +113,81 @@ pub(super) fn register(registry: &mut Registry) {
     registry.add("Div", div);
     registry.add("Neg", neg);
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::onnx::OnnxError;
+    use crate::onnx::import_model;
+    use crate::onnx::testing::{agrees, floats, ints, model, node, weights};
+
+    #[test]
+    fn arithmetic_broadcasts_on_both_sides() {
+        let shapes: [(&[i64], &[i64]); 5] =
+            [(&[1, 3], &[3]), (&[1, 3], &[]), (&[1, 1, 3], &[2, 1]), (&[1, 2, 3], &[1, 1, 2, 3]), (&[1], &[4, 2])];
+        for (x, w) in shapes {
+            for op in ["Add", "Sub", "Mul", "Div"] {
+                agrees(&model(&[("x", x)], "y", vec![weights("w", w, 3)], vec![node(op, &["x", "w"], "y", vec![])]));
+            }
+            for op in ["Add", "Sub", "Mul"] {
+                agrees(&model(&[("x", x)], "y", vec![weights("w", w, 4)], vec![node(op, &["w", "x"], "y", vec![])]));
+            }
+        }
+    }
+
+    #[test]
+    fn two_activations_add_but_do_not_multiply() {
+        let inputs: [(&str, &[i64]); 2] = [("a", &[1, 3]), ("b", &[1, 1])];
+        let binary = |op: &str| model(&inputs, "y", vec![], vec![node(op, &["a", "b"], "y", vec![])]);
+        agrees(&binary("Add"));
+        agrees(&binary("Sub"));
+        for op in ["Mul", "Div"] {
+            let error = import_model(&binary(op)).unwrap_err();
+            assert!(matches!(&error, OnnxError::NotLinear { node, .. } if *node == format!("{op}_y")), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_same_activation_twice_is_one_input() {
+        let nodes = vec![node("Neg", &["x"], "n", vec![]), node("Sub", &["x", "n"], "y", vec![])];
+        let graph = agrees(&model(&[("x", &[1, 3])], "y", vec![], nodes));
+        assert_eq!(graph.nodes.len(), 1);
+        assert_eq!(graph.eval(&[1.0, 2.0, 3.0]), [2.0, 4.0, 6.0]);
+    }
+
+    #[test]
+    fn constants_are_folded_and_integers_truncate() {
+        let nodes = vec![
+            node("Div", &["six", "minus_four"], "minus_one", vec![]),
+            node("Mul", &["minus_one", "minus_one"], "one", vec![]),
+            node("Reshape", &["x", "one"], "flat", vec![]),
+            node("Div", &["w", "w"], "ones", vec![]),
+            node("Mul", &["flat", "ones"], "y", vec![]),
+        ];
+        let initializers = vec![ints("six", &[1], &[6]), ints("minus_four", &[1], &[-4]), floats("w", &[1], &[0.3])];
+        let graph = import_model(&model(&[("x", &[1, 1])], "y", initializers, nodes)).unwrap();
+        assert_eq!((graph.outputs[0].2.clone(), graph.eval(&[7.0])), (vec![1], vec![7.0]));
+    }
+
+    #[test]
+    fn errors_name_the_node() {
+        let divide = model(
+            &[("x", &[1, 2])],
+            "y",
+            vec![floats("w", &[2], &[1.0, 0.0])],
+            vec![node("Div", &["x", "w"], "y", vec![])],
+        );
+        assert_eq!(
+            import_model(&divide).unwrap_err().to_string(),
+            "\"1 / w\" holds inf at index 1; weights must be finite"
+        );
+        let add =
+            model(&[("x", &[1, 2])], "y", vec![weights("w", &[3], 0)], vec![node("Add", &["x", "w"], "y", vec![])]);
+        assert_eq!(
+            import_model(&add).unwrap_err().to_string(),
+            "node \"Add_y\" (Add): shapes [1, 2] and [3] do not fit: they do not broadcast to a common shape"
+        );
+        let mixed =
+            model(&[("x", &[1, 2])], "y", vec![ints("w", &[2], &[1, 2])], vec![node("Add", &["x", "w"], "y", vec![])]);
+        assert!(matches!(import_model(&mixed), Err(OnnxError::UnsupportedAttribute { .. })));
+    }
+}

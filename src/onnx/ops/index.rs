@@ -112,3 +112,74 @@ pub(super) fn register(registry: &mut Registry) {
     registry.add("Concat", concat);
     registry.add("Gather", gather);
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::onnx::testing::{Attr, agrees, ints, model, node, weights};
+    use crate::onnx::{OnnxError, import_model};
+
+    #[test]
+    fn transpose_permutes() {
+        for perm in [&[0i64, 1, 2][..], &[2, 0, 1], &[1, 2, 0], &[2, 1, 0]] {
+            let nodes = vec![node("Transpose", &["x"], "y", vec![("perm", Attr::Ints(perm))])];
+            agrees(&model(&[("x", &[2, 3, 4])], "y", vec![], nodes));
+        }
+        let graph = agrees(&model(&[("x", &[2, 3])], "y", vec![], vec![node("Transpose", &["x"], "y", vec![])]));
+        assert_eq!(graph.outputs[0].2, [3, 2]);
+        for perm in [&[0i64, 0, 1][..], &[0, 1], &[0, 1, 3], &[0, 1, -1]] {
+            let nodes = vec![node("Transpose", &["x"], "y", vec![("perm", Attr::Ints(perm))])];
+            let error = import_model(&model(&[("x", &[2, 3, 4])], "y", vec![], nodes));
+            assert!(matches!(error, Err(OnnxError::UnsupportedAttribute { .. })), "{perm:?}");
+        }
+    }
+
+    #[test]
+    fn expand_and_tile_repeat() {
+        let cases: [(&str, &[i64], &[i64]); 4] = [
+            ("Expand", &[2, 1], &[3, 1, 4]),
+            ("Expand", &[1, 3], &[1]),
+            ("Tile", &[2, 3], &[2, 1]),
+            ("Tile", &[1, 2], &[1, 3]),
+        ];
+        for (op, x, target) in cases {
+            let target = ints("t", &[target.len() as i64], target);
+            agrees(&model(&[("x", x)], "y", vec![target], vec![node(op, &["x", "t"], "y", vec![])]));
+        }
+        for (op, target) in
+            [("Expand", [0, -1]), ("Tile", [0, 1]), ("Tile", [i64::MAX, 4]), ("Tile", [1 << 40, 1 << 20])]
+        {
+            let target = ints("t", &[2], &target);
+            assert!(
+                import_model(&model(&[("x", &[2, 2])], "y", vec![target], vec![node(op, &["x", "t"], "y", vec![])]))
+                    .is_err()
+            );
+        }
+    }
+
+    #[test]
+    fn concat_of_activations_and_constants() {
+        for (axis, shapes) in
+            [(1, [[2i64, 3], [2, 1], [2, 2]]), (0, [[1, 3], [4, 3], [2, 3]]), (-1, [[2, 3], [2, 1], [2, 2]])]
+        {
+            let nodes = vec![node("Concat", &["x", "w", "z"], "y", vec![("axis", Attr::Int(axis))])];
+            agrees(&model(&[("x", &shapes[0]), ("z", &shapes[2])], "y", vec![weights("w", &shapes[1], 1)], nodes));
+        }
+        let nodes = vec![node("Concat", &["x", "z"], "y", vec![("axis", Attr::Int(1))])];
+        let error = import_model(&model(&[("x", &[1, 3]), ("z", &[2, 3])], "y", vec![], nodes));
+        assert!(matches!(error, Err(OnnxError::ShapeMismatch { .. })));
+    }
+
+    #[test]
+    fn gather_along_every_axis() {
+        for (axis, indices) in [(0, vec![1, 0, 1]), (1, vec![-1]), (2, vec![3, 0])] {
+            let indices = ints("i", &[indices.len() as i64], &indices);
+            let nodes = vec![node("Gather", &["x", "i"], "y", vec![("axis", Attr::Int(axis))])];
+            agrees(&model(&[("x", &[2, 3, 4])], "y", vec![indices], nodes));
+        }
+        let nodes = vec![node("Gather", &["x", "i"], "y", vec![])];
+        let beyond = model(&[("x", &[2, 3])], "y", vec![ints("i", &[1], &[2])], nodes.clone());
+        assert!(matches!(import_model(&beyond), Err(OnnxError::UnsupportedAttribute { .. })));
+        let nothing = model(&[("x", &[2, 3])], "y", vec![ints("i", &[0], &[])], nodes);
+        assert!(matches!(import_model(&nothing), Err(OnnxError::ZeroSized { .. })));
+    }
+}

@@ -142,3 +142,76 @@ pub(super) fn register(registry: &mut Registry) {
     registry.add("Gemm", gemm);
     registry.add("MatMul", matmul);
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::onnx::OnnxError;
+    use crate::onnx::import_model;
+    use crate::onnx::testing::{Attr, agrees, model, node, weights};
+
+    #[test]
+    fn gemm_with_every_transposition_and_bias() {
+        for bits in 0..16 {
+            let (trans_a, trans_b, constant_left, bias) = (bits & 1, bits >> 1 & 1, bits & 4 != 0, bits & 8 != 0);
+            let a: &[i64] = if trans_a == 1 { &[3, 2] } else { &[2, 3] };
+            let b: &[i64] = if trans_b == 1 { &[4, 3] } else { &[3, 4] };
+            let (input, constant) = if constant_left { (("b", b), ("a", a)) } else { (("a", a), ("b", b)) };
+            let mut initializers = vec![weights(constant.0, constant.1, bits as u64)];
+            let mut inputs = vec!["a", "b"];
+            if bias {
+                initializers.push(weights("c", [&[2i64, 1][..], &[4], &[2, 4], &[]][bits as usize % 4], 9));
+                inputs.push("c");
+            }
+            let attributes = vec![
+                ("alpha", Attr::Float(0.5)),
+                ("beta", Attr::Float(-2.0)),
+                ("transA", Attr::Int(trans_a)),
+                ("transB", Attr::Int(trans_b)),
+            ];
+            agrees(&model(&[input], "y", initializers, vec![node("Gemm", &inputs, "y", attributes)]));
+        }
+    }
+
+    #[test]
+    fn gemm_with_an_activation_as_bias() {
+        let nodes = vec![node("Gemm", &["x", "w", "x"], "y", vec![("beta", Attr::Float(3.0))])];
+        let graph = agrees(&model(&[("x", &[1, 3])], "y", vec![weights("w", &[3, 3], 5)], nodes));
+        assert_eq!(graph.nodes.len(), 1);
+    }
+
+    #[test]
+    fn matmul_promotes_vectors_and_broadcasts_matrices() {
+        let cases: [(&[i64], &[i64]); 7] = [
+            (&[1, 3], &[3, 4]),
+            (&[2, 3], &[3]),
+            (&[3], &[3, 4]),
+            (&[1, 2, 3], &[3, 4]),
+            (&[2, 1, 2, 3], &[5, 3, 4]),
+            (&[5, 2, 3], &[1, 3, 1]),
+            (&[4, 3], &[2, 3, 2]),
+        ];
+        for (a, b) in cases {
+            let nodes = vec![node("MatMul", &["a", "b"], "y", vec![])];
+            agrees(&model(&[("a", a)], "y", vec![weights("b", b, 1)], nodes.clone()));
+            agrees(&model(&[("b", b)], "y", vec![weights("a", a, 2)], nodes));
+        }
+    }
+
+    #[test]
+    fn errors_name_the_node_and_both_shapes() {
+        let product = |op: &str, inputs: &[(&str, &[i64])], weights| {
+            import_model(&model(inputs, "y", weights, vec![node(op, &["a", "b"], "y", vec![])])).unwrap_err()
+        };
+        for op in ["Gemm", "MatMul"] {
+            let error = product(op, &[("a", &[1, 3])], vec![weights("b", &[2, 4], 0)]);
+            let expected =
+                format!("node \"{op}_y\" ({op}): shapes [1, 3] and [2, 4] do not fit: inner dimensions 3 and 2 differ");
+            assert_eq!(error.to_string(), expected);
+            let error = product(op, &[("a", &[1, 3]), ("b", &[3, 4])], vec![]);
+            assert!(matches!(error, OnnxError::NotLinear { .. }), "{error}");
+        }
+        let nodes = vec![node("Gemm", &["a", "b", "c"], "y", vec![])];
+        let bias = model(&[("a", &[1, 3])], "y", vec![weights("b", &[3, 2], 0), weights("c", &[3], 0)], nodes);
+        assert!(matches!(import_model(&bias), Err(OnnxError::ShapeMismatch { .. })));
+    }
+}

@@ -52,3 +52,49 @@ pub(super) fn register(registry: &mut Registry) {
     registry.add("Dropout", dropout);
     registry.add("Cast", cast);
 }
+
+#[cfg(test)]
+mod tests {
+    use tract_onnx::pb::tensor_proto::DataType;
+
+    use crate::onnx::OnnxError;
+    use crate::onnx::import_model;
+    use crate::onnx::testing::{Attr, agrees, declare, floats, graph_of, model, node};
+
+    #[test]
+    fn values_pass_through() {
+        let nodes = vec![
+            node("Identity", &["x"], "a", vec![]),
+            node("Dropout", &["a"], "b", vec![]),
+            node("Cast", &["b"], "c", vec![("to", Attr::Int(DataType::Double as i64))]),
+            node("Cast", &["c"], "d", vec![("to", Attr::Int(DataType::Float as i64))]),
+            node("Relu", &["d"], "y", vec![]),
+        ];
+        let graph = agrees(&model(&[("x", &[1, 3])], "y", vec![], nodes));
+        assert_eq!(graph.nodes.len(), 1);
+    }
+
+    #[test]
+    fn an_integer_input_may_be_cast_to_float_but_not_back() {
+        let to = |data_type: DataType| vec![("to", Attr::Int(data_type as i64))];
+        let nodes = vec![node("Cast", &["x"], "f", to(DataType::Float)), node("Mul", &["f", "half"], "y", vec![])];
+        let mut model = model(&[], "y", vec![floats("half", &[1], &[0.5])], nodes);
+        graph_of(&mut model).input.push(declare("x", &[1, 2], DataType::Int64));
+        let graph = agrees(&model);
+        assert!(graph.inputs[0].integer);
+        graph_of(&mut model).node.push(node("Cast", &["y"], "z", to(DataType::Int64)));
+        let error = import_model(&model).unwrap_err();
+        assert!(matches!(&error, OnnxError::UnsupportedAttribute { node, .. } if node == "Cast_z"), "{error}");
+    }
+
+    #[test]
+    fn dropout_in_training_is_refused() {
+        let with = |value: f32| {
+            let flag = node("Cast", &["flag"], "training", vec![("to", Attr::Int(DataType::Bool as i64))]);
+            let nodes = vec![flag, node("Dropout", &["x", "", "training"], "y", vec![])];
+            model(&[("x", &[1, 2])], "y", vec![floats("flag", &[], &[value])], nodes)
+        };
+        assert!(import_model(&with(0.0)).is_ok());
+        assert!(matches!(import_model(&with(1.0)), Err(OnnxError::UnsupportedAttribute { .. })));
+    }
+}

@@ -98,3 +98,74 @@ pub(super) fn register(registry: &mut Registry) {
     registry.add("Squeeze", squeeze);
     registry.add("Unsqueeze", unsqueeze);
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::onnx::testing::{Attr, agrees, graph_of, ints, model, node};
+    use crate::onnx::{OnnxError, import_model};
+
+    /// The output shape of one node over an input of shape `x`, with one integer tensor beside it.
+    fn shape_of(
+        op: &str,
+        x: &[i64],
+        given: Option<&[i64]>,
+        attributes: Vec<(&str, Attr)>,
+        opset: i64,
+    ) -> Result<Vec<usize>, OnnxError> {
+        let tensors = given.map(|v| ints("v", &[v.len() as i64], v));
+        let inputs: &[&str] = if given.is_some() { &["x", "v"] } else { &["x"] };
+        let mut model = model(&[("x", x)], "y", tensors.into_iter().collect(), vec![node(op, inputs, "y", attributes)]);
+        model.opset_import[0].version = opset;
+        import_model(&model)?;
+        Ok(agrees(&model).outputs[0].2.clone())
+    }
+
+    #[test]
+    fn reshape_infers_and_copies() {
+        let reshape = |x: &[i64], target: &[i64]| shape_of("Reshape", x, Some(target), vec![], 13);
+        assert_eq!(reshape(&[1, 2, 6], &[0, 4, -1]).unwrap(), [1, 4, 3]);
+        assert_eq!(reshape(&[1, 6], &[6]).unwrap(), [6]);
+        assert_eq!(reshape(&[1, 1], &[]).unwrap(), Vec::<usize>::new());
+        assert!(matches!(reshape(&[1, 6], &[4]), Err(OnnxError::ShapeMismatch { .. })));
+        assert!(matches!(reshape(&[1, 6], &[-1, 5]), Err(OnnxError::ShapeMismatch { .. })));
+        let refused: [&[i64]; 5] = [&[-1, -1], &[1, 6, 0], &[-2, -3], &[1 << 40, 1 << 40, 2], &[1; 40]];
+        for target in refused {
+            assert!(matches!(reshape(&[1, 6], target), Err(OnnxError::UnsupportedAttribute { .. })), "{target:?}");
+        }
+    }
+
+    #[test]
+    fn flatten_at_every_axis() {
+        let flatten = |axis| shape_of("Flatten", &[1, 2, 3], None, vec![("axis", Attr::Int(axis))], 13);
+        assert_eq!(flatten(0).unwrap(), [1, 6]);
+        assert_eq!(flatten(2).unwrap(), [2, 3]);
+        assert_eq!(flatten(3).unwrap(), [6, 1]);
+        assert_eq!(flatten(-1).unwrap(), [2, 3]);
+        assert!(flatten(4).is_err());
+        assert!(flatten(i64::MIN).is_err());
+        assert_eq!(shape_of("Flatten", &[1, 2, 3], None, vec![], 9).unwrap(), [1, 6]);
+    }
+
+    #[test]
+    fn axes_are_an_attribute_or_an_input() {
+        let old = |op, x: &[i64], axes: &[i64]| shape_of(op, x, None, vec![("axes", Attr::Ints(axes))], 11);
+        let new = |op, x: &[i64], axes: &[i64]| shape_of(op, x, Some(axes), vec![], 13);
+        for axes in [old, new] {
+            assert_eq!(axes("Squeeze", &[1, 2, 1], &[0, -1]).unwrap(), [2]);
+            assert_eq!(axes("Unsqueeze", &[1, 2], &[0, 3]).unwrap(), [1, 1, 2, 1]);
+            assert!(matches!(axes("Squeeze", &[1, 2, 1], &[1]), Err(OnnxError::ShapeMismatch { .. })));
+            assert!(matches!(axes("Squeeze", &[1, 2], &[0, 0]), Err(OnnxError::UnsupportedAttribute { .. })));
+            assert!(matches!(axes("Unsqueeze", &[1, 2], &[5]), Err(OnnxError::UnsupportedAttribute { .. })));
+        }
+        assert_eq!(shape_of("Squeeze", &[1, 2, 1], None, vec![], 13).unwrap(), [2]);
+    }
+
+    #[test]
+    fn a_target_that_depends_on_the_input_is_refused() {
+        let mut model =
+            model(&[("x", &[1, 2]), ("v", &[2])], "y", vec![], vec![node("Reshape", &["x", "v"], "y", vec![])]);
+        assert!(matches!(import_model(&model), Err(OnnxError::UnsupportedAttribute { .. })));
+        graph_of(&mut model).node[0].input.pop();
+        assert!(matches!(import_model(&model), Err(OnnxError::MissingInput { position: 1, .. })));
+    }
+}

@@ -1,0 +1,223 @@
+//! What is refused, and how it is said.
+
+use tract_onnx::pb::tensor_proto::{DataLocation, DataType};
+use tract_onnx::pb::{ModelProto, OperatorSetIdProto, SparseTensorProto, TensorProto};
+
+use super::testing::{Attr, agrees, declare, floats, graph_of, model, node, weights};
+use super::{OnnxError, UnsupportedNode, import_bytes, import_model, supported_operators};
+
+/// Gemm, Relu, Gemm.
+fn mlp() -> ModelProto {
+    let nodes = vec![
+        node("Gemm", &["x", "w1", "b1"], "h", vec![]),
+        node("Relu", &["h"], "r", vec![]),
+        node("Gemm", &["r", "w2"], "y", vec![]),
+    ];
+    model(
+        &[("x", &[-1, 3])],
+        "y",
+        vec![weights("w1", &[3, 4], 1), weights("b1", &[4], 2), weights("w2", &[4, 2], 3)],
+        nodes,
+    )
+}
+
+fn changed(change: impl FnOnce(&mut ModelProto)) -> OnnxError {
+    let mut model = mlp();
+    change(&mut model);
+    import_model(&model).unwrap_err()
+}
+
+#[test]
+fn a_symbolic_batch_is_one_row() {
+    let graph = agrees(&mlp());
+    assert_eq!((graph.inputs[0].shape.clone(), graph.outputs[0].2.clone()), (vec![1, 3], vec![1, 2]));
+}
+
+#[test]
+fn nodes_may_come_in_any_order() {
+    let mut shuffled = mlp();
+    graph_of(&mut shuffled).node.reverse();
+    assert_eq!(import_model(&shuffled).unwrap(), import_model(&mlp()).unwrap());
+}
+
+#[test]
+fn an_initializer_may_also_be_declared_as_an_input() {
+    let mut old_style = mlp();
+    graph_of(&mut old_style).input.insert(0, declare("w1", &[3, 4], DataType::Float));
+    assert_eq!(agrees(&old_style), import_model(&mlp()).unwrap());
+}
+
+#[test]
+fn all_unsupported_operators_are_named_at_once() {
+    let error = changed(|m| {
+        graph_of(m).node[1].op_type = "Sigmoid".into();
+        graph_of(m).node[2].domain = "ai.onnx.ml".into();
+    });
+    let OnnxError::UnsupportedOperators { nodes, supported } = &error else { panic!("{error}") };
+    let unsupported = |node: &str, operator: &str| UnsupportedNode { node: node.into(), operator: operator.into() };
+    assert_eq!(*nodes, [unsupported("Relu_r", "Sigmoid"), unsupported("Gemm_y", "ai.onnx.ml::Gemm")]);
+    assert_eq!(*supported, supported_operators());
+    let message = error.to_string();
+    assert!(message.starts_with("2 of the model's nodes have no lowering:\n  \"Relu_r\": Sigmoid\n"), "{message}");
+    assert!(message.contains("supported operators: Add, Cast, Concat"), "{message}");
+}
+
+#[test]
+fn control_flow_is_an_unsupported_operator() {
+    let error = changed(|m| graph_of(m).node[1].op_type = "Loop".into());
+    assert!(matches!(error, OnnxError::UnsupportedOperators { .. }));
+}
+
+#[test]
+fn bad_weights_are_named() {
+    let nan = changed(|m| graph_of(m).initializer[0].float_data[5] = f32::NAN);
+    assert_eq!(nan.to_string(), "\"w1\" holds NaN at index 5; weights must be finite");
+    let infinite = changed(|m| graph_of(m).initializer[1].float_data[0] = f32::NEG_INFINITY);
+    assert!(matches!(infinite, OnnxError::NonFinite { ref tensor, index: 0, .. } if tensor == "b1"));
+    let alpha =
+        changed(|m| graph_of(m).node[0] = node("Gemm", &["x", "w1"], "h", vec![("alpha", Attr::Float(f32::NAN))]));
+    assert!(matches!(alpha, OnnxError::NonFinite { .. }), "{alpha}");
+    let overflow = changed(|m| {
+        let graph = graph_of(m);
+        let (name, data_type) = ("w".into(), DataType::Double as i32);
+        graph.initializer =
+            vec![TensorProto { name, dims: vec![3, 3], data_type, double_data: vec![1e300; 9], ..Default::default() }];
+        graph.input = vec![declare("x", &[1, 3], DataType::Double)];
+        graph.node = vec![node("MatMul", &["x", "w"], "h", vec![]), node("MatMul", &["h", "w"], "y", vec![])];
+    });
+    assert!(matches!(overflow, OnnxError::NonFinite { .. }), "{overflow}");
+}
+
+#[test]
+fn element_types_are_named() {
+    let weight = changed(|m| graph_of(m).initializer[2].data_type = DataType::Bfloat16 as i32);
+    assert!(
+        matches!(&weight, OnnxError::UnsupportedType { tensor, found, .. } if tensor == "w2" && found == "bfloat16"),
+        "{weight}"
+    );
+    let unknown = changed(|m| graph_of(m).initializer[2].data_type = 1000);
+    assert!(matches!(unknown, OnnxError::UnsupportedType { .. }));
+    let input = changed(|m| graph_of(m).input[0] = declare("x", &[1, 3], DataType::String));
+    assert!(matches!(input, OnnxError::UnsupportedType { .. }));
+}
+
+#[test]
+fn half_and_double_weights_are_read() {
+    for (data_type, int32_data, double_data) in
+        [(DataType::Float16, vec![0x3c00, 0xc000], vec![]), (DataType::Double, vec![], vec![1.0, -2.0])]
+    {
+        let weight = TensorProto {
+            name: "w".into(),
+            dims: vec![2],
+            data_type: data_type as i32,
+            int32_data,
+            double_data,
+            ..Default::default()
+        };
+        let nodes = vec![
+            node("Cast", &["w"], "f", vec![("to", Attr::Int(DataType::Float as i64))]),
+            node("Mul", &["x", "f"], "y", vec![]),
+        ];
+        assert_eq!(agrees(&model(&[("x", &[1, 2])], "y", vec![weight], nodes)).eval(&[1.0, 1.0]), [1.0, -2.0]);
+    }
+}
+
+#[test]
+fn dynamic_dimensions_are_named() {
+    let error = changed(|m| graph_of(m).input[0] = declare("x", &[1, -7], DataType::Float));
+    assert!(error.to_string().starts_with("input \"x\" has a dynamic dimension 1 (\"n7\");"), "{error}");
+    let undeclared = changed(|m| graph_of(m).input[0].r#type = None);
+    assert!(matches!(undeclared, OnnxError::Malformed { .. }));
+}
+
+#[test]
+fn names_are_checked() {
+    let twice = changed(|m| graph_of(m).node[1].output[0] = "h".into());
+    assert!(matches!(&twice, OnnxError::DuplicateName { name, .. } if name == "h"), "{twice}");
+    let shadowed = changed(|m| graph_of(m).node[1].output[0] = "w1".into());
+    assert!(matches!(shadowed, OnnxError::DuplicateName { .. }));
+    let initializers = changed(|m| graph_of(m).initializer[1].name = "w1".into());
+    assert!(matches!(initializers, OnnxError::DuplicateName { .. }));
+    let undefined = changed(|m| graph_of(m).node[1].input[0] = "nothing".into());
+    assert_eq!(
+        undefined.to_string(),
+        "node \"Relu_r\" (Relu) reads \"nothing\", which no input, initializer or node defines"
+    );
+    let output = changed(|m| graph_of(m).output[0].name = "nothing".into());
+    assert!(matches!(output, OnnxError::Undefined { .. }));
+    let missing = changed(|m| graph_of(m).node[0].input.truncate(1));
+    assert_eq!(missing.to_string(), "node \"Gemm_h\" (Gemm) lacks its input 1");
+    let skipped = changed(|m| graph_of(m).node[0].input[1] = String::new());
+    assert!(matches!(skipped, OnnxError::MissingInput { position: 1, .. }));
+}
+
+#[test]
+fn cycles_are_named() {
+    let error = changed(|m| graph_of(m).node[0].input[2] = "y".into());
+    assert_eq!(error.to_string(), "the graph has a cycle through nodes \"Gemm_h\", \"Relu_r\", \"Gemm_y\"");
+    let itself = changed(|m| graph_of(m).node[1].input[0] = "r".into());
+    assert!(matches!(itself, OnnxError::Cycle { .. }));
+}
+
+#[test]
+fn sizes_are_capped_before_anything_is_allocated() {
+    let tensor = changed(|m| graph_of(m).initializer[0].dims = vec![1 << 40, 1 << 40]);
+    assert!(matches!(tensor, OnnxError::TooLarge { .. }), "{tensor}");
+    let negative = changed(|m| graph_of(m).initializer[0].dims = vec![-1, 4]);
+    assert!(matches!(negative, OnnxError::Malformed { .. }));
+    let lengths = changed(|m| graph_of(m).initializer[0].dims = vec![3, 5]);
+    assert!(matches!(lengths, OnnxError::Malformed { .. }), "{lengths}");
+    let input = changed(|m| graph_of(m).input[0] = declare("x", &[1, i64::MAX], DataType::Float));
+    assert!(matches!(input, OnnxError::TooLarge { .. }));
+    let outer = changed(|m| {
+        let graph = graph_of(m);
+        graph.input = vec![declare("x", &[1 << 13, 1], DataType::Float)];
+        graph.initializer = vec![weights("w", &[1, 1 << 13], 0)];
+        graph.node = vec![node("MatMul", &["x", "w"], "y", vec![])];
+    });
+    assert!(matches!(outer, OnnxError::TooLarge { .. }), "{outer}");
+    let empty = changed(|m| graph_of(m).initializer[0] = floats("w1", &[0, 4], &[]));
+    assert!(matches!(empty, OnnxError::ZeroSized { .. }), "{empty}");
+}
+
+#[test]
+fn weights_must_be_inside_the_file() {
+    let external = changed(|m| graph_of(m).initializer[0].data_location = Some(DataLocation::External as i32));
+    assert!(matches!(&external, OnnxError::ExternalData { tensor } if tensor == "w1"), "{external}");
+    let sparse = changed(|m| graph_of(m).sparse_initializer.push(SparseTensorProto::default()));
+    assert!(matches!(sparse, OnnxError::Malformed { .. }));
+}
+
+#[test]
+fn outputs_must_depend_on_an_input() {
+    let constant = changed(|m| graph_of(m).output[0].name = "b1".into());
+    assert!(matches!(constant, OnnxError::ConstantOutput { .. }));
+    let none = changed(|m| graph_of(m).output.clear());
+    assert!(matches!(none, OnnxError::Malformed { .. }));
+}
+
+#[test]
+fn operator_sets_are_checked() {
+    for version in [i64::MIN, 6, 26] {
+        let error = changed(|m| m.opset_import = vec![OperatorSetIdProto { domain: String::new(), version }]);
+        assert!(matches!(error, OnnxError::Opset { found, .. } if found == version));
+    }
+    let absent = changed(|m| m.opset_import.clear());
+    assert!(matches!(absent, OnnxError::Malformed { .. }));
+}
+
+#[test]
+fn attributes_of_another_type_are_refused() {
+    let error = changed(|m| graph_of(m).node[0] = node("Gemm", &["x", "w1"], "h", vec![("alpha", Attr::Int(2))]));
+    assert!(
+        matches!(&error, OnnxError::UnsupportedAttribute { attribute, .. } if attribute == "attribute alpha"),
+        "{error}"
+    );
+}
+
+#[test]
+fn other_files_are_not_onnx() {
+    for bytes in [&b""[..], b"{\"input_data\": []}", b"\x89PNG\r\n\x1a\n", &[0xff; 64]] {
+        assert!(matches!(import_bytes("file", bytes), Err(OnnxError::NotOnnx { .. })), "{bytes:?}");
+    }
+}
