@@ -115,6 +115,19 @@ impl IntegerModel {
         self.outputs.iter().flat_map(|o| trace[o.tensor].iter().copied()).collect()
     }
 
+    /// Name and scale of every public value, in the order of [`Self::public_values`]; elements of a tensor are numbered.
+    pub fn public_names(&self) -> Vec<(String, f64)> {
+        let mut names = Vec::new();
+        for output in &self.outputs {
+            let len = self.tensor_len(output.tensor);
+            for i in 0..len {
+                let name = if len == 1 { output.name.clone() } else { format!("{}[{i}]", output.name) };
+                names.push((name, output.scale));
+            }
+        }
+        names
+    }
+
     /// Proved intervals of the public values, in the order of [`Self::public_values`].
     pub fn public_ranges(&self) -> Vec<Interval> {
         self.outputs.iter().flat_map(|o| self.ranges(o.tensor)).collect()

@@ -138,15 +138,7 @@ pub fn compile(options: &CompileOptions, mut progress: impl FnMut(Stage)) -> Res
         name: contract_name.clone(),
         model: format!("ONNX sha256 {model_sha256}"),
         setup: format!("{}, digest {}", vk.setup(), hex::encode(setup_digest)),
-        outputs: model
-            .outputs
-            .iter()
-            .flat_map(|output| {
-                let len = model.tensor_len(output.tensor);
-                let name = |i| if len == 1 { output.name.clone() } else { format!("{}[{i}]", output.name) };
-                (0..len).map(move |i| (name(i), output.scale))
-            })
-            .collect(),
+        outputs: model.public_names(),
     };
     let contract = verifier_source(vk.protocol(), vk.public_ranges(), &info)?;
     let threshold = options.quant.threshold;

@@ -53,20 +53,17 @@ pub fn parse_context(text: &str) -> Result<Word, ProjectError> {
 impl ProofFile {
     /// Describe a proof of `model`, whose verifying key has the digest `model_id`.
     pub fn new(proof: &Proof, model: &IntegerModel, model_id: String) -> Self {
-        let mut outputs = Vec::with_capacity(proof.statement.public_values.len());
-        let mut values = proof.statement.public_values.iter();
-        for output in &model.outputs {
-            let len = model.tensor_len(output.tensor);
-            for (i, &value) in (0..len).zip(values.by_ref()) {
-                let name = if len == 1 { output.name.clone() } else { format!("{}[{i}]", output.name) };
-                outputs.push(PublicValue { name, integer: value.to_string(), value: value as f64 / output.scale });
-            }
-        }
+        let values = proof.statement.public_values.iter().zip(model.public_names());
+        let outputs = values.map(|(&integer, (name, scale))| PublicValue {
+            name,
+            integer: integer.to_string(),
+            value: integer as f64 / scale,
+        });
         Self {
             format: FORMAT,
             model_id,
             context: hex_word(&proof.statement.context),
-            outputs,
+            outputs: outputs.collect(),
             proof: proof.words.iter().map(hex_word).collect(),
         }
     }

@@ -1,0 +1,82 @@
+//! The credit example's contract and proofs, as checked in for the Foundry suite: a change of the generator shows as a
+//! diff of Solidity, and the suite runs on what the compiler makes today.
+//!
+//! `HALLMARK_UPDATE_GOLDEN=1 cargo test --release --test golden` writes them anew.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use hallmark::{
+    project::{Build, CompileOptions, Setup, compile},
+    proof::{Proof, prove, verify},
+    quant::{QuantOptions, read_input},
+    solidity::Calldata,
+};
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng;
+
+/// Applicants whose proofs are fixtures.
+const APPLICANTS: [usize; 4] = [0, 1, 500, 999];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn build(model: &str) -> Build {
+    let options = CompileOptions {
+        model: root().join(model),
+        data: root().join("examples/credit/calibration.json"),
+        domain: None,
+        name: None,
+        quant: QuantOptions::default(),
+        setup: Setup::Embedded,
+        allow_unsafe_srs: false,
+    };
+    compile(&options, |_| ()).unwrap()
+}
+
+/// A proof for an applicant, blinded from a fixed seed and bound to the context `keccak256("hallmark")`.
+fn proof(build: &Build, applicant: usize) -> Proof {
+    let model = &build.quantised.model;
+    let applicants = root().join("examples/credit/applicants.json");
+    let input = read_input(&applicants, model, Some(applicant)).unwrap();
+    let context = {
+        use sha3::{Digest, Keccak256};
+        Keccak256::digest(b"hallmark").into()
+    };
+    let mut rng = ChaCha20Rng::seed_from_u64(applicant as u64);
+    prove(&build.proving_key, model, &model.quantise_input(&input).unwrap(), context, &mut rng).unwrap()
+}
+
+fn check(path: PathBuf, text: &str) {
+    if std::env::var_os("HALLMARK_UPDATE_GOLDEN").is_some() {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, text).unwrap();
+    }
+    let golden = fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        golden == text,
+        "{} is not what the generator makes now; if that is intended, run with HALLMARK_UPDATE_GOLDEN=1 and read the diff",
+        path.display()
+    );
+}
+
+#[test]
+fn the_credit_contract_and_proofs_are_the_golden_ones() {
+    let credit = build("examples/credit/credit.onnx");
+    check(root().join("tests/foundry/golden/CreditVerifier.sol"), &credit.contract);
+    let fixtures = root().join("tests/foundry/fixtures");
+    let json = |proof: &Proof| serde_json::to_string_pretty(&Calldata::new(proof).to_json()).unwrap() + "\n";
+    for applicant in APPLICANTS {
+        let proof = proof(&credit, applicant);
+        check(fixtures.join(format!("applicant{applicant}.json")), &json(&proof));
+    }
+
+    let other = build("tests/models/credit_v2.onnx");
+    let foreign = proof(&other, 0);
+    verify(other.proving_key.verifying_key(), &foreign).unwrap();
+    assert!(verify(credit.proving_key.verifying_key(), &foreign).is_err());
+    check(fixtures.join("other_model.json"), &json(&foreign));
+}
