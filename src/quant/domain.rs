@@ -114,7 +114,9 @@ pub(super) fn parse_features(file: &str, block: &[Value]) -> Result<Vec<Declared
     for (i, entry) in block.iter().enumerate() {
         let format = |reason: &str| DataError::Format { file: file.into(), reason: format!("features[{i}] {reason}") };
         let object = entry.as_object().ok_or_else(|| format("must be an object"))?;
-        if let Some(key) = object.keys().find(|k| !["name", "min", "max", "integer", "description"].contains(&k.as_str())) {
+        if let Some(key) =
+            object.keys().find(|k| !["name", "min", "max", "integer", "description"].contains(&k.as_str()))
+        {
             return Err(format(&format!("has an unknown key \"{key}\"")));
         }
         let name = entry.get("name").and_then(Value::as_str).ok_or_else(|| format("must have a \"name\", a string"))?;
