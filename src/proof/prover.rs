@@ -247,7 +247,7 @@ mod tests {
         let (model, other) = (mlp(&[2, 3, 1], 10, 1), mlp(&[2, 3, 1], 10, 2));
         let pk = keys(&model);
         let vk_bytes = pk.verifying_key().to_bytes().unwrap();
-        let vk = VerifyingKey::from_bytes(&vk_bytes).unwrap();
+        let vk = VerifyingKey::from_bytes(&vk_bytes, pk.verifying_key().protocol().k).unwrap();
         assert_eq!(vk.protocol(), pk.verifying_key().protocol());
         let read = ProvingKey::from_bytes(&pk.to_bytes(), vk.clone(), &model).unwrap();
         let proof = prove(&read, &model, &[1, 2], [0; 32], &mut rng()).unwrap();
@@ -262,7 +262,7 @@ mod tests {
         damaged[40] ^= 1;
         assert!(ProvingKey::from_bytes(&damaged, vk, &model).is_err());
         for len in 0..vk_bytes.len() {
-            assert!(VerifyingKey::from_bytes(&vk_bytes[..len]).is_err());
+            assert!(VerifyingKey::from_bytes(&vk_bytes[..len], 20).is_err());
         }
     }
 
