@@ -10,7 +10,11 @@ mod prove;
 mod srs;
 mod verify;
 
-use std::{fmt::Write, path::PathBuf, process::ExitCode};
+use std::{
+    fmt::Write,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use clap::{CommandFactory, Parser, Subcommand};
 use serde_json::json;
@@ -113,6 +117,17 @@ fn completions(shell: clap_complete::Shell) -> Report {
     let script = String::from_utf8_lossy(&script).into_owned();
     let json = json!({ "shell": shell.to_string(), "script": script });
     Report::new(script, json)
+}
+
+/// Refuse to write to a file that the command reads: nobody means to lose an input, a proof or a key.
+fn keep(output: &Path, read: &[PathBuf]) -> Result<(), Failure> {
+    let Ok(target) = output.canonicalize() else { return Ok(()) };
+    match read.iter().any(|path| path.canonicalize().is_ok_and(|path| path == target)) {
+        true => {
+            Err(format!("{} is read by this command and would be lost; choose another output", output.display()).into())
+        }
+        false => Ok(()),
+    }
 }
 
 /// An error and its causes, unless a message already quotes its cause.
