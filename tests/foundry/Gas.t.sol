@@ -18,7 +18,7 @@ contract GasTest is VerifierTest {
     uint256 private constant OVERHEAD = 300;
 
     /// @dev Most that a rejection before any curve operation but after the transcript may cost.
-    uint256 private constant CHEAP_INVERSE = 6_000;
+    uint256 private constant CHEAP_INVERSE = 10_000;
 
     /// @dev Gas of a call with `limit` to spend, seen from outside: about OVERHEAD more than inside.
     function spent(bytes memory data, uint256 limit) private view returns (bool success, uint256 used) {
@@ -99,7 +99,7 @@ contract GasTest is VerifierTest {
         assertRejected("bad point", 0, call, CreditVerifier.PointNotOnCurve.selector);
         (, uint256 used) = spent(call, 10_000_000);
         (, uint256 usedOfMore) = spent(call, 100_000_000);
-        require(used == usedOfMore && used < 1_100_000, "a bad point burns more");
+        require(usedOfMore < used + OVERHEAD && used < 1_100_000, "a bad point burns more");
     }
 
     /// @dev Every step of 500 gas up to the price, and every unit close to it.

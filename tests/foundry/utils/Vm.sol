@@ -10,6 +10,7 @@ interface Vm {
         external
         pure
         returns (bytes32[] memory values);
+    function getCode(string calldata artifact) external view returns (bytes memory creationCode);
     function mockCall(address callee, bytes calldata data, bytes calldata answer) external;
     function mockCallRevert(address callee, bytes calldata data, bytes calldata answer) external;
     function clearMockedCalls() external;
