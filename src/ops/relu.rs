@@ -37,6 +37,7 @@ pub(super) fn lay_out<F: PrimeField>(builder: &mut Builder<F>, x: &Expr<F>, valu
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use crate::{
         circuit::testing::{assert_pinned, single_op},
         ops::Op,
@@ -62,5 +63,13 @@ mod tests {
         assert!(rows((0, 7)) < rows((-1, 7)));
         assert_pinned(&single_op(Op::Relu, &[(0, 7)]), &[7]);
         assert_pinned(&single_op(Op::Relu, &[(-9, 0)]), &[-3]);
+    }
+
+    #[test]
+    fn values_and_bounds() {
+        assert_eq!(Op::Relu.eval(&[&[-3, 0, 5]]), [0, 0, 5]);
+        let ranges = [(-3, -1), (-3, 2), (1, 2)].map(|(lo, hi)| Interval { lo, hi });
+        let expected = [(0, 0), (0, 2), (1, 2)].map(|(lo, hi)| Interval { lo, hi });
+        assert_eq!(Op::Relu.bounds(&[&ranges]).unwrap(), expected);
     }
 }
