@@ -253,3 +253,120 @@ impl<F: PrimeField> Builder<F> {
         self.close();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ff::Field;
+    use halo2curves::bn256::Fr;
+
+    use super::*;
+    use crate::{
+        circuit::testing::{Digits, claims, complete, encoded_input, honest, single_op, tells_the_truth, violations},
+        graph::{Affine, IntegerModel},
+        ops::Op,
+    };
+
+    /// The identity on one input: what is public is the input.
+    fn identity(domain: (i128, i128)) -> IntegerModel {
+        let map = Affine { input_len: 1, row_starts: vec![0, 1], columns: vec![0], weights: vec![1], bias: vec![0] };
+        single_op(Op::Linear(map), &[domain])
+    }
+
+    /// Forge the cells of the two parts of an input: the value they stand for, the cells, and the part that is out of range.
+    fn forged_inputs(
+        (lo, hi): (i128, i128),
+        low: Digits,
+        top: Option<Digits>,
+    ) -> Vec<(i128, Vec<(usize, Fr)>, Digits, Fr)> {
+        let bits = low.bits as u32;
+        let excess = hi - lo + 1 - (1 << bits);
+        let mut forged = vec![];
+        let mut part = |wrong: Digits, low_value: i128, top_value: i128| {
+            let mut cells = vec![(low.first - 1, field(low_value))];
+            cells.extend(top.map(|top| (top.first - 1, field(top_value))));
+            let value = field(if wrong.first == low.first { low_value } else { top_value });
+            forged.push((lo + low_value + excess * top_value, cells, wrong, value));
+        };
+        part(low, -1, 0);
+        match top {
+            None => part(low, 1 << bits, 0),
+            Some(top) => {
+                part(low, 1 << bits, 1);
+                for outside in [2, 3, -1] {
+                    part(top, 0, outside);
+                    part(top, (1 << bits) - 1, outside);
+                }
+            }
+        }
+        forged
+    }
+
+    #[test]
+    fn inputs_outside_of_the_domain_are_rejected_however_they_are_split() {
+        // spans: 12 = 8 + 4, 8, 2, 3 = 2 + 1, 31 = 16 + 15
+        for domain in [(-5, 6), (-4, 3), (0, 1), (-7, -5), (100, 130)] {
+            let model = identity(domain);
+            for x in domain.0..=domain.1 {
+                let honest = honest(&model, &[x]);
+                assert_eq!((violations(&honest), claims(&honest)), (vec![], vec![field(x)]));
+                assert_eq!(encoded_input(&model, &honest), [field::<Fr>(x)]);
+                assert!(tells_the_truth(&model, &honest));
+            }
+            let honest = honest(&model, &[domain.0]);
+            let checks = Digits::find(&honest.layout);
+            let (low, top) = (checks[0], checks.get(1).copied());
+            for (x, cells, wrong, value) in forged_inputs(domain, low, top) {
+                for digits in (0..1 << wrong.bits).flat_map(|target| wrong.passed_off(value, target)) {
+                    let forged = complete(&honest, &[cells.clone(), digits].concat());
+                    assert_eq!(claims(&forged), [field::<Fr>(x)], "{domain:?}");
+                    assert_eq!(
+                        violations(&forged).len(),
+                        1,
+                        "{domain:?}: {x} by {cells:?}, the digit that is no bit tells"
+                    );
+                }
+                for digits in wrong.wrapped(value).into_iter().chain([vec![]]) {
+                    let forged = complete(&honest, &[cells.clone(), digits].concat());
+                    assert!(!violations(&forged).is_empty(), "{domain:?}: {x} by {cells:?}, digits without end");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn both_ways_to_split_an_input_are_the_same_input() {
+        let model = identity((-5, 6));
+        let honest = honest(&model, &[0]);
+        let checks = Digits::find(&honest.layout);
+        // 5 = 5 + 4 * 0 = 1 + 4 * 1
+        let other = complete(&honest, &[(checks[0].first - 1, Fr::ONE), (checks[1].first - 1, Fr::ONE)]);
+        assert_ne!(other.layout.a, honest.layout.a);
+        assert_eq!((violations(&other), claims(&other)), (vec![], claims(&honest)));
+    }
+
+    #[test]
+    fn no_gadget_hands_a_leftover_to_the_next() {
+        let model = identity((-5, 6));
+        let honest = honest(&model, &[3]);
+        let layout = &honest.layout;
+        let closing = |&row: &usize| row % 2 == 1 && layout.w[row - 1] == -Fr::ONE && layout.w[row] == Fr::ONE;
+        let rows: Vec<usize> = (3..layout.rows()).filter(closing).collect();
+        assert_eq!(rows.len(), layout.public_rows.len());
+        for row in rows {
+            let forged = complete(&honest, &[(row, layout.a[row] - Fr::ONE)]);
+            assert!(!violations(&forged).is_empty());
+        }
+    }
+
+    #[test]
+    fn the_constants_follow_from_the_anchor() {
+        let honest = honest(&identity((0, 1)), &[1]);
+        assert_eq!(honest.layout.a[..3], [-Fr::ONE, Fr::ZERO, Fr::ZERO]);
+        for forged in [[Fr::ZERO, Fr::ONE, Fr::ONE], [-Fr::from(2), -Fr::ONE, -Fr::ONE], [Fr::ONE, Fr::ZERO, Fr::ZERO]]
+        {
+            let mut circuit = honest.clone();
+            circuit.layout.a[..3].copy_from_slice(&forged);
+            assert!(!violations(&complete(&circuit, &[])).is_empty());
+        }
+    }
+}
