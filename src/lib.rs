@@ -1,5 +1,51 @@
-//! Hallmark compiles an ONNX model into a halo2 circuit and emits a Solidity verifier, a calldata encoder and a Foundry
-//! test suite.
+//! Hallmark compiles an ONNX model into a halo2 circuit and emits a Solidity verifier: proof that the approved model gave
+//! this output, for the price of one transaction.
+//!
+//! The stages, each a module, in the order of the data:
+//!
+//! | module | what it does |
+//! | --- | --- |
+//! | [`onnx`] | imports a model into a float graph |
+//! | [`graph`] | the float graph, the integer model and its interpreter |
+//! | [`quant`] | scales, input domain, accuracy: from the float graph to the integer model |
+//! | [`ops`] | core operators: integer semantics, ranges, constraints |
+//! | [`circuit`] | columns, gates and gadgets on halo2 |
+//! | [`proof`] | setups, keys, transcript, prover, native verifier |
+//! | [`solidity`] | the verifier contract and its calldata |
+//! | [`chain`] | solc, anvil, gas from receipts |
+//! | [`project`] | all of it together: compile to a folder, open the folder, prove, verify |
+//!
+//! # Example
+//!
+//! ```no_run
+//! use hallmark::{
+//!     project::{CompileOptions, Project, Setup, compile},
+//!     quant::{QuantOptions, read_input},
+//!     solidity::Calldata,
+//! };
+//! use std::path::Path;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let options = CompileOptions {
+//!     model: "credit.onnx".into(),
+//!     data: "calibration.json".into(),
+//!     domain: None,
+//!     name: None,
+//!     quant: QuantOptions::default(),
+//!     setup: Setup::Embedded,
+//!     allow_unsafe_srs: false,
+//! };
+//! compile(&options, |stage| eprintln!("{stage}"))?.write(Path::new("build/credit"))?;
+//!
+//! let project = Project::open(Path::new("build/credit"))?;
+//! let key = project.proving_key()?;
+//! let applicant = read_input(Path::new("applicant.json"), project.model(), None)?;
+//! let proof = project.prove(&key, &applicant, [7; 32], &mut rand_core::OsRng)?;
+//! project.verify(&proof)?;
+//! let calldata = Calldata::new(&proof).encode("verify");
+//! # Ok(())
+//! # }
+//! ```
 
 pub mod chain;
 pub mod circuit;

@@ -1,1 +1,9 @@
-fn main() {}
+//! The `hallmark` command.
+
+mod cli;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::run()
+}

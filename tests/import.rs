@@ -1,14 +1,91 @@
-//! Import and quantisation of real models.
+//! Import and quantisation of real models, from file to public values.
 
 use std::path::{Path, PathBuf};
 
-use hallmark::onnx;
-use hallmark::quant::{CalibrationData, Domain, DomainSource, QuantOptions, quantise, read_input};
+use hallmark::graph::Graph;
+use hallmark::onnx::{self, OnnxError};
+use hallmark::quant::{CalibrationData, DeclaredFeature, Domain, DomainSource, QuantOptions, quantise, read_input};
 
-/// A model of the shared collection, which a checkout may lack.
+/// A model of this repository.
+fn own(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/models").join(name)
+}
+
+/// A file of the shared collection of models, which a checkout may lack.
 fn shared(name: &str, file: &str) -> Option<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     root.ancestors().map(|dir| dir.join("shared/models").join(name).join(file)).find(|path| path.exists())
+}
+
+fn names(graph: &Graph) -> Vec<&str> {
+    graph.nodes.iter().map(|n| n.name.as_str()).collect()
+}
+
+#[test]
+fn a_declared_domain_covers_every_applicant() {
+    let graph = onnx::import(&own("mlp.onnx")).unwrap();
+    assert_eq!(names(&graph), ["dense1", "relu1", "dense2", "relu2", "dense3"]);
+
+    let feature = |name: &str, min, max, integer| DeclaredFeature { name: name.into(), min, max, integer };
+    let features = vec![
+        feature("age", 18.0, 75.0, true),
+        feature("amount", 250.0, 18424.0, true),
+        feature("ratio", 0.0, 1.0, false),
+        feature("loans", 0.0, 9.0, true),
+    ];
+    let samples: Vec<[f64; 4]> = (0..60)
+        .map(|i| {
+            [
+                18.0 + f64::from(i * 7 % 57),
+                250.0 + f64::from(i * 7919 % 18174),
+                f64::from(i % 13) / 13.0,
+                f64::from(i % 10),
+            ]
+        })
+        .collect();
+    let json = serde_json::json!({ "input_data": samples, "features": features });
+    let calibration = CalibrationData::parse("calibration.json", &serde_json::to_vec(&json).unwrap()).unwrap();
+    let domain = Domain::resolve(&graph, &calibration, None).unwrap();
+    assert_eq!(domain, Domain { features, source: DomainSource::Declared });
+
+    let result = quantise(&graph, &domain, &calibration, &QuantOptions::default()).unwrap();
+    assert!(result.within_tolerance);
+    assert_eq!(result.accuracy.samples, 60);
+    let scales: Vec<f64> = result.model.features.iter().map(|f| f.scale).collect();
+    assert!(scales[0] == 1.0 && scales[1] == 1.0 && scales[2] > 1.0 && scales[3] == 1.0, "{scales:?}");
+
+    let input = [75.0, 18424.0, 1.0, 0.0];
+    let quantised = result.model.quantise_input(&input).unwrap();
+    let outputs = result.model.float_outputs(&result.model.trace(&quantised));
+    assert!((outputs[0] - graph.eval(&input)[0]).abs() < 1e-3 * result.accuracy.output_range);
+    let error = result.model.quantise_input(&[30.0, 20000.0, 0.5, 1.0]).unwrap_err();
+    assert_eq!(error.to_string(), "feature \"amount\": 20000 is above the declared maximum 18424");
+}
+
+#[test]
+fn a_graph_of_several_inputs_and_outputs() {
+    let graph = onnx::import(&own("branches.onnx")).unwrap();
+    assert_eq!(graph.inputs.iter().map(|i| (i.name.as_str(), i.len())).collect::<Vec<_>>(), [("a", 6), ("b", 6)]);
+    assert_eq!(
+        graph.outputs.iter().map(|o| (o.0.as_str(), o.2.clone())).collect::<Vec<_>>(),
+        [("sum", vec![1, 6]), ("scores", vec![1, 4])]
+    );
+    assert_eq!(names(&graph), ["dense1", "relu", "residual", "dense2"]);
+    let row = |i: i32| (0..6).map(|j| f64::from((i * 31 + j * 17) % 23) / 11.5 - 1.0).collect::<Vec<f64>>();
+    let samples: Vec<_> = (0..30).map(|i| serde_json::json!({ "a": row(i), "b": row(i + 100) })).collect();
+    let calibration = CalibrationData::parse("samples.json", &serde_json::to_vec(&samples).unwrap()).unwrap();
+    let domain = Domain::resolve(&graph, &calibration, None).unwrap();
+    let result = quantise(&graph, &domain, &calibration, &QuantOptions::default()).unwrap();
+    assert!(result.within_tolerance);
+    assert_eq!(result.model.outputs.iter().map(|o| o.name.as_str()).collect::<Vec<_>>(), ["sum", "scores"]);
+    assert_eq!(result.model.public_ranges().len(), 10);
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let error = onnx::import(&own("none.onnx")).unwrap_err();
+    assert!(matches!(&error, OnnxError::Io { path, .. } if path.ends_with("none.onnx")), "{error}");
+    assert!(matches!(onnx::import(&own("make.py")), Err(OnnxError::NotOnnx { .. })));
 }
 
 #[test]
@@ -19,79 +96,47 @@ fn credit_is_quantised_within_tolerance() {
     let domain = Domain::resolve(&graph, &calibration, None).unwrap();
     assert_eq!(domain.source, DomainSource::Calibration);
     let result = quantise(&graph, &domain, &calibration, &QuantOptions::default()).unwrap();
-    for n in &result.model.nodes {
-        println!(
-            "{} {} {:?} bits {}",
-            n.name,
-            n.op.name(),
-            n.ranges.len(),
-            n.ranges.iter().map(|r| r.bits()).max().unwrap()
-        );
-    }
-    println!(
-        "{:?} {} {:?}",
-        result.accuracy,
-        result.precision,
-        result.model.features.iter().map(|f| f.scale).collect::<Vec<_>>()
-    );
     assert!(result.within_tolerance);
+    assert_eq!(result.accuracy.samples, 20);
     let input = read_input(&shared("credit", "input.json").unwrap(), &result.model, None).unwrap();
-    println!("{:?}", result.model.quantise_input(&input));
+    let quantised = result.model.quantise_input(&input).unwrap();
+    let outputs = result.model.float_outputs(&result.model.trace(&quantised));
+    assert!((outputs[0] - graph.eval(&input)[0]).abs() <= 1e-3);
 }
 
 #[test]
-fn other_models() {
+fn supported_models_of_the_collection_are_quantised() {
     for name in [
-        "1l_mlp",
-        "sklearn_mlp",
-        "1l_linear",
-        "1l_relu",
-        "2l_relu_fc",
-        "linear_regression",
-        "large_mlp",
-        "eye",
-        "doodles",
-        "1l_tiny_div",
-        "1l_flatten",
         "1l_concat",
+        "1l_flatten",
+        "1l_linear",
+        "1l_mlp",
+        "1l_relu",
+        "1l_tiny_div",
+        "2l_relu_fc",
+        "blackman_window",
+        "doodles",
+        "eye",
+        "large_mlp",
+        "linear_regression",
+        "sklearn_mlp",
     ] {
         let Some(path) = shared(name, "network.onnx") else { continue };
-        let graph = match onnx::import(&path) {
-            Ok(g) => g,
-            Err(e) => {
-                println!("{name}: {e}");
-                continue;
-            }
-        };
-        println!(
-            "{name}: {:?} nodes {:?}",
-            graph.inputs,
-            graph.nodes.iter().map(|n| (&n.name, n.weight_count())).collect::<Vec<_>>()
-        );
+        let graph = onnx::import(&path).unwrap();
         let Some(data) = shared(name, "input.json") else { continue };
         let calibration = CalibrationData::read(&data).unwrap();
-        let domain = match Domain::resolve(&graph, &calibration, None) {
-            Ok(g) => g,
-            Err(e) => {
-                println!("{name}: {e}");
-                continue;
-            }
-        };
-        let t = std::time::Instant::now();
-        match quantise(&graph, &domain, &calibration, &QuantOptions::default()) {
-            Err(e) => println!("{name}: {e}"),
-            Ok(result) => {
-                for n in &result.model.nodes {
-                    println!(
-                        "   {} {} {:?} bits {}",
-                        n.name,
-                        n.op.name(),
-                        n.ranges.len(),
-                        n.ranges.iter().map(|r| r.bits()).max().unwrap()
-                    );
-                }
-                println!("  {:?} {} {:?}", result.accuracy, result.precision, t.elapsed());
-            }
-        }
+        let domain = Domain::resolve(&graph, &calibration, None).unwrap();
+        let result = quantise(&graph, &domain, &calibration, &QuantOptions::default()).unwrap();
+        assert!(result.within_tolerance, "{name}: {:?}", result.accuracy);
+    }
+}
+
+#[test]
+fn other_models_of_the_collection_are_refused_by_operator() {
+    for (name, operator) in [("1l_sigmoid", "Sigmoid"), ("nanoGPT", "Pow"), ("lstm", "LSTM"), ("xgboost", "Less")] {
+        let Some(path) = shared(name, "network.onnx") else { continue };
+        let error = onnx::import(&path).unwrap_err();
+        let OnnxError::UnsupportedOperators { nodes, .. } = &error else { panic!("{name}: {error}") };
+        assert!(nodes.iter().any(|n| n.operator == operator), "{name}: {error}");
     }
 }

@@ -15,7 +15,7 @@ pub(super) enum Attr<'a> {
     Float(f32),
     Ints(&'a [i64]),
     Floats(&'a [f32]),
-    Tensor(TensorProto),
+    Tensor(&'a TensorProto),
 }
 
 pub(super) fn node(op: &str, inputs: &[&str], output: &str, attributes: Vec<(&str, Attr)>) -> NodeProto {
@@ -26,7 +26,7 @@ pub(super) fn node(op: &str, inputs: &[&str], output: &str, attributes: Vec<(&st
             Attr::Float(v) => (proto.f = v, AttributeType::Float).1,
             Attr::Ints(v) => (proto.ints = v.to_vec(), AttributeType::Ints).1,
             Attr::Floats(v) => (proto.floats = v.to_vec(), AttributeType::Floats).1,
-            Attr::Tensor(v) => (proto.t = Some(v), AttributeType::Tensor).1,
+            Attr::Tensor(v) => (proto.t = Some(v.clone()), AttributeType::Tensor).1,
         };
         proto.r#type = kind as i32;
         proto

@@ -4,7 +4,7 @@ use tract_onnx::pb::tensor_proto::{DataLocation, DataType};
 use tract_onnx::pb::{ModelProto, OperatorSetIdProto, SparseTensorProto, TensorProto};
 
 use super::testing::{Attr, agrees, declare, floats, graph_of, model, node, weights};
-use super::{OnnxError, UnsupportedNode, import_bytes, import_model, supported_operators};
+use super::{MAX_OPSET, MIN_OPSET, OnnxError, UnsupportedNode, import_bytes, import_model, supported_operators};
 
 /// Gemm, Relu, Gemm.
 fn mlp() -> ModelProto {
@@ -194,6 +194,16 @@ fn outputs_must_depend_on_an_input() {
     assert!(matches!(constant, OnnxError::ConstantOutput { .. }));
     let none = changed(|m| graph_of(m).output.clear());
     assert!(matches!(none, OnnxError::Malformed { .. }));
+}
+
+#[test]
+fn operator_sets_from_the_first_to_the_last() {
+    let expected = import_model(&mlp()).unwrap();
+    for version in MIN_OPSET..=MAX_OPSET {
+        let mut model = mlp();
+        model.opset_import[0].version = version;
+        assert_eq!(agrees(&model), expected);
+    }
 }
 
 #[test]

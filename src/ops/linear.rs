@@ -65,24 +65,21 @@ pub(super) fn lay_out<F: PrimeField>(map: &Affine<i64, i128>, inputs: &[Expr<F>]
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::{
         circuit::testing::{assert_pinned, single_op},
         ops::Op,
     };
 
-    fn map(rows: &[&[i64]], bias: &[i128]) -> Affine<i64, i128> {
-        let mut map = Affine {
-            input_len: rows[0].len(),
-            row_starts: vec![0],
-            columns: vec![],
-            weights: vec![],
-            bias: bias.to_vec(),
-        };
+    fn map(rows: &[Vec<i64>], bias: &[i128]) -> Affine<i64, i128> {
+        let input_len = rows[0].len();
+        let mut map = Affine { input_len, row_starts: vec![0], columns: vec![], weights: vec![], bias: bias.to_vec() };
         for row in rows {
-            for (i, &w) in row.iter().enumerate().filter(|(_, w)| **w != 0) {
-                map.columns.push(i as u32);
-                map.weights.push(w);
+            for (column, &weight) in row.iter().enumerate().filter(|(_, w)| **w != 0) {
+                map.columns.push(column as u32);
+                map.weights.push(weight);
             }
             map.row_starts.push(map.columns.len() as u32);
         }
@@ -91,23 +88,52 @@ mod tests {
 
     #[test]
     fn every_cell_is_pinned() {
-        let op = Op::Linear(map(&[&[3, -2, 0], &[0, 0, 0], &[-1, 1, 5]], &[7, 0, -4]));
+        let op = Op::Linear(map(&[vec![3, -2, 0], vec![0, 0, 0], vec![-1, 1, 5]], &[7, 0, -4]));
         let model = single_op(op, &[(0, 7), (-3, 2), (5, 5)]);
         for input in [[0, -3, 5], [7, 2, 5], [3, 0, 5]] {
             assert_pinned(&model, &input);
         }
     }
 
-    #[test]
-    fn bounds_are_tight_and_overflow_is_refused() {
-        let op = map(&[&[3, -2]], &[10]);
-        let x = [Interval { lo: -1, hi: 4 }, Interval { lo: 0, hi: 5 }];
-        assert_eq!(bounds(&op, &[&x]), Ok(vec![Interval { lo: -3, hi: 22 }]));
+    proptest! {
+        /// The bounds are reached at corners, and nothing inside of the box leaves them.
+        #[test]
+        fn bounds_are_tight(
+            rows in prop::collection::vec(prop::collection::vec(any::<i32>(), 4), 1..4),
+            bias in any::<i64>(),
+            ends in prop::collection::vec((any::<i64>(), any::<i64>()), 4),
+            at in prop::collection::vec(0.0f64..=1.0, 4),
+        ) {
+            let rows: Vec<Vec<i64>> = rows.iter().map(|row| row.iter().map(|&w| w.into()).collect()).collect();
+            let op = Op::Linear(map(&rows, &vec![bias.into(); rows.len()]));
+            let x: Vec<Interval> =
+                ends.iter().map(|&(a, b)| Interval::new(a.min(b).into(), a.max(b).into()).unwrap()).collect();
+            let bounds = op.bounds(&[&x[..1], &x[1..]]).unwrap();
+            let inside: Vec<i128> =
+                x.iter().zip(&at).map(|(r, t)| r.lo + ((r.hi - r.lo) as f64 * t) as i128).map(|v| v.min(i64::MAX.into())).collect();
+            for (j, bound) in bounds.iter().enumerate() {
+                let corner = |least: bool| -> Vec<i128> {
+                    x.iter().zip(&rows[j]).map(|(r, &w)| if (w < 0) == least { r.hi } else { r.lo }).collect()
+                };
+                prop_assert_eq!(op.eval(&[&corner(true)])[j], bound.lo);
+                prop_assert_eq!(op.eval(&[&corner(false)])[j], bound.hi);
+                if inside.iter().zip(&x).all(|(v, r)| r.contains(*v)) {
+                    prop_assert!(bound.contains(op.eval(&[&inside])[j]));
+                }
+            }
+        }
+    }
 
-        let big = Interval { lo: 0, hi: (1 << 119) - 1 };
-        let error = bounds(&map(&[&[0, 1], &[1, 3]], &[0, 0]), &[&[big, big]]).unwrap_err();
-        assert_eq!((error.element, error.bits), (1, 121));
-        let wide = Interval { lo: 0, hi: 1 << 100 };
-        assert_eq!(bounds(&map(&[&[i64::MIN]], &[0]), &[&[wide]]).unwrap_err().bits, 128);
+    #[test]
+    fn what_could_overflow_is_refused_by_element() {
+        let wide = Interval::new(-(1 << 100), 1 << 100).unwrap();
+        let op = Op::Linear(map(&[vec![1, 1], vec![1 << 19, 1 << 19]], &[0, 0]));
+        assert_eq!(op.bounds(&[&[wide, wide]]), Err(BoundError { element: 1, bits: 121, limit: MAX_BITS }));
+        let op = Op::Linear(map(&[vec![i64::MAX, i64::MIN]], &[0]));
+        assert_eq!(op.bounds(&[&[wide, wide]]), Err(BoundError { element: 0, bits: 128, limit: MAX_BITS }));
+        // Terms that cancel do not help: a partial sum is too large.
+        let point = Interval::new(1 << 100, 1 << 100).unwrap();
+        let op = Op::Linear(map(&[vec![1 << 20, -(1 << 20)]], &[0]));
+        assert!(op.bounds(&[&[point, point]]).is_err());
     }
 }

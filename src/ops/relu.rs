@@ -40,6 +40,7 @@ mod tests {
     use ff::Field;
     use halo2curves::bn256::Fr;
 
+    use super::*;
     use crate::{
         circuit::{
             ModelCircuit,
@@ -122,5 +123,13 @@ mod tests {
                 assert_eq!(violations(&forged).len(), 1, "{x}: the square of x tells");
             }
         }
+    }
+
+    #[test]
+    fn values_and_bounds() {
+        assert_eq!(Op::Relu.eval(&[&[-3, 0, 5]]), [0, 0, 5]);
+        let ranges = [(-3, -1), (-3, 2), (1, 2)].map(|(lo, hi)| Interval { lo, hi });
+        let expected = [(0, 0), (0, 2), (1, 2)].map(|(lo, hi)| Interval { lo, hi });
+        assert_eq!(Op::Relu.bounds(&[&ranges]).unwrap(), expected);
     }
 }

@@ -55,19 +55,25 @@ impl Rescale {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::{
-        circuit::testing::{Digits, assert_pinned, claims, complete, honest, single_op, violations},
-        ops::Op,
-    };
     use ff::Field;
     use halo2curves::bn256::Fr;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{
+        circuit::{
+            ModelCircuit,
+            testing::{Digits, assert_pinned, claims, complete, honest, single_op, violations},
+        },
+        graph::IntegerModel,
+        ops::Op,
+    };
 
     #[test]
-    fn halves_round_up() {
-        let rescale = Rescale { shift: 2 };
-        let y: Vec<i128> = rescale.eval(&[&[-7, -6, -5, -2, -1, 0, 1, 2, 5, 6]]);
-        assert_eq!(y, [-2, -1, -1, 0, 0, 0, 0, 1, 1, 2]);
+    fn halves_are_rounded_up() {
+        let rescale = |shift, x: &[i128]| Op::Rescale(Rescale { shift }).eval(&[x]);
+        assert_eq!(rescale(1, &[-3, -2, -1, 0, 1, 2, 3]), [-1, -1, 0, 0, 1, 1, 2]);
+        assert_eq!(rescale(2, &[-7, -6, -5, -2, 1, 2, 5, 6]), [-2, -1, -1, 0, 0, 1, 1, 2]);
     }
 
     #[test]
@@ -81,7 +87,7 @@ mod tests {
     }
 
     /// The last range check of a circuit of one rescale, and the integer that it is of.
-    fn expansion(model: &crate::graph::IntegerModel, x: i128) -> (crate::circuit::ModelCircuit<Fr>, Digits, u128) {
+    fn expansion(model: &IntegerModel, x: i128) -> (ModelCircuit<Fr>, Digits, u128) {
         let honest = honest(model, &[x]);
         let digits = *Digits::find(&honest.layout).last().unwrap();
         let value = (0..1u128 << digits.bits).find(|&v| Fr::from_u128(v) == honest.layout.a[digits.first]).unwrap();
@@ -134,6 +140,22 @@ mod tests {
                 assert_ne!(claims(&forged), claims(&honest));
                 assert!(!violations(&forged).is_empty());
             }
+        }
+    }
+
+    proptest! {
+        /// `y * 2^s` is within half a step of `x`; bounds are those of the ends, since rounding is monotonic.
+        #[test]
+        fn rounds_to_the_nearest(a: i64, b: i64, shift in 1u32..119) {
+            let op = Op::Rescale(Rescale { shift });
+            let x = Interval::new(a.min(b).into(), a.max(b).into()).unwrap();
+            let bounds = op.bounds(&[&[x]]).unwrap()[0];
+            for v in [x.lo, x.lo / 2 + x.hi / 2, x.hi] {
+                let y = op.eval(&[&[v]])[0];
+                prop_assert!(bounds.contains(y));
+                prop_assert!((v - (y << shift)).abs() <= 1 << (shift - 1));
+            }
+            prop_assert_eq!((bounds.lo, bounds.hi), (op.eval(&[&[x.lo]])[0], op.eval(&[&[x.hi]])[0]));
         }
     }
 }

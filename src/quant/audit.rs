@@ -4,7 +4,8 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::error::{DataError, QuantError};
-use crate::graph::{Graph, IntegerModel};
+use super::input::CalibrationData;
+use crate::graph::{Graph, IntegerModel, Trace};
 
 /// How far the integer model is from the float model on a set of samples, in the units of the float model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -88,19 +89,20 @@ fn decision(values: &[f64], threshold: f64) -> usize {
 
 impl IntegerModel {
     /// All outputs of a trace in the units of the float model, concatenated.
-    pub fn float_outputs(&self, trace: &crate::graph::Trace) -> Vec<f64> {
+    pub fn float_outputs(&self, trace: &Trace) -> Vec<f64> {
         self.outputs.iter().flat_map(|o| trace[o.tensor].iter().map(|&v| v as f64 / o.scale)).collect()
     }
 }
 
-/// Measures `model` against `graph` on `samples`, which `file` holds; every sample must lie in the model's domain.
+/// Measures `model` against `graph` on all samples of `data`, each of which must lie in the model's domain.
 pub fn audit(
     graph: &Graph,
     model: &IntegerModel,
-    file: &str,
-    samples: &[Vec<f64>],
+    data: &CalibrationData,
     threshold: f64,
 ) -> Result<Accuracy, QuantError> {
+    let names: Vec<String> = model.features.iter().map(|f| f.name.clone()).collect();
+    let samples = data.samples(graph, &names)?;
     let all: Vec<usize> = (0..samples.len()).collect();
-    Reference::new(graph, file, samples, threshold)?.measure(model, &all)
+    Reference::new(graph, data.file(), &samples, threshold)?.measure(model, &all)
 }

@@ -2,12 +2,9 @@
 
 use super::domain::{DeclaredFeature, Domain};
 use super::error::QuantError;
-use super::scales::{Scales, exp2};
+use super::scales::{MAX_WEIGHT_BITS, Scales, exp2};
 use crate::graph::{Affine, Feature, FloatNode, FloatOp, Graph, IntegerModel, IntegerNode, Interval, MAX_BITS, Output};
 use crate::ops::{Op, Rescale};
-
-/// Magnitudes of integer weights stay below this, so that they fit `i64`.
-const WEIGHT_LIMIT: f64 = (1u64 << 62) as f64;
 
 /// The same graph with an identity map after every input that a ReLU reads or that is an output: features have scales
 /// of their own, and the map brings them to one scale.
@@ -69,7 +66,6 @@ pub(super) fn build(
         };
         let mut tensor = push(&mut model, node.name.clone(), op, inputs, precision)?;
         if let Ok(shift @ 1..) = u32::try_from(scales.shifts[i]) {
-            let shift = shift.min(MAX_BITS - 1);
             let (name, op) = (format!("{}/rescale", node.name), Op::Rescale(Rescale { shift }));
             tensor = push(&mut model, name, op, vec![tensor], precision)?;
         }
@@ -154,7 +150,7 @@ fn quantise_map(map: &Affine<f64, f64>, exponents: &[i32], exponent: i32) -> Res
     for j in 0..map.output_len() {
         for (i, w) in map.row(j) {
             let integer = (w * exp2(exponent - exponents[i])).round();
-            if integer.abs() >= WEIGHT_LIMIT {
+            if integer.abs() > exp2(MAX_WEIGHT_BITS) {
                 return Err((j, w));
             }
             if integer != 0.0 {

@@ -114,7 +114,9 @@ pub(super) fn parse_features(file: &str, block: &[Value]) -> Result<Vec<Declared
     for (i, entry) in block.iter().enumerate() {
         let format = |reason: &str| DataError::Format { file: file.into(), reason: format!("features[{i}] {reason}") };
         let object = entry.as_object().ok_or_else(|| format("must be an object"))?;
-        if let Some(key) = object.keys().find(|k| !["name", "min", "max", "integer", "description"].contains(&k.as_str())) {
+        if let Some(key) =
+            object.keys().find(|k| !["name", "min", "max", "integer", "description"].contains(&k.as_str()))
+        {
             return Err(format(&format!("has an unknown key \"{key}\"")));
         }
         let name = entry.get("name").and_then(Value::as_str).ok_or_else(|| format("must have a \"name\", a string"))?;
@@ -202,4 +204,98 @@ fn check_value(feature: &Feature, integer: i128, value: f64) -> Result<(), Input
         return Err(InputError::BelowMinimum { feature: name, value, bound: bound(feature.range.lo) });
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::{GraphInput, Interval};
+
+    const BLOCK: &str = r#"{"features": [{"name": "credit_amount", "min": 250, "max": 18424, "integer": true},
+                            {"name": "rate", "min": -0.5, "max": 0.5}], "input_data": [[1000, 0.25]]}"#;
+
+    fn graph() -> Graph {
+        let input = |integer| GraphInput { name: if integer { "n" } else { "x" }.into(), shape: vec![1], integer };
+        Graph { inputs: vec![input(true), input(false)], nodes: vec![], outputs: vec![] }
+    }
+
+    fn parse(json: &str) -> CalibrationData {
+        CalibrationData::parse("data.json", json.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn a_declared_domain_wins_over_calibration_data() {
+        let feature = |name: &str, min, max, integer| DeclaredFeature { name: name.into(), min, max, integer };
+        let declared = Domain::resolve(&graph(), &parse(BLOCK), None).unwrap();
+        let expected = vec![feature("credit_amount", 250.0, 18424.0, true), feature("rate", -0.5, 0.5, false)];
+        assert_eq!(declared, Domain { features: expected, source: DomainSource::Declared });
+
+        let plain = parse("[[1000, 0.25], [300, 0.5], [400, 0.3]]");
+        let observed = Domain::resolve(&graph(), &plain, None).unwrap();
+        let expected = vec![feature("n", 300.0, 1000.0, true), feature("x", 0.25, 0.5, false)];
+        assert_eq!(observed, Domain { features: expected, source: DomainSource::Calibration });
+
+        let file = DomainFile::parse("domain.json", BLOCK.replace("18424", "20000").as_bytes()).unwrap();
+        assert_eq!(Domain::resolve(&graph(), &parse(BLOCK), Some(&file)).unwrap().features[0].max, 20000.0);
+    }
+
+    #[test]
+    fn blocks_are_checked() {
+        let error = |block: &str| {
+            let json = format!("{{\"features\": [{block}]}}");
+            DomainFile::parse("d.json", json.as_bytes()).unwrap_err().to_string()
+        };
+        assert_eq!(
+            error(r#"{"name": "a", "min": 2, "max": 1}"#),
+            "d.json: feature \"a\" has minimum 2 above its maximum 1"
+        );
+        assert_eq!(
+            error(r#"{"name": "a", "min": 0.2, "max": 0.8, "integer": true}"#),
+            "d.json: integer feature \"a\" has no integer from 0.2 to 0.8"
+        );
+        let twice = r#"{"name": "a", "min": 0, "max": 1}"#;
+        assert_eq!(error(&format!("{twice}, {twice}")), "d.json declares the feature \"a\" twice");
+        assert_eq!(error(r#"{"name": "a", "min": 0}"#), "d.json: features[0] (\"a\") lacks \"max\"");
+        assert_eq!(
+            error(r#"{"name": "a", "min": 0, "max": 1, "mx": 2}"#),
+            "d.json: features[0] has an unknown key \"mx\""
+        );
+        assert_eq!(
+            error(r#"{"name": "a", "min": 0, "max": "1"}"#),
+            "d.json: features[0].max is a string; finite numbers are needed"
+        );
+        assert!(DomainFile::parse("d.json", b"[]").is_err());
+        let wrong_count = DomainFile::parse("d.json", br#"{"features": [{"name": "a", "min": 0, "max": 1}]}"#).unwrap();
+        let error = Domain::resolve(&graph(), &parse(BLOCK), Some(&wrong_count)).unwrap_err();
+        assert_eq!(error.to_string(), "d.json: the features block has 1 values, the model takes 2");
+    }
+
+    #[test]
+    fn inputs_are_rounded_and_checked() {
+        let feature = |name: &str, scale, lo, hi| Feature { name: name.into(), scale, range: Interval { lo, hi } };
+        let features = vec![feature("credit_amount", 1.0, 250, 18424), feature("rate", 4.0, -2, 2)];
+        let model = IntegerModel { features, nodes: vec![], outputs: vec![] };
+        assert_eq!(model.quantise_input(&[18424.0, 0.375]).unwrap(), [18424, 2]);
+        assert_eq!(model.quantise_input(&[250.0, -0.375]).unwrap(), [250, -2]);
+        let error = |values: &[f64]| model.quantise_input(values).unwrap_err().to_string();
+        assert_eq!(error(&[20000.0, 0.0]), "feature \"credit_amount\": 20000 is above the declared maximum 18424");
+        assert_eq!(error(&[300.0, -0.75]), "feature \"rate\": -0.75 is below the declared minimum -0.5");
+        assert_eq!(
+            error(&[300.5, 0.0]),
+            "feature \"credit_amount\": 300.5 is not an integer, but the feature was declared to be one"
+        );
+        assert_eq!(error(&[300.0, f64::NAN]), "feature \"rate\": NaN is not a finite number");
+        assert_eq!(
+            error(&[f64::MAX, 0.0]),
+            format!("feature \"credit_amount\": {} is above the declared maximum 18424", f64::MAX)
+        );
+        assert_eq!(error(&[300.0]), "the model takes 2 values, got 1");
+        assert_eq!(model.check_input(&[250, 2]), Ok(()));
+        assert!(matches!(
+            model.check_input(&[249, 2]),
+            Err(InputError::BelowMinimum { value: 249.0, bound: 250.0, .. })
+        ));
+        assert!(matches!(model.check_input(&[250, 3]), Err(InputError::AboveMaximum { value: 0.75, bound: 0.5, .. })));
+        assert!(matches!(model.check_input(&[250]), Err(InputError::Count { .. })));
+    }
 }

@@ -32,7 +32,7 @@ pub enum DataError {
     Format { file: String, reason: String },
     #[error("{file} holds no samples")]
     Empty { file: String },
-    #[error("{file}: {location} is {found}, not a number")]
+    #[error("{file}: {location} is {found}; finite numbers are needed")]
     NotANumber { file: String, location: String, found: String },
     #[error("{file}: {location} has {found} values, the model takes {expected}")]
     Count { file: String, location: String, expected: usize, found: usize },

@@ -76,16 +76,21 @@ impl CalibrationData {
     /// The samples, each with all inputs of `graph` concatenated; `names` are its features in that order.
     ///
     /// A row of values holds one sample or, concatenated, several. For a model of several inputs, as many rows as
-    /// inputs hold the samples of one input each.
+    /// inputs may hold the samples of one input each; rows that can be read both ways are refused.
     pub fn samples(&self, graph: &Graph, names: &[String]) -> Result<Vec<Vec<f64>>, DataError> {
         match &self.rows {
             Rows::Named(rows) => {
                 let tensors: Vec<(&str, usize)> = graph.inputs.iter().map(|i| (i.name.as_str(), i.len())).collect();
                 rows.iter().enumerate().map(|(i, row)| self.by_name(i, row, names, &tensors)).collect()
             }
-            Rows::Positional(rows) => match per_input(rows, graph) {
-                Some(samples) => Ok(samples),
-                None => self.by_position(rows, names.len()),
+            Rows::Positional(rows) => match (per_input(rows, graph), self.by_position(rows, names.len())) {
+                (Some(_), Ok(_)) => Err(DataError::Format {
+                    file: self.file.clone(),
+                    reason: "each row may be a sample or hold the values of one input tensor; name the values to tell"
+                        .into(),
+                }),
+                (Some(samples), Err(_)) => Ok(samples),
+                (None, by_position) => by_position,
             },
         }
     }
@@ -209,7 +214,7 @@ pub(super) fn number(file: &str, location: impl FnOnce() -> String, value: &Valu
         let found = match value {
             Value::Null => "null".into(),
             Value::Bool(b) => b.to_string(),
-            Value::Number(n) => format!("{n}, beyond 2^53 and so"),
+            Value::Number(n) => format!("{n}, which is too large to be exact"),
             Value::String(_) => "a string".into(),
             Value::Array(_) => "an array".into(),
             Value::Object(_) => "an object".into(),
@@ -277,5 +282,118 @@ impl DataError {
     /// Names the sample of `file` that an input error belongs to.
     pub(super) fn in_sample(file: &str, sample: usize) -> impl FnOnce(InputError) -> Self {
         move |source| Self::Sample { file: file.into(), sample, source }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::GraphInput;
+    use crate::graph::{Feature, Interval};
+
+    fn graph(inputs: &[(&str, usize)]) -> Graph {
+        let input =
+            |&(name, len): &(&str, usize)| GraphInput { name: name.into(), shape: vec![1, len], integer: false };
+        Graph { inputs: inputs.iter().map(input).collect(), nodes: vec![], outputs: vec![] }
+    }
+
+    fn samples(json: &str, inputs: &[(&str, usize)], names: &[&str]) -> Result<Vec<Vec<f64>>, DataError> {
+        let names: Vec<String> = names.iter().map(|n| n.to_string()).collect();
+        CalibrationData::parse("data.json", json.as_bytes())?.samples(&graph(inputs), &names)
+    }
+
+    #[test]
+    fn rows_are_samples_or_concatenated_samples() {
+        let expected = vec![vec![1.0, 2.0], vec![3.0, 4.5]];
+        let inputs = [("x", 2)];
+        for json in [
+            r#"{"input_data": [[1, 2], [3, 4.5]]}"#,
+            r#"{"input_data": [[1, 2, 3, 4.5]]}"#,
+            r#"{"input_data": [[[1, 2], [3, 4.5]]], "input_shapes": [[2]]}"#,
+            "[[1, 2], [3, 4.5]]",
+            "[1, 2, 3, 4.5]",
+            r#"[{"a": 1, "b": 2}, {"b": 4.5, "a": 3}]"#,
+            r#"{"input_data": [{"a": 1, "b": 2}, {"features": {"b": 4.5, "a": 3}}]}"#,
+            r#"[{"x": [1, 2]}, {"x": [[3, 4.5]]}]"#,
+        ] {
+            assert_eq!(samples(json, &inputs, &["a", "b"]).unwrap(), expected, "{json}");
+        }
+    }
+
+    #[test]
+    fn a_row_per_input_tensor() {
+        let inputs = [("x", 2), ("z", 1)];
+        let names = ["x[0]", "x[1]", "z"];
+        let one = samples(r#"{"input_data": [[1, 2], [3]]}"#, &inputs, &names).unwrap();
+        assert_eq!(one, [[1.0, 2.0, 3.0]]);
+        let two = samples(r#"{"input_data": [[1, 2, 4, 5], [3, 6]]}"#, &inputs, &names).unwrap();
+        assert_eq!(two, [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]);
+        let ambiguous = samples("[[1, 2], [3, 4]]", &[("x", 1), ("z", 1)], &["x", "z"]).unwrap_err();
+        assert!(ambiguous.to_string().contains("name the values"), "{ambiguous}");
+        let named = samples(r#"{"z": 3, "x": [1, 2]}"#, &inputs, &names).unwrap();
+        assert_eq!(named, one);
+    }
+
+    #[test]
+    fn errors_say_where() {
+        let error = |json: &str| samples(json, &[("x", 2)], &["a", "b"]).unwrap_err().to_string();
+        assert_eq!(
+            error(r#"{"input_data": [[1, 2], [1, 2, 3]]}"#),
+            "data.json: input_data[1] has 3 values, the model takes 2"
+        );
+        assert_eq!(
+            error(r#"{"input_data": [[1, null]]}"#),
+            "data.json: input_data[0][1] is null; finite numbers are needed"
+        );
+        assert_eq!(
+            error(r#"{"a": 1, "b": "2"}"#),
+            "data.json: the sample, \"b\" is a string; finite numbers are needed"
+        );
+        assert_eq!(error(r#"{"a": 1}"#), "data.json: sample 0 lacks the feature \"b\"");
+        assert_eq!(
+            error(r#"[{"a": 1, "c": 2}]"#),
+            "data.json: sample 0 names \"c\", which is no feature of the model; they are: a, b"
+        );
+        for large in ["9007199254740993", "-9007199254740993", "1e999"] {
+            assert!(error(&format!("[[{large}, 0]]")).starts_with("data.json"), "{large}");
+        }
+        for empty in ["[]", "[[]]", "{}", r#"{"input_data": []}"#, r#"{"input_data": [[], []]}"#, r#"{"features": []}"#]
+        {
+            assert_eq!(error(empty), "data.json holds no samples", "{empty}");
+        }
+        for malformed in ["", "[1", "[NaN]", "{\"input_data\": [[Infinity]]}"] {
+            assert!(error(malformed).starts_with("data.json is not valid JSON"), "{malformed}");
+        }
+        for format in ["1", r#"{"input_data": 1}"#, "[[1, 2], 3]", r#"[{"a": 1}, 3]"#] {
+            assert!(error(format).starts_with("data.json: "), "{format}");
+        }
+    }
+
+    #[test]
+    fn one_input_is_read_by_index() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("input.json");
+        let feature = |name: &str| Feature { name: name.into(), scale: 1.0, range: Interval { lo: 0, hi: 9 } };
+        let features = ["x[0]", "x[1]", "z"].map(feature).to_vec();
+        let model = IntegerModel { features, nodes: vec![], outputs: vec![] };
+        let read = |json: &str, index| {
+            std::fs::write(&path, json).unwrap();
+            read_input(&path, &model, index)
+        };
+        for one in [
+            "[[1, 2, 3]]",
+            "[[1, 2], [3]]",
+            "[1, 2, 3]",
+            r#"{"x": [1, 2], "z": 3}"#,
+            r#"{"x[0]": 1, "x[1]": 2, "z": 3}"#,
+        ] {
+            assert_eq!(read(one, None).unwrap(), [1.0, 2.0, 3.0], "{one}");
+        }
+        let two = "[[1, 2, 3], [4, 5, 6]]";
+        assert_eq!(read(two, Some(1)).unwrap(), [4.0, 5.0, 6.0]);
+        assert!(matches!(read(two, None), Err(DataError::SeveralSamples { count: 2, .. })));
+        assert!(matches!(read(two, Some(2)), Err(DataError::NoSuchSample { index: 2, count: 2, .. })));
+        assert!(matches!(read("[[1, 2]]", None), Err(DataError::Count { expected: 3, found: 2, .. })));
+        assert!(matches!(read_input(&folder.path().join("none"), &model, None), Err(DataError::Io { .. })));
     }
 }

@@ -7,6 +7,8 @@ pub mod error;
 pub mod input;
 pub mod quantise;
 mod scales;
+#[cfg(test)]
+mod tests;
 
 pub use audit::{Accuracy, audit};
 pub use domain::{DeclaredFeature, Domain, DomainFile, DomainSource};

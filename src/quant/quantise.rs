@@ -18,7 +18,12 @@ const CONFIRMATIONS: u32 = 2;
 const MIN_SAMPLES_TO_REFINE: usize = 16;
 /// Work per candidate, in multiplications; beyond it, candidates are measured on evenly spaced samples, and only the
 /// result on all of them.
-const WORK_PER_CANDIDATE: usize = 1 << 27;
+const WORK_PER_CANDIDATE: usize = 1 << 25;
+
+/// Work of all candidates of a refinement together, in multiplications: some ten seconds.
+const WORK_TO_REFINE: usize = 1 << 32;
+/// Samples measured before a candidate is given up.
+const SAMPLES_AT_ONCE: usize = 8;
 
 /// What quantisation is asked for.
 #[derive(Clone, Debug, PartialEq)]
@@ -54,7 +59,7 @@ pub struct Quantised {
 /// Quantises `graph` over `domain`.
 ///
 /// Without a forced precision, takes the least that meets the tolerance on the calibration data without flipping a
-/// decision; if none up to the cap does, the most accurate one, marked as not within the tolerance. The result depends
+/// decision; if none up to the cap does, the greatest that fits, marked as not within the tolerance. The result depends
 /// on the arguments only.
 pub fn quantise(
     graph: &Graph,
@@ -93,6 +98,7 @@ fn check_options(options: &QuantOptions) -> Result<(), QuantError> {
     Ok(())
 }
 
+#[derive(Clone)]
 struct Candidate {
     precision: f64,
     scales: Scales,
@@ -114,10 +120,14 @@ impl Search<'_> {
         Ok(Candidate { precision, scales, model })
     }
 
+    /// Multiplications of one run of the model.
+    fn work(&self) -> usize {
+        self.graph.nodes.iter().map(|n| n.weight_count()).sum::<usize>().max(1)
+    }
+
     /// Evenly spaced samples, as many as the work per candidate allows, but no fewer than 64.
     fn subset(&self) -> Vec<usize> {
-        let weights: usize = self.graph.nodes.iter().map(|n| n.weight_count()).sum();
-        let count = (WORK_PER_CANDIDATE / weights.max(1)).max(64).min(self.samples);
+        let count = (WORK_PER_CANDIDATE / self.work()).max(64).min(self.samples);
         (0..count).map(|i| i * self.samples / count).collect()
     }
 
@@ -125,8 +135,14 @@ impl Search<'_> {
         accuracy.max_relative_to_range <= self.options.tolerance && accuracy.decisions_flipped == 0
     }
 
+    /// Whether `candidate` passes on the samples `which`, and so on every part of them: most fail on the first.
     fn passes_on(&self, candidate: &Candidate, which: &[usize]) -> Result<bool, QuantError> {
-        Ok(self.passes(&self.reference.measure(&candidate.model, which)?))
+        for part in which.chunks(SAMPLES_AT_ONCE) {
+            if !self.passes(&self.reference.measure(&candidate.model, part)?) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     fn finish(&self, candidate: Candidate) -> Result<Quantised, QuantError> {
@@ -139,50 +155,39 @@ impl Search<'_> {
     fn run(&self) -> Result<Quantised, QuantError> {
         let subset = self.subset();
         let mut run: Vec<Candidate> = vec![];
-        let mut best: Option<Quantised> = None;
-        let mut failure = None;
+        let mut last = None;
         let steps = |bits: u32| bits * STEPS_PER_BIT;
         for step in steps(MIN_PRECISION.min(self.options.max_precision))..=steps(self.options.max_precision) {
             let precision = f64::from(step) / f64::from(STEPS_PER_BIT);
-            let candidate = match self.candidate(precision, self.planner.at_precision(precision)) {
-                Ok(candidate) => candidate,
+            let candidate = match (self.candidate(precision, self.planner.at_precision(precision)), &last) {
+                (Ok(candidate), _) => candidate,
                 // More bits would overflow as well.
-                Err(error) => {
-                    failure = Some(error);
-                    break;
-                }
+                (Err(_), Some(_)) => break,
+                (Err(error), None) => return Err(error),
             };
-            if !self.passes_on(&candidate, &subset)? {
+            if self.passes_on(&candidate, &subset)? {
+                run.push(candidate.clone());
+            } else {
                 run.clear();
-                best = Some(more_accurate(best, self.finish(candidate)?));
-                continue;
             }
-            run.push(candidate);
+            last = Some(candidate);
             if run.len() as u32 > CONFIRMATIONS {
-                let first = run.remove(0);
-                let result = self.finish(self.refine(first, &subset)?)?;
+                let result = self.finish(self.refine(run.remove(0), &subset)?)?;
                 if result.within_tolerance {
                     return Ok(result);
                 }
-                best = Some(more_accurate(best, result));
             }
         }
-        // The cap was hit: the remaining candidates pass on the subset, but lack confirmation.
+        // The cap was hit, or the limit of what fits: candidates may pass that lack confirmation.
         for candidate in run {
             let result = self.finish(candidate)?;
             if result.within_tolerance {
                 return Ok(result);
             }
-            best = Some(more_accurate(best, result));
         }
-        match (best, failure) {
-            (Some(best), _) => Ok(best),
-            (None, Some(failure)) => Err(failure),
-            (None, None) => {
-                let value = self.options.max_precision.into();
-                Err(QuantError::Option { option: "precision", value, expected: "from 1 to 60 bits" })
-            }
-        }
+        let expected = "from 1 to 60 bits";
+        let none = QuantError::Option { option: "precision", value: self.options.max_precision.into(), expected };
+        self.finish(last.ok_or(none)?)
     }
 
     /// Takes bits away from single scales while that saves rows and the tolerance still holds on the samples `which`.
@@ -191,15 +196,18 @@ impl Search<'_> {
         if self.samples < MIN_SAMPLES_TO_REFINE {
             return Ok(best);
         }
+        let mut candidates = WORK_TO_REFINE / self.work().saturating_mul(which.len().max(1));
         let mut improved = true;
         while improved {
             improved = false;
             for node in (0..self.graph.nodes.len()).filter(|&n| self.planner.can_rescale(n)) {
-                for step in [Step::ToInput(0), Step::ToInput(-1), Step::ToInput(1), Step::Accumulator, Step::Rescaled] {
+                for step in [Step::Output(0), Step::Output(-1), Step::Output(1), Step::Accumulator, Step::Rescaled] {
                     while let Some(scales) = self.planner.step(&best.scales, node, step) {
                         if self.planner.rows(&scales) >= self.planner.rows(&best.scales) {
                             break;
                         }
+                        let Some(left) = candidates.checked_sub(1) else { return Ok(best) };
+                        candidates = left;
                         let Ok(candidate) = self.candidate(best.precision, scales) else { break };
                         if !self.passes_on(&candidate, which)? {
                             break;
@@ -214,20 +222,11 @@ impl Search<'_> {
     }
 }
 
-/// The better of two results; the earlier, of fewer bits, if they are equal.
-fn more_accurate(best: Option<Quantised>, other: Quantised) -> Quantised {
-    let key = |q: &Quantised| (q.accuracy.decisions_flipped, q.accuracy.max_abs_error);
-    match best {
-        Some(best) if key(&best) <= key(&other) => best,
-        _ => other,
-    }
-}
-
 /// One bit less at one node.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Step {
     /// What the node hands on gets one bit less, and real features that many bits more or less.
-    ToInput(i32),
+    Output(i32),
     /// The node's own integers get one bit less, what it hands on stays.
     Accumulator,
     /// What the node hands on gets one bit less by a longer rescale.

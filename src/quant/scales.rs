@@ -15,8 +15,12 @@ const FREE_BITS: i32 = 8;
 /// Exponents stay within these bounds; beyond the upper one ranges overflow anyway.
 const MIN_EXPONENT: i32 = -64;
 const MAX_EXPONENT: i32 = 2 * MAX_BITS as i32;
+/// The most bits that one rescale drops.
+const MAX_SHIFT: i32 = MAX_BITS as i32 - 1;
 /// Cost per bit of a tensor that comes close to the limit: rescaling is preferred to overflow.
 const OVERFLOW_COST: f64 = 1e12;
+/// Integer weights have at most so many bits.
+pub(super) const MAX_WEIGHT_BITS: i32 = 62;
 /// Weights are exact with at most so many fractional bits, or they are rounded.
 const MAX_EXACT_BITS: i32 = 24;
 
@@ -175,7 +179,7 @@ impl<'a> Planner<'a> {
     pub fn step(&self, scales: &Scales, i: usize, step: Step) -> Option<Scales> {
         let mut next = scales.clone();
         match step {
-            Step::ToInput(bits) => {
+            Step::Output(bits) => {
                 next.nodes[i] -= 1;
                 let real = next.features.iter_mut().zip(&self.integer).filter(|(_, integer)| !**integer);
                 real.for_each(|(e, _)| *e = (*e + bits).clamp(1, MAX_EXPONENT));
@@ -184,7 +188,7 @@ impl<'a> Planner<'a> {
                 next.nodes[i] -= 1;
                 next.shifts[i] -= 1;
             }
-            Step::Rescaled if scales.shifts[i] > 0 => next.shifts[i] += 1,
+            Step::Rescaled if (1..MAX_SHIFT).contains(&scales.shifts[i]) => next.shifts[i] += 1,
             Step::Accumulator | Step::Rescaled => return None,
         }
         let lowest = if self.facts[i].output { 0 } else { MIN_EXPONENT };
@@ -198,7 +202,7 @@ impl<'a> Planner<'a> {
     /// A node's output has exponent `e`, what it reads exponent `a`. Its weights are then rounded to multiples of
     /// `2^(a-e)`, which costs `values * 2^(a-e)`. Where `a` can be chosen (real features, rescaled tensors), rounding
     /// what is read costs `weights * 2^-a`, and the sum of squares is least at `2^2a = 2^e * weights / values`.
-    fn derive(&self, precision: f64, rescaled: &BTreeSet<usize>) -> Scales {
+    pub(super) fn derive(&self, precision: f64, rescaled: &BTreeSet<usize>) -> Scales {
         let mut nodes: Vec<i32> = vec![];
         let mut features: Vec<i32> = self.integer.iter().map(|&integer| if integer { 0 } else { 1 }).collect();
         let mut kept = vec![MIN_EXPONENT; self.facts.len()];
@@ -234,9 +238,9 @@ impl<'a> Planner<'a> {
                 kept[i] = kept[i].max(round_up(-error.log2()));
             }
             let free = if facts.feeds_relu { 0 } else { FREE_BITS };
-            nodes.push((exponent + free).min(MAX_EXPONENT));
+            nodes.push((exponent + free).min(widest_exponent(facts, &nodes, rescaled)).max(lowest));
         }
-        let shift = |i: usize| if rescaled.contains(&i) { (nodes[i] - kept[i]).max(0) } else { 0 };
+        let shift = |i: usize| if rescaled.contains(&i) { (nodes[i] - kept[i]).clamp(0, MAX_SHIFT) } else { 0 };
         let shifts = (0..nodes.len()).map(shift).collect();
         let mut scales = Scales { features, nodes, shifts };
         self.align_relus(&mut scales);
@@ -281,9 +285,9 @@ pub(super) fn exp2(exponent: i32) -> f64 {
     2f64.powi(exponent)
 }
 
-/// The least integer that is not below, saturating.
+/// The least exponent that is not below `value`, within the bounds.
 fn round_up(value: f64) -> i32 {
-    value.ceil() as i32
+    (value.ceil() as i32).clamp(MIN_EXPONENT, MAX_EXPONENT)
 }
 
 /// The least `bits` such that all values are multiples of `2^-bits`, if it is small.
@@ -322,6 +326,20 @@ fn affine_exponent(facts: &NodeFacts, error: f64, nodes: &[i32], rescaled: &BTre
         Some(exact) if exact <= rounded => (exact, true),
         _ => (rounded, false),
     }
+}
+
+/// The greatest exponent at which the weights still fit their integer type.
+fn widest_exponent(facts: &NodeFacts, nodes: &[i32], rescaled: &BTreeSet<usize>) -> i32 {
+    let widest = |source: &Source| {
+        let exponent = match &source.kind {
+            SourceKind::Integers => 0,
+            SourceKind::Node(n) if !rescaled.contains(n) => nodes[*n],
+            // Chosen in proportion to the node's own.
+            _ => return MAX_EXPONENT,
+        };
+        exponent + MAX_WEIGHT_BITS - round_up(source.weights.log2())
+    };
+    facts.sources.iter().map(widest).fold(MAX_EXPONENT, i32::min)
 }
 
 /// The first positive finite number, or 1.
@@ -369,6 +387,7 @@ fn sources(
         result.push(Source::new(map, values, |i| place(i, true), SourceKind::Integers));
         result.push(Source::new(map, values, |i| place(i, false), SourceKind::Reals(read)));
     }
+    result.retain(|source| source.weights > 0.0);
     result
 }
 

@@ -61,11 +61,6 @@ impl CalldataLayout {
         }
     }
 
-    /// Position of the first advice commitment: where the proof starts.
-    pub fn proof(&self) -> usize {
-        self.advice
-    }
-
     /// Position of the first running product's commitment.
     pub fn products(&self) -> usize {
         self.products

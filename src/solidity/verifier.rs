@@ -11,7 +11,6 @@ use halo2curves::bn256::Fr;
 use thiserror::Error;
 
 use super::{
-    calldata::Calldata,
     layout::{CalldataLayout, Memory, Named, SCRATCH, SELECTOR, WORD},
     yul::{Block, Emitter, add, calldata, hex_or_decimal, literal, load, mul, neg, store},
 };
@@ -121,6 +120,12 @@ struct Generator<'a> {
     memory: Memory,
     /// `(name, literal, comment)` of constants that steps ask for.
     constants: Vec<(String, String, String)>,
+}
+
+/// Text from outside, fit for a NatSpec comment: it cannot end the line or start a tag.
+fn comment_text(text: &str) -> String {
+    let plain = |c: char| if (c.is_ascii_graphic() && c != '@') || c == ' ' { c } else { '_' };
+    text.chars().take(200).map(plain).collect()
 }
 
 fn rotation_suffix(rotation: i32) -> String {
@@ -257,18 +262,16 @@ impl Generator<'_> {
         block.line(format!("if iszero(eq({}, 1)) {{ failure := 4 }}", mul("p", "inverse")));
 
         block.comment(
-            "back down: inverses one by one; Lagrange polynomials are omega^row (x^n - 1) / (n (x - omega^row))",
+            "back down, inverses one by one; Lagrange polynomials are omega^row (x^n - 1) / n / (x - omega^row)",
         );
         let n_inverse = Fr::from(p.n() as u64).invert().unwrap_or(Fr::ZERO);
         let n_inverse = self.scalar("N_INVERSE", &n_inverse, "1 / n");
-        block.line(format!("let scale := {}", mul(&add(&load(&full), &neg("1")), &n_inverse)));
         for (i, denominator) in denominators.iter().enumerate().rev() {
             let one = if i == 0 { "inverse".into() } else { mul("inverse", &load(&at(&prefixes, i - 1))) };
             let (slot, value) = match *denominator {
                 Denominator::Row(row) => {
                     let omega = self.row_constant(row);
-                    let scaled = mul(&one, "scale");
-                    let value = if row == 0 { scaled } else { mul(&scaled, &omega) };
+                    let value = if row == 0 { one } else { mul(&one, &omega) };
                     (format!("LAGRANGE_{}", rotation_suffix(row)), value)
                 }
                 Denominator::Vanishing => ("INVERSE_VANISHING".into(), one),
@@ -277,7 +280,12 @@ impl Generator<'_> {
             let slot = self.memory.reserve(slot, 1);
             block.line(store(&slot, &value));
             if i > 0 {
-                block.line(format!("inverse := {}", mul("inverse", &load(&at(&factors, i)))));
+                let factor = load(&at(&factors, i));
+                block.line(format!("inverse := {}", mul("inverse", &factor)));
+                if *denominator == Denominator::Vanishing {
+                    block.comment("from here on times (x^n - 1) / n, which all Lagrange polynomials have");
+                    block.line(format!("inverse := {}", mul("inverse", &mul(&factor, &n_inverse))));
+                }
             }
         }
         Step {
@@ -374,16 +382,21 @@ impl Generator<'_> {
         let product = |i: usize, rotation: i32| self.evaluation(Polynomial::Product(i), rotation);
         let (first_row, last_row) = (Self::lagrange(0), Self::lagrange(p.last_rotation()));
         if p.products() > 0 {
-            block.comment("permutation: the running product starts at one");
-            fold(&mut block, &mul(&first_row, &add("1", &neg(&product(0, 0)))));
-            block.comment("and ends at one or zero").open("");
+            block.comment("permutation: the running product starts at one").open("");
+            block.line(format!("let z := {}", product(0, 0)));
+            fold(&mut block, &mul(&first_row, &add("1", &neg("z"))));
+            block.close().comment("and ends at one or zero").open("");
             block.line(format!("let z := {}", product(p.products() - 1, 0)));
-            fold(&mut block, &mul(&last_row, &add(&mul("z", "z"), &neg("z"))));
+            block.line(format!("z := {}", mul("z", &add("z", &neg("1")))));
+            fold(&mut block, &mul(&last_row, "z"));
             block.close();
         }
         for i in 1..p.products() {
-            block.comment("each product goes on where the one before it ended");
-            fold(&mut block, &mul(&first_row, &add(&product(i, 0), &neg(&product(i - 1, p.last_rotation())))));
+            block.comment("each product goes on where the one before it ended").open("");
+            let step = add(&product(i, 0), &neg(&product(i - 1, p.last_rotation())));
+            block.line(format!("let z := {step}"));
+            fold(&mut block, &mul(&first_row, "z"));
+            block.close();
         }
         if p.products() > 0 {
             block.comment(
@@ -450,18 +463,17 @@ impl Generator<'_> {
         block.close();
 
         let distance = |rotation: i32| load(&format!("DISTANCE_{}", rotation_suffix(rotation)));
-        let product = |rotations: &mut dyn Iterator<Item = i32>| {
-            rotations.map(distance).reduce(|product, next| mul(&product, &next))
-        };
         block.line("let remainder").line("let power := 1");
         for (s, set) in sets.iter().enumerate() {
             let width = set.rotations.len();
             let names: Vec<String> = set.rotations.iter().map(|&r| rotation_suffix(r)).collect();
             block.comment(format!("polynomials opened at rotations {}", names.join(", "))).open("");
             let scale_slot = self.memory.reserve(format!("SCALE{s}"), 1);
-            let others = product(&mut rotations.iter().copied().filter(|r| !set.rotations.contains(r)));
-            let scale = others.map_or("power".to_string(), |others| mul("power", &others));
-            block.line(format!("let scale := {scale}")).line(store(&scale_slot, "scale"));
+            block.line("let scale := power");
+            for &other in rotations.iter().filter(|rotation| !set.rotations.contains(rotation)) {
+                block.line(format!("scale := {}", mul("scale", &distance(other))));
+            }
+            block.line(store(&scale_slot, "scale"));
 
             block.line("let sum").line("let e");
             for (j, &rotation) in set.rotations.iter().enumerate() {
@@ -517,6 +529,8 @@ impl Generator<'_> {
         let accumulator = self.memory.reserve("POINT", 2);
         let term = self.memory.reserve("TERM", 2);
         let factor = self.memory.reserve("FACTOR", 1);
+        // the pairing's input starts at POINT as well, and has twelve words
+        self.memory.reserve("PAIRING_REST", 7);
         let mut block = Block::default();
         block.line("let r := R").line("let ok := 1").line("let s := 1");
 
@@ -608,12 +622,6 @@ impl Generator<'_> {
     fn pairing(&mut self) -> Step {
         let p = self.protocol;
         let minus_s_g2 = -p.s_g2;
-        // the input starts at POINT; nothing after POINT is needed any more
-        for name in ["PAIRING_G2", "PAIRING_OPENING", "PAIRING_S_G2"] {
-            let words = if name == "PAIRING_OPENING" { 2 } else { 4 };
-            self.memory.reserve(name, words);
-        }
-        let input = self.memory.slots().iter().find(|slot| slot.name == "POINT").map_or(0, |slot| slot.value);
         let mut block = Block::default();
         for (i, word) in encode::g2(&p.g2).iter().enumerate() {
             let name = self.constant(
@@ -629,7 +637,6 @@ impl Generator<'_> {
             let name = self.constant(format!("MINUS_S_G2_{i}"), hex_or_decimal(word), comment);
             block.line(store(&format!("add(POINT, {})", 0x100 + WORD * i), &name));
         }
-        let _ = input;
         block.line("let ok := staticcall(gas(), PAIRING, POINT, 0x180, POINT, 0x20)");
         block.comment("a missing precompile answers with nothing, a failed one with no success");
         block.line("ok := and(ok, and(eq(returndatasize(), 0x20), eq(mload(POINT), 1)))");
@@ -648,15 +655,17 @@ impl Generator<'_> {
         emit("pragma solidity ^0.8.20;");
         emit("");
         emit(&format!("/// @title {}: verifies that a model gave these outputs", info.name));
-        emit(&format!("/// @notice Model: {}", info.model));
+        emit(&format!("/// @notice Model: {}", comment_text(&info.model)));
         emit(
-            "/// @notice A proof shows that the approved model gives `outputs` for some input inside its declared domain. Neither the",
+            "/// @notice A proof shows that the approved model gives `outputs` for some input inside its declared domain, without",
         );
-        emit("/// weights nor the input are revealed. The proof is bound to `context` and worthless with any other.");
+        emit(
+            "/// the input. The model is bound by `MODEL_ID`; the proof is bound to `context` and worthless with any other.",
+        );
         emit(
             "/// @dev Generated by hallmark; do not edit. PLONKish arithmetisation with SHPLONK over KZG on BN254, Keccak-256 transcript.",
         );
-        emit(&format!("/// @dev Setup: {}", info.setup));
+        emit(&format!("/// @dev Setup: {}", comment_text(&info.setup)));
         emit(&format!("contract {} {{", info.name));
         for (name, notice) in FAILURES {
             emit(&format!("    /// @notice {notice}"));
@@ -680,8 +689,14 @@ impl Generator<'_> {
         let _ = writeln!(out, "    /// @notice Names the approved model: the digest of its verifying key.");
         let _ = writeln!(out, "    bytes32 public constant MODEL_ID = {id};");
         for (i, (name, scale)) in info.outputs.iter().enumerate() {
-            let _ = writeln!(out, "\n    /// @notice outputs[{i}], \"{name}\", is the model's value times this scale.");
-            let _ = writeln!(out, "    uint256 public constant OUTPUT{i}_SCALE = {scale};");
+            let name = comment_text(name);
+            let (kind, value, relation) = if *scale >= 1.0 && scale.fract() == 0.0 {
+                ("SCALE", *scale, "times this scale")
+            } else {
+                ("UNIT", scale.recip().round(), "divided by this unit")
+            };
+            let _ = writeln!(out, "\n    /// @notice outputs[{i}], \"{name}\", is the model's value {relation}.");
+            let _ = writeln!(out, "    uint256 public constant OUTPUT{i}_{kind} = {value};");
         }
         out
     }
@@ -826,9 +841,4 @@ impl Generator<'_> {
         out.push_str("    }\n");
         out
     }
-}
-
-/// Signatures of the contract's two entry points for this protocol.
-pub fn signatures(protocol: &Protocol) -> [String; 2] {
-    ["verify", "tryVerify"].map(|name| Calldata::signature(name, protocol.public_rows().len(), protocol.proof_words()))
 }

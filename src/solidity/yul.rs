@@ -8,7 +8,7 @@ use halo2curves::bn256::Fr;
 use crate::proof::{encode, protocol::Expression};
 
 /// Longest expression that is written inline; longer ones become locals.
-const MAX_INLINE: usize = 56;
+const MAX_INLINE: usize = 45;
 
 /// A block of assembly under construction.
 #[derive(Debug, Default)]

@@ -64,7 +64,7 @@ mod tests {
     #[test]
     fn every_form_of_constant() {
         let nodes = vec![
-            node("Constant", &[], "a", vec![("value", Attr::Tensor(floats("", &[2], &[1.0, 2.0])))]),
+            node("Constant", &[], "a", vec![("value", Attr::Tensor(&floats("", &[2], &[1.0, 2.0])))]),
             node("Constant", &[], "b", vec![("value_float", Attr::Float(0.5))]),
             node("Constant", &[], "c", vec![("value_floats", Attr::Floats(&[4.0, 8.0]))]),
             node("Constant", &[], "d", vec![("value_int", Attr::Int(1))]),
@@ -88,7 +88,7 @@ mod tests {
             node("Unsqueeze", &["batch", "axes"], "b", vec![]),
             node("Concat", &["b", "rest"], "target", vec![("axis", Attr::Int(0))]),
             node("Reshape", &["x", "target"], "z", vec![]),
-            node("ConstantOfShape", &["target2"], "ones", vec![("value", Attr::Tensor(floats("", &[1], &[1.0])))]),
+            node("ConstantOfShape", &["target2"], "ones", vec![("value", Attr::Tensor(&floats("", &[1], &[1.0])))]),
             node("Add", &["z", "ones"], "y", vec![]),
         ];
         let initializers = vec![

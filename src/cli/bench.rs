@@ -1,0 +1,178 @@
+//! `hallmark bench`
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use hallmark::{
+    chain::{Anvil, AnvilOptions, CompileSettings, GasFigures, Search, compile},
+    project::{Project, ProofFile},
+    proof::Proof,
+    solidity::Calldata,
+};
+use serde_json::{Value, json};
+
+use super::{
+    ContextArgs, Failure, Folder, Outcome,
+    measure::{self, Usage},
+    output::{Output, Report, table, thousands},
+};
+
+/// Measure: prove in a process of its own, deploy on anvil, verify in a transaction, read the receipt.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  hallmark bench build/credit --input applicant.json
+  hallmark bench build/credit --json | jq .gas.transaction
+
+Without --input, the middle of the input domain is proved.")]
+pub struct Args {
+    #[command(flatten)]
+    folder: Folder,
+    /// Input file, as for `hallmark prove`.
+    #[arg(long, value_name = "INPUT.json")]
+    input: Option<PathBuf>,
+    /// Which sample of a file that holds several, from 0.
+    #[arg(long, value_name = "N", requires = "input")]
+    index: Option<usize>,
+    #[command(flatten)]
+    context: ContextArgs,
+    /// Port for anvil; a free one by default.
+    #[arg(long)]
+    port: Option<u16>,
+}
+
+/// Everything that `bench` measures.
+#[derive(Debug)]
+pub struct Measured {
+    pub proof: Proof,
+    pub file: ProofFile,
+    pub usage: Usage,
+    pub gas: GasFigures,
+    pub contract_bytes: usize,
+    pub calldata_bytes: usize,
+    pub solc_version: String,
+    /// The contract's address and the transaction's hash on the local chain.
+    pub address: String,
+    pub transaction: String,
+}
+
+/// Gas given to the verifying transaction: what it takes is far less, and an estimate is never asked for.
+const GAS_LIMIT: u64 = 2_000_000;
+
+pub fn run(args: &Args, output: &Output) -> Outcome {
+    let project = Project::open(&args.folder.folder)?;
+    let scratch = tempfile::tempdir()?;
+    let input = match &args.input {
+        Some(path) => path.clone(),
+        None => middle(&project, scratch.path())?,
+    };
+    let measured = measure(&project, args, &input, scratch.path(), output)?;
+    Ok(Report::new(text(&measured), json(&measured)))
+}
+
+/// A file with the middle of the input domain.
+fn middle(project: &Project, folder: &Path) -> Result<PathBuf, Failure> {
+    let features = &project.model().features;
+    let centre = features.iter().map(|f| (f.range.lo + (f.range.hi - f.range.lo) / 2) as f64 / f.scale);
+    let path = folder.join("input.json");
+    std::fs::write(&path, json!({ "input_data": [centre.collect::<Vec<_>>()] }).to_string())?;
+    Ok(path)
+}
+
+fn measure(project: &Project, args: &Args, input: &Path, scratch: &Path, output: &Output) -> Result<Measured, Failure> {
+    measure_project(project, &args.folder.folder, input, args.index, &args.context, args.port, scratch, output)
+}
+
+/// Prove, deploy, verify, measure.
+#[allow(clippy::too_many_arguments)]
+pub fn measure_project(
+    project: &Project,
+    folder: &Path,
+    input: &Path,
+    index: Option<usize>,
+    context: &ContextArgs,
+    port: Option<u16>,
+    scratch: &Path,
+    output: &Output,
+) -> Result<Measured, Failure> {
+    // look for the tools before anything long
+    let search = Search::default();
+    let (solc, anvil) = (search.solc()?, search.anvil()?);
+
+    let step = output.step("proving");
+    let proof_path = scratch.join("proof.json");
+    let mut prove = Command::new(std::env::current_exe()?);
+    prove.arg("--quiet").arg("prove").arg(folder).arg("--input").arg(input).arg("-o").arg(&proof_path);
+    if let Some(index) = index {
+        prove.args(["--index", &index.to_string()]);
+    }
+    if let Some(context) = &context.context {
+        prove.args(["--context", context]);
+    }
+    let usage = measure::run(&mut prove)?;
+    let proof = project.read_proof(&proof_path)?;
+
+    step.set("compiling the contract");
+    let (name, source) = project.contract()?;
+    let compiled = compile(&solc, &[(format!("{name}.sol").into(), source)], &name, &CompileSettings::default())?;
+
+    step.set("verifying on anvil");
+    let anvil = Anvil::start(&anvil, &AnvilOptions { port, ..AnvilOptions::default() })?;
+    let deployment = anvil.deploy(&compiled.init_code)?;
+    let calldata = Calldata::new(&proof).encode("verify");
+    let sent = anvil.send(deployment.address, &calldata, GAS_LIMIT)?;
+    Ok(Measured {
+        file: project.proof_file(&proof),
+        proof,
+        usage,
+        gas: GasFigures::from_receipt(sent.gas_used, &calldata, deployment.gas_used),
+        contract_bytes: compiled.runtime_code.len(),
+        calldata_bytes: calldata.len(),
+        solc_version: compiled.solc_version,
+        address: deployment.address.to_string(),
+        transaction: sent.hash.to_string(),
+    })
+}
+
+/// The measurements as JSON.
+pub fn json(measured: &Measured) -> Value {
+    json!({
+        "gas": measured.gas,
+        "contract_bytes": measured.contract_bytes,
+        "calldata_bytes": measured.calldata_bytes,
+        "proof_bytes": 32 * measured.proof.words.len(),
+        "prove": measured.usage,
+        "outputs": measured.file.outputs,
+        "model_id": measured.file.model_id,
+        "context": measured.file.context,
+        "solc": measured.solc_version,
+        "address": measured.address,
+        "transaction": measured.transaction,
+    })
+}
+
+/// The measurements as a table.
+pub fn text(measured: &Measured) -> String {
+    let (gas, usage) = (&measured.gas, &measured.usage);
+    let execution = gas.execution.map_or("not known: the calldata floor was charged".into(), thousands);
+    let mut rows = vec![("Proof", String::new())];
+    for value in &measured.file.outputs {
+        rows.push(("output", format!("{} = {} (integer {})", value.name, value.value, value.integer)));
+    }
+    rows.extend([
+        ("proving time", format!("{:.2} s ({:.2} CPU s)", usage.wall_seconds, usage.cpu_seconds)),
+        ("peak memory", format!("{:.1} MB", usage.peak_rss_bytes as f64 / 1e6)),
+        ("Sizes, bytes", String::new()),
+        ("proof", thousands(32 * measured.proof.words.len() as u64)),
+        ("calldata", thousands(measured.calldata_bytes as u64)),
+        ("contract", thousands(measured.contract_bytes as u64)),
+        ("Gas, from the receipts on anvil (osaka)", String::new()),
+        ("verify: transaction", thousands(gas.transaction)),
+        ("verify: execution", execution),
+        ("verify: calldata", thousands(gas.calldata)),
+        ("deployment", thousands(gas.deployment)),
+    ]);
+    table(&rows)
+}

@@ -1,0 +1,145 @@
+//! The command line: parsing, progress and printing. What the commands do lives in the library.
+
+mod bench;
+mod calldata;
+mod compile;
+mod demo;
+mod measure;
+mod output;
+mod prove;
+mod srs;
+mod verify;
+
+use std::{fmt::Write, path::PathBuf, process::ExitCode};
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use output::Output;
+
+/// Any error, with the library's message.
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// What a command gives back: for people and for `--json`.
+type Outcome = Result<output::Report, Failure>;
+
+/// Exit code of a proof that does not verify; other failures exit with 1, wrong usage with 2.
+const INVALID_PROOF: u8 = 3;
+
+const EXAMPLES: &str = "\
+Examples:
+  hallmark demo
+  hallmark compile credit.onnx --data calibration.json -o build/credit
+  hallmark prove build/credit --input applicant.json -o proof.json
+  hallmark verify build/credit proof.json
+  hallmark calldata build/credit proof.json
+  hallmark bench build/credit --input applicant.json --json
+
+Exit codes: 0 success, 1 failure, 2 wrong usage, 3 the proof does not verify.";
+
+/// Prove that an approved ONNX model gave an output, and verify it on Ethereum.
+#[derive(Debug, Parser)]
+#[command(name = "hallmark", version, after_help = EXAMPLES, max_term_width = 120)]
+struct Cli {
+    /// Print one JSON document to standard output, errors included.
+    #[arg(long, global = true)]
+    json: bool,
+    /// No progress; print results only.
+    #[arg(long, short, global = true)]
+    quiet: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Compile(compile::Args),
+    Prove(prove::Args),
+    Verify(verify::Args),
+    Calldata(calldata::Args),
+    Bench(bench::Args),
+    #[command(subcommand)]
+    Srs(srs::Command),
+    Demo(demo::Args),
+    /// Print a completion script for a shell.
+    #[command(after_help = "Example:\n  hallmark completions bash > /etc/bash_completion.d/hallmark")]
+    Completions {
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Parse the arguments, run the command, print what it says.
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let output = Output::new(cli.json, cli.quiet);
+    let outcome = match cli.command {
+        Command::Compile(args) => compile::run(&args, &output),
+        Command::Prove(args) => prove::run(&args, &output),
+        Command::Verify(args) => verify::run(&args),
+        Command::Calldata(args) => calldata::run(&args, cli.json),
+        Command::Bench(args) => bench::run(&args, &output),
+        Command::Srs(command) => srs::run(&command, &output),
+        Command::Demo(args) => demo::run(&args, &output),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "hallmark", &mut std::io::stdout());
+            return ExitCode::SUCCESS;
+        }
+    };
+    match outcome {
+        Ok(report) => output.report(&report),
+        Err(failure) => {
+            output.failure(&message(failure.as_ref()));
+            let invalid = failure
+                .downcast_ref::<hallmark::project::ProjectError>()
+                .is_some_and(|error| matches!(error, hallmark::project::ProjectError::Verify(_)));
+            ExitCode::from(if invalid { INVALID_PROOF } else { 1 })
+        }
+    }
+}
+
+/// An error and its causes, unless a message already quotes its cause.
+fn message(failure: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = failure.to_string();
+    let mut cause = failure.source();
+    while let Some(error) = cause {
+        let next = error.to_string();
+        if !text.contains(&next) {
+            let _ = write!(text, ": {next}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
+/// The folder that `compile` wrote.
+#[derive(Debug, clap::Args)]
+struct Folder {
+    /// Folder that `hallmark compile` wrote.
+    #[arg(value_name = "DIR")]
+    folder: PathBuf,
+}
+
+/// Options that choose one input.
+#[derive(Debug, clap::Args)]
+struct InputArgs {
+    /// Input file: {"input_data": [[...]]}, or named values like {"duration_months": 24, ...}.
+    #[arg(long, value_name = "INPUT.json")]
+    input: PathBuf,
+    /// Which sample of a file that holds several, from 0.
+    #[arg(long, value_name = "N")]
+    index: Option<usize>,
+}
+
+/// The context that a proof is bound to.
+#[derive(Debug, clap::Args)]
+struct ContextArgs {
+    /// What the proof is bound to: 32 bytes, a hash of chain, consumer, sender, nonce or deadline. Zero by default, which
+    /// binds it to nothing: such a proof can be replayed.
+    #[arg(long, value_name = "0xHEX")]
+    context: Option<String>,
+}
+
+impl ContextArgs {
+    fn bytes(&self) -> Result<[u8; 32], hallmark::project::ProjectError> {
+        self.context.as_deref().map_or(Ok([0; 32]), hallmark::project::parse_context)
+    }
+}
