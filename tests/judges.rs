@@ -1,14 +1,22 @@
 //! Three judges of one statement: the interpreter, the native verifier and the generated contract must agree, on honest
 //! proofs of random models and on tampered ones.
 
+use ff::Field;
 use hallmark::{
     chain::{Anvil, AnvilOptions, CompileSettings, Compiled, Search, compile},
     graph::IntegerModel,
     ops::Op,
-    proof::{Proof, ProvingKey, encode::Word, protocol::Protocol, verify},
+    proof::{
+        Proof, ProvingKey,
+        encode::{self, Word},
+        protocol::{Challenges, Protocol},
+        verify,
+    },
     solidity::Calldata,
 };
+use halo2curves::bn256::Fr;
 use rayon::prelude::*;
+use sha3::{Digest, Keccak256};
 
 mod common;
 
@@ -96,6 +104,26 @@ const R: &str = "30644e72e131a029b85045b68181585d2833e84879b9709143e1f593f000000
 /// Modulus of the curve's coordinates.
 const Q: &str = "30644e72e131a029b85045b68181585d97816a916871ca8d3c208c16d87cfd47";
 
+/// The proof with the inverse that the verifier wants for it: what a forger brings who knows that any change before the
+/// evaluations moves the challenges.
+fn repaired(proof: &Proof, protocol: &Protocol) -> Proof {
+    let outputs: Vec<Word> = proof.statement.public_values.iter().map(|&value| encode::public_value(value)).collect();
+    let (advice, products) = (2 * protocol.advice_columns, 2 * protocol.products());
+    let quotient = 2 * protocol.quotient_pieces;
+    let (advice, rest) = proof.words.split_at(advice);
+    let (products, rest) = rest.split_at(products);
+    let hash = |words: &[&[Word]]| -> Word { Keccak256::digest(words.concat().concat()).into() };
+    let beta = hash(&[&[protocol.digest(), proof.statement.context], &outputs, advice]);
+    let gamma = hash(&[&[beta]]);
+    let y = hash(&[&[gamma], products]);
+    let x = encode::reduce(&hash(&[&[y], &rest[..quotient]]));
+    let zero = Fr::ZERO;
+    let challenges = Challenges { beta: zero, gamma: zero, y: zero, x, zeta: zero, nu: zero, mu: zero };
+    let mut repaired = proof.clone();
+    *repaired.words.last_mut().unwrap() = encode::scalar(&protocol.inverse(&challenges).unwrap());
+    repaired
+}
+
 /// Proofs that must be rejected, each with what was done to it.
 fn tampered(proof: &Proof, protocol: &Protocol, draw: &mut Draw) -> Vec<(String, Proof)> {
     let mut forged = vec![];
@@ -103,6 +131,10 @@ fn tampered(proof: &Proof, protocol: &Protocol, draw: &mut Draw) -> Vec<(String,
         let mut copy = proof.clone();
         change(&mut copy);
         assert_ne!(&copy, proof, "{what}");
+        let repaired = repaired(&copy, protocol);
+        if ![&copy, proof].contains(&&repaired) {
+            forged.push((format!("{what}, the inverse repaired"), repaired));
+        }
         forged.push((what, copy));
     };
     let values = proof.statement.public_values.len();
@@ -173,9 +205,16 @@ fn interpreter_verifier_and_contract_agree_on_random_models() {
             assert_eq!(judges.verdict(&proof), Ok(()), "seed {}, input {input:?}", case.seed);
         }
         let proof = common::prove(&case.pk, &case.model, &random_input(&case.model, &mut draw));
+        assert_eq!(repaired(&proof, case.protocol()), proof);
+        let mut verdicts = vec![];
         for (what, forged) in tampered(&proof, case.protocol(), &mut draw) {
-            assert!(judges.verdict(&forged).is_err(), "seed {}: accepted with {what}", case.seed);
+            let verdict = judges.verdict(&forged);
+            verdicts.push(verdict.expect_err(&format!("seed {}: accepted with {what}", case.seed)));
         }
+        let rejected_by = |error: &str| verdicts.iter().filter(|verdict| *verdict == error).count();
+        assert!(rejected_by("ProofRejected") >= 5, "seed {}: {verdicts:?}", case.seed);
+        assert!(rejected_by("PointNotOnCurve") >= 2 && rejected_by("ScalarNotCanonical") >= 2, "{verdicts:?}");
+        assert!(rejected_by("InverseMismatch") >= 1, "seed {}: {verdicts:?}", case.seed);
         let calldata = Calldata::new(&proof).encode("verify");
         let longer = [calldata.as_slice(), &[0]].concat();
         for wrong in [&longer, &calldata[..calldata.len() - 1]] {
@@ -194,7 +233,23 @@ fn a_proof_of_one_model_is_rejected_by_every_judge_of_its_twin() {
     for (of, under) in [(0, 1), (1, 0)] {
         let proof = common::prove(&cases[of].pk, &cases[of].model, &[-20, 3, 50]);
         assert_eq!(cases[of].deploy(&anvil).verdict(&proof), Ok(()));
-        assert_eq!(cases[under].deploy(&anvil).verdict(&proof), Err("ProofRejected".into()));
+        let judges = cases[under].deploy(&anvil);
+        assert_eq!(judges.verdict(&proof), Err("InverseMismatch".into()));
+        assert_eq!(judges.verdict(&repaired(&proof, cases[under].protocol())), Err("ProofRejected".into()));
+    }
+}
+
+/// Constant inputs need no digits, so one fixed column is zero everywhere and its commitment is the point at infinity.
+#[test]
+fn a_model_without_a_single_digit_is_verified() {
+    let case = Case::new(0, common::mlp(&[2, 2, 1], 0, 9));
+    assert_eq!(case.protocol().fixed.iter().filter(|point| encode::g1(point) == [[0; 32]; 2]).count(), 1);
+    let anvil = anvil();
+    let judges = case.deploy(&anvil);
+    let proof = common::prove(&case.pk, &case.model, &[0, 0]);
+    assert_eq!(judges.verdict(&proof), Ok(()));
+    for (what, forged) in tampered(&proof, case.protocol(), &mut Draw::new(1)) {
+        assert!(judges.verdict(&forged).is_err(), "accepted with {what}");
     }
 }
 

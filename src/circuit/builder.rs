@@ -272,33 +272,36 @@ mod tests {
         single_op(Op::Linear(map), &[domain])
     }
 
-    /// Forge the cells of the two parts of an input: the value they stand for, the cells, and the part that is out of range.
-    fn forged_inputs(
-        (lo, hi): (i128, i128),
-        low: Digits,
-        top: Option<Digits>,
-    ) -> Vec<(i128, Vec<(usize, Fr)>, Digits, Fr)> {
-        let bits = low.bits as u32;
-        let excess = hi - lo + 1 - (1 << bits);
-        let mut forged = vec![];
-        let mut part = |wrong: Digits, low_value: i128, top_value: i128| {
-            let mut cells = vec![(low.first - 1, field(low_value))];
-            cells.extend(top.map(|top| (top.first - 1, field(top_value))));
-            let value = field(if wrong.first == low.first { low_value } else { top_value });
-            forged.push((lo + low_value + excess * top_value, cells, wrong, value));
+    /// An input outside of its domain, and a way to write it.
+    struct Outside {
+        value: i128,
+        /// The cells of its two parts.
+        cells: Vec<(usize, Fr)>,
+        /// The range check of the part that is out of range, and that part.
+        check: Digits,
+        part: Fr,
+    }
+
+    /// Ways to write inputs outside of the domain, for every part and on both sides of its range.
+    fn outside((lo, hi): (i128, i128), low: Digits, top: Option<Digits>) -> Vec<Outside> {
+        let below = 1 << low.bits;
+        let excess = hi - lo + 1 - below;
+        let write = |check: Digits, low_part: i128, top_part: i128| {
+            let mut cells = vec![(low.first - 1, field(low_part))];
+            cells.extend(top.map(|top| (top.first - 1, field(top_part))));
+            let part = field(if check.first == low.first { low_part } else { top_part });
+            Outside { value: lo + low_part + excess * top_part, cells, check, part }
         };
-        part(low, -1, 0);
+        let mut written = vec![write(low, -1, 0)];
         match top {
-            None => part(low, 1 << bits, 0),
+            None => written.push(write(low, below, 0)),
             Some(top) => {
-                part(low, 1 << bits, 1);
-                for outside in [2, 3, -1] {
-                    part(top, 0, outside);
-                    part(top, (1 << bits) - 1, outside);
-                }
+                written.push(write(low, below, 1));
+                let parts = [2, 3, -1].into_iter().flat_map(|part| [(0, part), (below - 1, part)]);
+                written.extend(parts.map(|(low_part, top_part)| write(top, low_part, top_part)));
             }
         }
-        forged
+        written
     }
 
     #[test]
@@ -315,19 +318,15 @@ mod tests {
             let honest = honest(&model, &[domain.0]);
             let checks = Digits::find(&honest.layout);
             let (low, top) = (checks[0], checks.get(1).copied());
-            for (x, cells, wrong, value) in forged_inputs(domain, low, top) {
-                for digits in (0..1 << wrong.bits).flat_map(|target| wrong.passed_off(value, target)) {
+            for Outside { value, cells, check, part } in outside(domain, low, top) {
+                for digits in (0..1 << check.bits).flat_map(|target| check.passed_off(part, target)) {
                     let forged = complete(&honest, &[cells.clone(), digits].concat());
-                    assert_eq!(claims(&forged), [field::<Fr>(x)], "{domain:?}");
-                    assert_eq!(
-                        violations(&forged).len(),
-                        1,
-                        "{domain:?}: {x} by {cells:?}, the digit that is no bit tells"
-                    );
+                    assert_eq!(claims(&forged), [field::<Fr>(value)], "{domain:?}");
+                    assert_eq!(violations(&forged).len(), 1, "{domain:?}: {value}, the digit that is no bit tells");
                 }
-                for digits in wrong.wrapped(value).into_iter().chain([vec![]]) {
+                for digits in check.wrapped(part).into_iter().chain([vec![]]) {
                     let forged = complete(&honest, &[cells.clone(), digits].concat());
-                    assert!(!violations(&forged).is_empty(), "{domain:?}: {x} by {cells:?}, digits without end");
+                    assert!(!violations(&forged).is_empty(), "{domain:?}: {value}, digits without end");
                 }
             }
         }

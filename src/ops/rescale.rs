@@ -55,15 +55,19 @@ impl Rescale {
 
 #[cfg(test)]
 mod tests {
+    use ff::Field;
+    use halo2curves::bn256::Fr;
     use proptest::prelude::*;
 
     use super::*;
     use crate::{
-        circuit::testing::{Digits, assert_pinned, claims, complete, honest, single_op, violations},
+        circuit::{
+            ModelCircuit,
+            testing::{Digits, assert_pinned, claims, complete, honest, single_op, violations},
+        },
+        graph::IntegerModel,
         ops::Op,
     };
-    use ff::Field;
-    use halo2curves::bn256::Fr;
 
     #[test]
     fn halves_are_rounded_up() {
@@ -83,7 +87,7 @@ mod tests {
     }
 
     /// The last range check of a circuit of one rescale, and the integer that it is of.
-    fn expansion(model: &crate::graph::IntegerModel, x: i128) -> (crate::circuit::ModelCircuit<Fr>, Digits, u128) {
+    fn expansion(model: &IntegerModel, x: i128) -> (ModelCircuit<Fr>, Digits, u128) {
         let honest = honest(model, &[x]);
         let digits = *Digits::find(&honest.layout).last().unwrap();
         let value = (0..1u128 << digits.bits).find(|&v| Fr::from_u128(v) == honest.layout.a[digits.first]).unwrap();
