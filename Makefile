@@ -2,7 +2,7 @@
 
 PROFILES := default ir solc20 solc20-ir
 
-.PHONY: setup build demo test fmt lint bench clean
+.PHONY: setup build demo test snapshot fmt lint bench clean
 
 setup:
 	@script/setup.sh
@@ -20,6 +20,10 @@ test: setup
 		echo "forge test, profile $$profile"; \
 		FOUNDRY_PROFILE=$$profile script/forge test; \
 	done
+
+# Renews the gas figures of snapshots/, which `forge test` compares in the default profile.
+snapshot: setup
+	FORGE_SNAPSHOT_CHECK=false FORGE_SNAPSHOT_EMIT=true script/forge test --match-test test_snapshot
 
 fmt: setup
 	cargo fmt

@@ -57,3 +57,7 @@ pub mod project;
 pub mod proof;
 pub mod quant;
 pub mod solidity;
+
+// Test support that unit and integration tests share names this crate as the latter do.
+#[cfg(test)]
+extern crate self as hallmark;

@@ -253,3 +253,119 @@ impl<F: PrimeField> Builder<F> {
         self.close();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ff::Field;
+    use halo2curves::bn256::Fr;
+
+    use super::*;
+    use crate::{
+        circuit::testing::{Digits, claims, complete, encoded_input, honest, single_op, tells_the_truth, violations},
+        graph::{Affine, IntegerModel},
+        ops::Op,
+    };
+
+    /// The identity on one input: what is public is the input.
+    fn identity(domain: (i128, i128)) -> IntegerModel {
+        let map = Affine { input_len: 1, row_starts: vec![0, 1], columns: vec![0], weights: vec![1], bias: vec![0] };
+        single_op(Op::Linear(map), &[domain])
+    }
+
+    /// An input outside of its domain, and a way to write it.
+    struct Outside {
+        value: i128,
+        /// The cells of its two parts.
+        cells: Vec<(usize, Fr)>,
+        /// The range check of the part that is out of range, and that part.
+        check: Digits,
+        part: Fr,
+    }
+
+    /// Ways to write inputs outside of the domain, for every part and on both sides of its range.
+    fn outside((lo, hi): (i128, i128), low: Digits, top: Option<Digits>) -> Vec<Outside> {
+        let below = 1 << low.bits;
+        let excess = hi - lo + 1 - below;
+        let write = |check: Digits, low_part: i128, top_part: i128| {
+            let mut cells = vec![(low.first - 1, field(low_part))];
+            cells.extend(top.map(|top| (top.first - 1, field(top_part))));
+            let part = field(if check.first == low.first { low_part } else { top_part });
+            Outside { value: lo + low_part + excess * top_part, cells, check, part }
+        };
+        let mut written = vec![write(low, -1, 0)];
+        match top {
+            None => written.push(write(low, below, 0)),
+            Some(top) => {
+                written.push(write(low, below, 1));
+                let parts = [2, 3, -1].into_iter().flat_map(|part| [(0, part), (below - 1, part)]);
+                written.extend(parts.map(|(low_part, top_part)| write(top, low_part, top_part)));
+            }
+        }
+        written
+    }
+
+    #[test]
+    fn inputs_outside_of_the_domain_are_rejected_however_they_are_split() {
+        // spans: 12 = 8 + 4, 8, 2, 3 = 2 + 1, 31 = 16 + 15
+        for domain in [(-5, 6), (-4, 3), (0, 1), (-7, -5), (100, 130)] {
+            let model = identity(domain);
+            for x in domain.0..=domain.1 {
+                let honest = honest(&model, &[x]);
+                assert_eq!((violations(&honest), claims(&honest)), (vec![], vec![field(x)]));
+                assert_eq!(encoded_input(&model, &honest), [field::<Fr>(x)]);
+                assert!(tells_the_truth(&model, &honest));
+            }
+            let honest = honest(&model, &[domain.0]);
+            let checks = Digits::find(&honest.layout);
+            let (low, top) = (checks[0], checks.get(1).copied());
+            for Outside { value, cells, check, part } in outside(domain, low, top) {
+                for digits in (0..1 << check.bits).flat_map(|target| check.passed_off(part, target)) {
+                    let forged = complete(&honest, &[cells.clone(), digits].concat());
+                    assert_eq!(claims(&forged), [field::<Fr>(value)], "{domain:?}");
+                    assert_eq!(violations(&forged).len(), 1, "{domain:?}: {value}, the digit that is no bit tells");
+                }
+                for digits in check.wrapped(part).into_iter().chain([vec![]]) {
+                    let forged = complete(&honest, &[cells.clone(), digits].concat());
+                    assert!(!violations(&forged).is_empty(), "{domain:?}: {value}, digits without end");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn both_ways_to_split_an_input_are_the_same_input() {
+        let model = identity((-5, 6));
+        let honest = honest(&model, &[0]);
+        let checks = Digits::find(&honest.layout);
+        // 5 = 5 + 4 * 0 = 1 + 4 * 1
+        let other = complete(&honest, &[(checks[0].first - 1, Fr::ONE), (checks[1].first - 1, Fr::ONE)]);
+        assert_ne!(other.layout.a, honest.layout.a);
+        assert_eq!((violations(&other), claims(&other)), (vec![], claims(&honest)));
+    }
+
+    #[test]
+    fn no_gadget_hands_a_leftover_to_the_next() {
+        let model = identity((-5, 6));
+        let honest = honest(&model, &[3]);
+        let layout = &honest.layout;
+        let closing = |&row: &usize| row % 2 == 1 && layout.w[row - 1] == -Fr::ONE && layout.w[row] == Fr::ONE;
+        let rows: Vec<usize> = (3..layout.rows()).filter(closing).collect();
+        assert_eq!(rows.len(), layout.public_rows.len());
+        for row in rows {
+            let forged = complete(&honest, &[(row, layout.a[row] - Fr::ONE)]);
+            assert!(!violations(&forged).is_empty());
+        }
+    }
+
+    #[test]
+    fn the_constants_follow_from_the_anchor() {
+        let honest = honest(&identity((0, 1)), &[1]);
+        assert_eq!(honest.layout.a[..3], [-Fr::ONE, Fr::ZERO, Fr::ZERO]);
+        for forged in [[Fr::ZERO, Fr::ONE, Fr::ONE], [-Fr::from(2), -Fr::ONE, -Fr::ONE], [Fr::ONE, Fr::ZERO, Fr::ZERO]]
+        {
+            let mut circuit = honest.clone();
+            circuit.layout.a[..3].copy_from_slice(&forged);
+            assert!(!violations(&complete(&circuit, &[])).is_empty());
+        }
+    }
+}

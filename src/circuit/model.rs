@@ -149,3 +149,156 @@ impl<F: PrimeField> Circuit<F> for ModelCircuit<F> {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ff::Field;
+    use halo2_proofs::{plonk::Expression, poly::Rotation};
+    use halo2curves::bn256::Fr;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{
+        circuit::testing::{
+            Draw, claims, complete, honest, random_input, random_model, satisfied, single_op, tells_the_truth,
+            violations,
+        },
+        graph::Affine,
+    };
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(48) })]
+
+        /// Completeness, and a layout that depends on the model alone.
+        #[test]
+        fn every_input_satisfies_one_layout(seed: u64) {
+            let (model, mut draw) = (random_model(seed), Draw::new(!seed));
+            let keygen = ModelCircuit::<Fr>::for_keygen(&model);
+            for _ in 0..3 {
+                let input = random_input(&model, &mut draw);
+                let circuit = honest(&model, &input);
+                let outputs = model.public_values(&model.trace(&input));
+                prop_assert!(satisfied(&circuit, &outputs), "{input:?}");
+                prop_assert!(tells_the_truth(&model, &circuit));
+                prop_assert_eq!(&complete(&circuit, &[]).layout.a, &circuit.layout.a);
+
+                prop_assert_eq!(circuit.k, keygen.k);
+                let Builder { a, w, q, copies, public_rows } = circuit.layout;
+                prop_assert_eq!(a.len(), keygen.layout.a.len());
+                prop_assert_eq!(w, &keygen.layout.w[..]);
+                prop_assert_eq!(q, &keygen.layout.q[..]);
+                prop_assert_eq!(copies, &keygen.layout.copies[..]);
+                prop_assert_eq!(public_rows, &keygen.layout.public_rows[..]);
+            }
+        }
+
+        #[test]
+        fn outputs_off_by_one_are_rejected(seed: u64) {
+            let (model, mut draw) = (random_model(seed), Draw::new(!seed));
+            let input = random_input(&model, &mut draw);
+            let circuit = honest(&model, &input);
+            let outputs = model.public_values(&model.trace(&input));
+            for i in 0..outputs.len() {
+                for delta in [-1, 1] {
+                    let mut forged = outputs.clone();
+                    forged[i] += delta;
+                    prop_assert!(!satisfied(&circuit, &forged), "output {i} of {outputs:?}, {delta}");
+                }
+            }
+        }
+
+        /// A prover who forges one cell, or two, and completes the rest, is caught or has told the truth about an input.
+        #[test]
+        fn completed_forgeries_are_rejected(seed: u64) {
+            let (model, mut draw) = (random_model(seed), Draw::new(!seed));
+            let circuit = honest(&model, &random_input(&model, &mut draw));
+            let a = &circuit.layout.a;
+            for round in 0..12 {
+                let forgery: Vec<(usize, Fr)> = (0..1 + round % 2).map(|_| {
+                    let row = draw.index(a.len());
+                    let small = Fr::from_u128(draw.integer(1, 9) as u128);
+                    let value = [a[row] + small, a[row] - small, -a[row], a[row].double(), small][draw.index(5)];
+                    (row, value)
+                }).collect();
+                let forged = complete(&circuit, &forgery);
+                let accepted = violations(&forged).is_empty();
+                prop_assert!(!accepted || tells_the_truth(&model, &forged), "{forgery:?}: {:?}", claims(&forged));
+            }
+        }
+    }
+
+    /// A sum of `terms` inputs and a bias.
+    fn sum(terms: usize) -> IntegerModel {
+        let map = Affine {
+            input_len: terms,
+            row_starts: vec![0, terms as u32],
+            columns: (0..terms as u32).collect(),
+            weights: vec![1; terms],
+            bias: vec![5],
+        };
+        single_op(Op::Linear(map), &vec![(0, 1); terms])
+    }
+
+    /// Whether all gates hold in all rows, those at the end filled with randomness as the prover does. (halo2's mock prover
+    /// cannot report a violation beside those rows.)
+    fn gates_hold(circuit: &ModelCircuit<Fr>) -> bool {
+        let mut cs = ConstraintSystem::default();
+        GeneralConfig::configure(&mut cs);
+        let n = 1 << circuit.k;
+        let padded = |mut column: Vec<Fr>| {
+            column.resize(n, Fr::ZERO);
+            column
+        };
+        let layout = &circuit.layout;
+        let q = layout.q.iter().map(|&q| Fr::from(u64::from(q))).collect();
+        let fixed = [layout.w.clone(), q].map(padded);
+        let public = layout.public_rows.iter().copied().zip(claims(circuit)).collect::<Vec<_>>();
+        let instance = GeneralConfig::instance_columns(circuit.k, &public).map(padded);
+        let mut advice = circuit.advice();
+        let mut draw = Draw::new(1);
+        advice[n - UNUSABLE_ROWS..].fill_with(|| Fr::from_u128(draw.integer(1, 1 << 62) as u128).square());
+
+        let holds = |row: usize, gate: &Expression<Fr>| {
+            let at = |rotation: Rotation| (row as i32 + rotation.0).rem_euclid(n as i32) as usize;
+            let value = gate.evaluate(
+                &|constant| constant,
+                &|_| unreachable!("no selectors"),
+                &|query| fixed[query.column_index()][at(query.rotation())],
+                &|query| advice[at(query.rotation())],
+                &|query| instance[query.column_index()][at(query.rotation())],
+                &|_| unreachable!("no challenges"),
+                &|value| -value,
+                &|left, right| left + right,
+                &|left, right| left * right,
+                &|value, factor| value * factor,
+            );
+            value == Fr::ZERO
+        };
+        let gates = || cs.gates().iter().flat_map(|gate| gate.polynomials());
+        (0..n).all(|row| gates().all(|gate| holds(row, gate)))
+    }
+
+    #[test]
+    fn the_last_rows_of_a_full_domain_are_constrained() {
+        let rows = |terms: usize| ModelCircuit::<Fr>::for_keygen(&sum(terms)).layout.rows();
+        let spare = |terms: usize| {
+            let circuit = ModelCircuit::<Fr>::for_keygen(&sum(terms));
+            (1 << circuit.k) - UNUSABLE_ROWS - circuit.layout.rows()
+        };
+        let per_term = rows(2) - rows(1);
+        let full: Vec<usize> = (1..40).filter(|&terms| spare(terms) < per_term).collect();
+        assert!(!full.is_empty());
+        for terms in full {
+            let (model, input) = (sum(terms), vec![1; terms]);
+            let circuit = honest(&model, &input);
+            assert_eq!(violations(&circuit), vec![]);
+            assert!(gates_hold(&circuit));
+            for row in circuit.layout.rows() - per_term..circuit.layout.rows() {
+                let mut forged = circuit.clone();
+                forged.layout.a[row] += Fr::ONE;
+                let copied = circuit.layout.copies.iter().any(|&(source, copy)| source == row || copy == row);
+                assert!(copied || !gates_hold(&forged), "{terms} terms, row {row}");
+            }
+        }
+    }
+}

@@ -51,7 +51,7 @@ pub fn run(command: &mut Command) -> io::Result<Usage> {
 }
 
 /// Reap a child with its resource usage, which the standard library's `wait` does not give.
-#[allow(unsafe_code)]
+#[allow(unsafe_code, reason = "the standard library reports no resource usage")]
 fn wait(child: &std::process::Child) -> io::Result<(i32, libc::rusage)> {
     let pid = libc::pid_t::try_from(child.id()).map_err(io::Error::other)?;
     let mut status = 0;

@@ -210,6 +210,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
+    #[allow(unsafe_code, reason = "limits are set between fork and exec")]
     fn a_full_disk_leaves_the_old_file() {
         use std::{os::unix::process::CommandExt, process::Command};
         let dir = tempfile::tempdir().unwrap();

@@ -468,6 +468,7 @@ fn swap(new: &Path, target: &Path, old: &Path, exists: bool, exchange: bool) -> 
 }
 
 #[cfg(target_os = "linux")]
+#[allow(unsafe_code, reason = "the standard library has no exchange of two names")]
 fn exchange_names(a: &Path, b: &Path) -> io::Result<()> {
     use std::{ffi::CString, os::unix::ffi::OsStrExt};
     let a = CString::new(a.as_os_str().as_bytes())?;

@@ -55,11 +55,17 @@ impl Rescale {
 
 #[cfg(test)]
 mod tests {
+    use ff::Field;
+    use halo2curves::bn256::Fr;
     use proptest::prelude::*;
 
     use super::*;
     use crate::{
-        circuit::testing::{assert_pinned, single_op},
+        circuit::{
+            ModelCircuit,
+            testing::{Digits, assert_pinned, claims, complete, honest, single_op, violations},
+        },
+        graph::IntegerModel,
         ops::Op,
     };
 
@@ -76,6 +82,63 @@ mod tests {
             let model = single_op(Op::Rescale(Rescale { shift }), &[domain]);
             for x in [domain.0, (domain.0 + domain.1) / 2, domain.1] {
                 assert_pinned(&model, &[x]);
+            }
+        }
+    }
+
+    /// The last range check of a circuit of one rescale, and the integer that it is of.
+    fn expansion(model: &IntegerModel, x: i128) -> (ModelCircuit<Fr>, Digits, u128) {
+        let honest = honest(model, &[x]);
+        let digits = *Digits::find(&honest.layout).last().unwrap();
+        let value = (0..1u128 << digits.bits).find(|&v| Fr::from_u128(v) == honest.layout.a[digits.first]).unwrap();
+        (honest, digits, value)
+    }
+
+    #[test]
+    fn another_quotient_is_rejected_whatever_its_remainder() {
+        for (shift, domain) in [(1, (-5, 5)), (3, (-40, 21)), (2, (100, 131))] {
+            let op = Rescale { shift };
+            let model = single_op(Op::Rescale(op), &[domain]);
+            for x in [domain.0, (domain.0 + domain.1) / 2, domain.1] {
+                let (honest, digits, value) = expansion(&model, x);
+                assert_eq!((violations(&honest), claims(&honest)), (vec![], vec![field(op.apply(x))]));
+                // One more, with a remainder of -1 to -2^shift; one less, with a remainder of 2^shift to 2^(shift+1) - 1.
+                let quotient = value >> shift;
+                let others = [quotient + 1, quotient.wrapping_sub(1)]
+                    .into_iter()
+                    .filter(|q| q >> (digits.bits as u32 - shift) == 0);
+                for forged_quotient in others {
+                    let remainders = (0..1 << shift).map(|remainder| (forged_quotient << shift) | remainder);
+                    for target in remainders {
+                        for forgery in digits.passed_off(field(value as i128), target).into_iter().take(shift as usize)
+                        {
+                            let forged = complete(&honest, &forgery);
+                            let claim = op.apply(x) + forged_quotient as i128 - quotient as i128;
+                            assert_eq!(claims(&forged), [field::<Fr>(claim)]);
+                            assert_eq!(violations(&forged).len(), 1, "{shift}, {x}: the digit that is no bit tells");
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_quotient_that_wraps_around_the_field_is_rejected() {
+        for (shift, domain) in [(1, (-5, 5)), (3, (-40, 21)), (2, (100, 131))] {
+            let model = single_op(Op::Rescale(Rescale { shift }), &[domain]);
+            for x in [domain.0, (domain.0 + domain.1) / 2, domain.1] {
+                let (honest, digits, value) = expansion(&model, x);
+                // 2^shift quotient + remainder = x + offset + r: every digit is a bit, but they do not end
+                for forgery in digits.wrapped(field(value as i128)).into_iter().take(shift as usize) {
+                    let forged = complete(&honest, &forgery);
+                    assert_ne!(claims(&forged), claims(&honest));
+                    assert_eq!(violations(&forged).len(), 1, "{shift}, {x}: the end of the digits tells");
+                }
+                // a quotient of -1 with the remainder that goes with it
+                let forged = complete(&honest, &[(digits.first + shift as usize, -Fr::ONE)]);
+                assert_ne!(claims(&forged), claims(&honest));
+                assert!(!violations(&forged).is_empty());
             }
         }
     }

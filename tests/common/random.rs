@@ -1,0 +1,163 @@
+//! Random integer models and inputs. The unit tests include this file by path.
+
+use hallmark::{
+    graph::{Affine, Feature, IntegerModel, IntegerNode, Interval, integer::Output},
+    ops::{Op, Rescale},
+};
+use rand_chacha::ChaCha20Rng;
+use rand_core::{RngCore, SeedableRng};
+
+/// Numbers drawn from a seed.
+pub struct Draw(ChaCha20Rng);
+
+impl Draw {
+    pub fn new(seed: u64) -> Self {
+        Draw(ChaCha20Rng::seed_from_u64(seed))
+    }
+
+    /// An integer of `[lo, hi]`, which is narrower than 2^64.
+    pub fn integer(&mut self, lo: i128, hi: i128) -> i128 {
+        lo + i128::from(self.0.next_u64()).rem_euclid(hi - lo + 1)
+    }
+
+    /// An index below `len`.
+    pub fn index(&mut self, len: usize) -> usize {
+        (self.0.next_u64() % len as u64) as usize
+    }
+
+    /// True once in `times`.
+    pub fn once_in(&mut self, times: usize) -> bool {
+        self.index(times) == 0
+    }
+}
+
+/// Append a node with the ranges that its operator proves; returns its tensor.
+fn push(model: &mut IntegerModel, op: Op, inputs: Vec<usize>) -> usize {
+    let ranges: Vec<Vec<Interval>> = inputs.iter().map(|&id| model.ranges(id)).collect();
+    let ranges: Vec<&[Interval]> = ranges.iter().map(Vec::as_slice).collect();
+    let ranges = op.bounds(&ranges).unwrap();
+    let name = format!("node{}", model.nodes.len());
+    model.nodes.push(IntegerNode { name, op, inputs, ranges });
+    model.nodes.len()
+}
+
+fn output(model: &mut IntegerModel, tensor: usize) {
+    let name = format!("y{}", model.outputs.len());
+    model.outputs.push(Output { name, tensor, scale: 1024.0 });
+}
+
+fn features(ranges: impl IntoIterator<Item = Interval>) -> Vec<Feature> {
+    let feature = |(i, range)| Feature { name: format!("x{i}"), scale: 1.0, range };
+    ranges.into_iter().enumerate().map(feature).collect()
+}
+
+/// The map with these rows of weights, of which zeros are left out.
+fn linear(input_len: usize, rows: &[Vec<i64>], bias: Vec<i128>) -> Op {
+    let mut map = Affine { input_len, row_starts: vec![0], columns: vec![], weights: vec![], bias };
+    for row in rows {
+        for (i, &weight) in row.iter().enumerate().filter(|(_, weight)| **weight != 0) {
+            map.columns.push(i as u32);
+            map.weights.push(weight);
+        }
+        map.row_starts.push(map.columns.len() as u32);
+    }
+    Op::Linear(map)
+}
+
+/// A random multi-layer perceptron with ReLUs between its layers, inputs in `[-domain, domain]`.
+pub fn mlp(widths: &[usize], domain: i128, seed: u64) -> IntegerModel {
+    let mut draw = Draw::new(seed);
+    let range = Interval::new(-domain, domain).unwrap();
+    let features = features(std::iter::repeat_n(range, widths[0]));
+    let mut model = IntegerModel { features, nodes: vec![], outputs: vec![] };
+    let mut tensor = 0;
+    for (layer, pair) in widths.windows(2).enumerate() {
+        if layer > 0 {
+            tensor = push(&mut model, Op::Relu, vec![tensor]);
+        }
+        if layer > 1 {
+            tensor = push(&mut model, Op::Rescale(Rescale { shift: 6 }), vec![tensor]);
+        }
+        let mut row = |_| (0..pair[0]).map(|_| draw.integer(-500, 500) as i64 | 1).collect();
+        let rows: Vec<Vec<i64>> = (0..pair[1]).map(&mut row).collect();
+        let bias = (0..pair[1]).map(|_| draw.integer(-10_000, 10_000)).collect();
+        tensor = push(&mut model, linear(pair[0], &rows, bias), vec![tensor]);
+    }
+    output(&mut model, tensor);
+    model
+}
+
+/// A domain: around zero, on either side of it, a single value, or one that is a power of two wide.
+fn domain(draw: &mut Draw) -> Interval {
+    let (near, width) = (draw.integer(1, 300), draw.integer(1, 4000));
+    let (lo, hi) = match draw.index(6) {
+        0 | 1 => (-near, width),
+        2 => (near, near + width),
+        3 => (-near - width, -near),
+        4 => (near - 150, near - 150),
+        _ => (-near, -near + (1 << draw.integer(1, 10)) - 1),
+    };
+    Interval::new(lo, hi).unwrap()
+}
+
+/// A dense layer of up to six neurons: one weight in four is zero, one bias in three.
+fn dense(draw: &mut Draw, input_len: usize) -> Op {
+    let width = 1 + draw.index(6);
+    let mut weight = || if draw.once_in(4) { 0 } else { draw.integer(-200, 200) as i64 };
+    let rows: Vec<Vec<i64>> = (0..width).map(|_| (0..input_len).map(|_| weight()).collect()).collect();
+    let bias = (0..width).map(|_| if draw.once_in(3) { 0 } else { draw.integer(-3000, 3000) }).collect();
+    linear(input_len, &rows, bias)
+}
+
+/// The sum of two tensors of `len` elements.
+fn sum(len: usize) -> Op {
+    let row = |j: usize| (0..2 * len).map(|i| i64::from(i % len == j)).collect();
+    linear(2 * len, &(0..len).map(row).collect::<Vec<_>>(), vec![0; len])
+}
+
+/// A random model: one to six inputs, one to three layers, some with a ReLU, a rescale or a residual connection, and one
+/// or several outputs, any of which may be an inner tensor.
+pub fn random_model(seed: u64) -> IntegerModel {
+    let mut draw = Draw::new(seed);
+    let ranges: Vec<Interval> = (0..1 + draw.index(6)).map(|_| domain(&mut draw)).collect();
+    let mut model = IntegerModel { features: features(ranges), nodes: vec![], outputs: vec![] };
+    let mut tensor = 0;
+    for _ in 0..1 + draw.index(3) {
+        let before = tensor;
+        tensor = if before > 0 && draw.once_in(3) {
+            let inputs = vec![before, draw.index(before)];
+            let op = dense(&mut draw, inputs.iter().map(|&id| model.tensor_len(id)).sum());
+            push(&mut model, op, inputs)
+        } else {
+            let op = dense(&mut draw, model.tensor_len(before));
+            push(&mut model, op, vec![before])
+        };
+        if draw.once_in(2) {
+            tensor = push(&mut model, Op::Relu, vec![tensor]);
+        }
+        if draw.once_in(2) {
+            let shift = 1 + draw.index(8) as u32;
+            tensor = push(&mut model, Op::Rescale(Rescale { shift }), vec![tensor]);
+        }
+        let len = model.tensor_len(tensor);
+        if let Some(equal) = (0..tensor).find(|&id| model.tensor_len(id) == len) {
+            tensor = push(&mut model, sum(len), vec![tensor, equal]);
+        }
+    }
+    if draw.once_in(3) {
+        let inner = draw.index(tensor);
+        output(&mut model, inner);
+    }
+    output(&mut model, tensor);
+    model
+}
+
+/// An input inside the domain; every third value is a corner of its own.
+pub fn random_input(model: &IntegerModel, draw: &mut Draw) -> Vec<i128> {
+    let mut value = |range: Interval| match draw.index(6) {
+        0 => range.lo,
+        1 => range.hi,
+        _ => draw.integer(range.lo, range.hi),
+    };
+    model.features.iter().map(|feature| value(feature.range)).collect()
+}

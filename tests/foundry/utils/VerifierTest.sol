@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: MIT
+pragma solidity ^0.8.20;
+
+import {Call} from "./Call.sol";
+import {Reference} from "./Reference.sol";
+import {vm} from "./Vm.sol";
+import {CreditVerifier} from "../golden/CreditVerifier.sol";
+
+/// @notice What every test of the verifier shares: the contract, a valid call, and what it means to accept and to reject.
+abstract contract VerifierTest {
+    using Call for bytes;
+
+    /// @notice A valid proof was not accepted.
+    error NotAccepted(string what, bool success, bytes answer);
+
+    /// @notice `verify` did not revert with the error that the case calls for.
+    error WrongAnswer(string what, uint256 index, bytes4 expected, bool success, bytes answer);
+
+    /// @notice `tryVerify` did not return false.
+    error NotFalse(string what, uint256 index, bool success, bytes answer);
+
+    /// @dev Gas of a call that must be rejected: enough for a valid proof many times over.
+    uint256 internal constant GAS = 2_000_000;
+
+    CreditVerifier internal verifier;
+    bytes internal valid;
+
+    function setUp() public virtual {
+        (verifier,) = deploy();
+        require(address(verifier) != address(0), "deployment");
+        valid = Call.load("applicant0");
+    }
+
+    /// @dev A new verifier, or the zero address and what the constructor reverted with. Test contracts take the code from
+    /// the build: each would otherwise hold its own copy, to be optimised again.
+    function deploy() internal returns (CreditVerifier deployed, bytes memory answer) {
+        bytes memory code = vm.getCode("CreditVerifier.sol:CreditVerifier");
+        assembly ("memory-safe") {
+            deployed := create(0, add(code, 32), mload(code))
+            answer := mload(0x40)
+            mstore(answer, returndatasize())
+            returndatacopy(add(answer, 32), 0, returndatasize())
+            mstore(0x40, and(add(add(answer, returndatasize()), 63), not(31)))
+        }
+    }
+
+    /// @dev Both entry points accept: `verify` returns nothing, `tryVerify` returns true.
+    function assertAccepted(string memory what, bytes memory call) internal view {
+        call.setSelector(CreditVerifier.verify.selector);
+        (bool success, bytes memory answer) = address(verifier).staticcall(call);
+        if (!success || answer.length != 0) revert NotAccepted(what, success, answer);
+        call.setSelector(CreditVerifier.tryVerify.selector);
+        (success, answer) = address(verifier).staticcall(call);
+        if (!success || answer.length != 32 || uint256(bytes32(answer)) != 1) {
+            revert NotAccepted(what, success, answer);
+        }
+        call.setSelector(CreditVerifier.verify.selector);
+    }
+
+    /// @dev Both entry points reject: `verify` with exactly this error, `tryVerify` with false.
+    /// `what` and `index` say which case it was when it fails.
+    function assertRejected(string memory what, uint256 index, bytes memory call, bytes4 expected) internal view {
+        call.setSelector(CreditVerifier.verify.selector);
+        (bool success, bytes memory answer) = address(verifier).staticcall{gas: GAS}(call);
+        if (success || answer.length != 4 || bytes4(answer) != expected) {
+            revert WrongAnswer(what, index, expected, success, answer);
+        }
+        call.setSelector(CreditVerifier.tryVerify.selector);
+        (success, answer) = address(verifier).staticcall{gas: GAS}(call);
+        if (!success || answer.length != 32 || uint256(bytes32(answer)) != 0) {
+            revert NotFalse(what, index, success, answer);
+        }
+        call.setSelector(CreditVerifier.verify.selector);
+    }
+
+    /// @dev Both entry points reject, and `verify` with the error that the reference finds.
+    function assertRejected(string memory what, uint256 index, bytes memory call) internal view {
+        assertRejected(what, index, call, Reference.errorOf(verifier, call));
+    }
+
+    /// @dev The call is rejected for its own reason after its inverse has been made to fit.
+    function assertSealedRejected(string memory what, uint256 index, bytes memory call, bytes4 expected) internal view {
+        bytes memory forged = call.copied();
+        Reference.seal(verifier, forged);
+        assertRejected(what, index, forged, expected);
+    }
+
+    /// @dev As above, with the error that the reference finds.
+    function assertSealedRejected(string memory what, uint256 index, bytes memory call) internal view {
+        bytes memory forged = call.copied();
+        Reference.seal(verifier, forged);
+        assertRejected(what, index, forged);
+    }
+
+    /// @dev The call reverts before it reaches the verifier's own checks.
+    function assertUndecodable(string memory what, uint256 index, bytes memory call) internal view {
+        (bool success, bytes memory answer) = address(verifier).staticcall{gas: GAS}(call);
+        if (success || answer.length != 0) revert WrongAnswer(what, index, 0, success, answer);
+    }
+}

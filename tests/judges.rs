@@ -1,0 +1,272 @@
+//! Three judges of one statement: the interpreter, the native verifier and the generated contract must agree, on honest
+//! proofs of random models and on tampered ones.
+
+use ff::Field;
+use hallmark::{
+    chain::{Anvil, AnvilOptions, CompileSettings, Compiled, Search, compile},
+    graph::IntegerModel,
+    ops::Op,
+    proof::{
+        Proof, ProvingKey,
+        encode::{self, Word},
+        protocol::{Challenges, Protocol},
+        verify,
+    },
+    solidity::Calldata,
+};
+use halo2curves::bn256::Fr;
+use rayon::prelude::*;
+use sha3::{Digest, Keccak256};
+
+mod common;
+
+use common::{Draw, random_input, random_model};
+
+const SEEDS: std::ops::Range<u64> = 0..10;
+
+/// A compiled model.
+struct Case {
+    seed: u64,
+    model: IntegerModel,
+    pk: ProvingKey,
+    contract: Compiled,
+}
+
+impl Case {
+    fn new(seed: u64, model: IntegerModel) -> Self {
+        assert_eq!(model.validate(), Ok(()), "seed {seed}");
+        let (pk, source) = common::keys_and_contract(&model, "Verifier");
+        let solc = Search::default().solc().unwrap();
+        let sources = [("Verifier.sol".into(), source)];
+        let contract = compile(&solc, &sources, "Verifier", &CompileSettings::default()).unwrap();
+        assert!(contract.warnings.is_empty(), "seed {seed}: {:?}", contract.warnings);
+        Self { seed, model, pk, contract }
+    }
+
+    fn protocol(&self) -> &Protocol {
+        self.pk.verifying_key().protocol()
+    }
+
+    fn deploy<'a>(&'a self, anvil: &'a Anvil) -> Judges<'a> {
+        let address = anvil.deploy(&self.contract.init_code).unwrap().address;
+        Judges { case: self, anvil, address: address.into() }
+    }
+}
+
+/// The native verifier and the deployed contract of one model.
+struct Judges<'a> {
+    case: &'a Case,
+    anvil: &'a Anvil,
+    address: [u8; 20],
+}
+
+impl Judges<'_> {
+    /// The common verdict: the name of the contract's error, if it is a rejection.
+    fn verdict(&self, proof: &Proof) -> Result<(), String> {
+        let calldata = Calldata::new(proof);
+        let answer = self.anvil.call(self.address.into(), &calldata.encode("tryVerify")).unwrap();
+        let mut yes = [0; 32];
+        yes[31] = 1;
+        assert!(answer == yes || answer == [0; 32], "seed {}: tryVerify answers {answer:?}", self.case.seed);
+        let verified = self.verify(&calldata.encode("verify"));
+        assert_eq!(verified.is_ok(), answer == yes, "seed {}: verify says {verified:?}", self.case.seed);
+        let native = verify(self.case.pk.verifying_key(), proof);
+        assert_eq!(native.is_ok(), answer == yes, "seed {}: {native:?} natively, {verified:?}", self.case.seed);
+        verified
+    }
+
+    /// What `verify` says to these bytes: nothing, or the name of its error.
+    fn verify(&self, calldata: &[u8]) -> Result<(), String> {
+        match self.anvil.call(self.address.into(), calldata) {
+            Ok(nothing) if nothing.is_empty() => Ok(()),
+            Ok(something) => panic!("verify answers {something:?}"),
+            Err(error) => {
+                let data = error.revert_data().unwrap_or_else(|| panic!("no revert: {error}"));
+                Err(self.case.contract.error_name(data).unwrap_or("no error of the contract").into())
+            }
+        }
+    }
+}
+
+/// `word + modulus`, if it fits: another encoding of the same residue.
+fn aliased(word: &Word, modulus: &str) -> Option<Word> {
+    let (mut sum, mut carry) = (*word, 0);
+    for (byte, &modulus) in sum.iter_mut().zip(&hex::decode(modulus).unwrap()).rev() {
+        let digit = u16::from(*byte) + u16::from(modulus) + carry;
+        (*byte, carry) = (digit as u8, digit >> 8);
+    }
+    (carry == 0).then_some(sum)
+}
+
+/// Order of the group.
+const R: &str = "30644e72e131a029b85045b68181585d2833e84879b9709143e1f593f0000001";
+
+/// Modulus of the curve's coordinates.
+const Q: &str = "30644e72e131a029b85045b68181585d97816a916871ca8d3c208c16d87cfd47";
+
+/// The proof with the inverse that the verifier wants for it: what a forger brings who knows that any change before the
+/// evaluations moves the challenges.
+fn repaired(proof: &Proof, protocol: &Protocol) -> Proof {
+    let outputs: Vec<Word> = proof.statement.public_values.iter().map(|&value| encode::public_value(value)).collect();
+    let (advice, products) = (2 * protocol.advice_columns, 2 * protocol.products());
+    let quotient = 2 * protocol.quotient_pieces;
+    let (advice, rest) = proof.words.split_at(advice);
+    let (products, rest) = rest.split_at(products);
+    let hash = |words: &[&[Word]]| -> Word { Keccak256::digest(words.concat().concat()).into() };
+    let beta = hash(&[&[protocol.digest(), proof.statement.context], &outputs, advice]);
+    let gamma = hash(&[&[beta]]);
+    let y = hash(&[&[gamma], products]);
+    let x = encode::reduce(&hash(&[&[y], &rest[..quotient]]));
+    let zero = Fr::ZERO;
+    let challenges = Challenges { beta: zero, gamma: zero, y: zero, x, zeta: zero, nu: zero, mu: zero };
+    let mut repaired = proof.clone();
+    *repaired.words.last_mut().unwrap() = encode::scalar(&protocol.inverse(&challenges).unwrap());
+    repaired
+}
+
+/// Proofs that must be rejected, each with what was done to it.
+fn tampered(proof: &Proof, protocol: &Protocol, draw: &mut Draw) -> Vec<(String, Proof)> {
+    let mut forged = vec![];
+    let mut tamper = |what: String, change: &mut dyn FnMut(&mut Proof)| {
+        let mut copy = proof.clone();
+        change(&mut copy);
+        assert_ne!(&copy, proof, "{what}");
+        let repaired = repaired(&copy, protocol);
+        if ![&copy, proof].contains(&&repaired) {
+            forged.push((format!("{what}, the inverse repaired"), repaired));
+        }
+        forged.push((what, copy));
+    };
+    let values = proof.statement.public_values.len();
+    for delta in [-1, 1] {
+        let i = draw.index(values);
+        tamper(format!("public value {i} {delta:+}"), &mut |proof| proof.statement.public_values[i] += delta);
+    }
+    let bit = draw.index(256);
+    tamper(format!("bit {bit} of the context"), &mut |proof| proof.statement.context[bit / 8] ^= 1 << (bit % 8));
+
+    for _ in 0..8 {
+        let (word, bit) = (draw.index(proof.words.len()), draw.index(256));
+        tamper(format!("bit {bit} of word {word}"), &mut |proof| proof.words[word][bit / 8] ^= 1 << (bit % 8));
+    }
+    // evaluations stand between the first points and the opening's two points; the inverse comes last
+    let first = 2 * (protocol.points() - 2);
+    let evaluations = protocol.evaluations().len();
+    let words = proof.words.len();
+    for word in [first + draw.index(evaluations), words - 1] {
+        let alias = aliased(&proof.words[word], R).unwrap();
+        tamper(format!("the order added to word {word}"), &mut |proof| proof.words[word] = alias);
+    }
+    for word in [draw.index(first), words - 2 - draw.index(4)] {
+        let alias = aliased(&proof.words[word], Q).unwrap();
+        tamper(format!("the modulus added to word {word}"), &mut |proof| proof.words[word] = alias);
+    }
+    for point in (0..first).step_by(2).chain([words - 5, words - 3]) {
+        tamper(format!("infinity in words {point} and {}", point + 1), &mut |proof| {
+            proof.words[point..point + 2].fill([0; 32]);
+        });
+    }
+    let (one, other) = (first, first + evaluations - 1);
+    tamper(format!("words {one} and {other} swapped"), &mut |proof| proof.words.swap(one, other));
+    forged
+}
+
+/// The same model but for one unit of its last bias, which every input notices.
+fn twin(model: &IntegerModel) -> IntegerModel {
+    let mut twin = model.clone();
+    for i in 0..twin.nodes.len() {
+        let last = i + 1 == twin.nodes.len();
+        if let (Op::Linear(map), true) = (&mut twin.nodes[i].op, last) {
+            map.bias[0] += 1;
+        }
+        let ranges: Vec<_> = twin.nodes[i].inputs.iter().map(|&id| twin.ranges(id)).collect();
+        let ranges: Vec<_> = ranges.iter().map(Vec::as_slice).collect();
+        twin.nodes[i].ranges = twin.nodes[i].op.bounds(&ranges).unwrap();
+    }
+    twin
+}
+
+fn anvil() -> Anvil {
+    Anvil::start(&Search::default().anvil().unwrap(), &AnvilOptions::default()).unwrap()
+}
+
+#[test]
+fn interpreter_verifier_and_contract_agree_on_random_models() {
+    let cases: Vec<Case> = SEEDS.into_par_iter().map(|seed| Case::new(seed, random_model(seed))).collect();
+    let anvil = anvil();
+    for case in &cases {
+        let judges = case.deploy(&anvil);
+        let mut draw = Draw::new(!case.seed);
+        for _ in 0..2 {
+            let input = random_input(&case.model, &mut draw);
+            let proof = common::prove(&case.pk, &case.model, &input);
+            let outputs = case.model.public_values(&case.model.trace(&input));
+            assert_eq!(proof.statement.public_values, outputs);
+            assert_eq!(judges.verdict(&proof), Ok(()), "seed {}, input {input:?}", case.seed);
+        }
+        let proof = common::prove(&case.pk, &case.model, &random_input(&case.model, &mut draw));
+        assert_eq!(repaired(&proof, case.protocol()), proof);
+        let mut verdicts = vec![];
+        for (what, forged) in tampered(&proof, case.protocol(), &mut draw) {
+            let verdict = judges.verdict(&forged);
+            verdicts.push(verdict.expect_err(&format!("seed {}: accepted with {what}", case.seed)));
+        }
+        let rejected_by = |error: &str| verdicts.iter().filter(|verdict| *verdict == error).count();
+        assert!(rejected_by("ProofRejected") >= 5, "seed {}: {verdicts:?}", case.seed);
+        assert!(rejected_by("PointNotOnCurve") >= 2 && rejected_by("ScalarNotCanonical") >= 2, "{verdicts:?}");
+        assert!(rejected_by("InverseMismatch") >= 1, "seed {}: {verdicts:?}", case.seed);
+        let calldata = Calldata::new(&proof).encode("verify");
+        let longer = [calldata.as_slice(), &[0]].concat();
+        for wrong in [&longer, &calldata[..calldata.len() - 1]] {
+            assert!(judges.verify(wrong).is_err(), "seed {}: accepted {} bytes", case.seed, wrong.len());
+        }
+        assert_eq!(judges.verify(&calldata), Ok(()));
+    }
+}
+
+#[test]
+fn a_proof_of_one_model_is_rejected_by_every_judge_of_its_twin() {
+    let model = common::mlp(&[3, 4, 2], 100, 5);
+    let models = [twin(&model), model];
+    let cases: Vec<Case> = models.into_par_iter().map(|model| Case::new(5, model)).collect();
+    let anvil = anvil();
+    for (of, under) in [(0, 1), (1, 0)] {
+        let proof = common::prove(&cases[of].pk, &cases[of].model, &[-20, 3, 50]);
+        assert_eq!(cases[of].deploy(&anvil).verdict(&proof), Ok(()));
+        let judges = cases[under].deploy(&anvil);
+        assert_eq!(judges.verdict(&proof), Err("InverseMismatch".into()));
+        assert_eq!(judges.verdict(&repaired(&proof, cases[under].protocol())), Err("ProofRejected".into()));
+    }
+}
+
+/// Constant inputs need no digits, so one fixed column is zero everywhere and its commitment is the point at infinity.
+#[test]
+fn a_model_without_a_single_digit_is_verified() {
+    let case = Case::new(0, common::mlp(&[2, 2, 1], 0, 9));
+    assert_eq!(case.protocol().fixed.iter().filter(|point| encode::g1(point) == [[0; 32]; 2]).count(), 1);
+    let anvil = anvil();
+    let judges = case.deploy(&anvil);
+    let proof = common::prove(&case.pk, &case.model, &[0, 0]);
+    assert_eq!(judges.verdict(&proof), Ok(()));
+    for (what, forged) in tampered(&proof, case.protocol(), &mut Draw::new(1)) {
+        assert!(judges.verdict(&forged).is_err(), "accepted with {what}");
+    }
+}
+
+/// The seeds above are worth something only if their models differ in what matters.
+#[test]
+fn the_random_models_cover_what_can_be_laid_out() {
+    let models: Vec<IntegerModel> = SEEDS.map(random_model).collect();
+    let count = |what: &dyn Fn(&IntegerModel) -> bool| models.iter().filter(|model| what(model)).count();
+    let node =
+        |what: &'static dyn Fn(&Op) -> bool| move |model: &IntegerModel| model.nodes.iter().any(|node| what(&node.op));
+    assert!(count(&node(&|op| matches!(op, Op::Relu))) >= 3);
+    assert!(count(&node(&|op| matches!(op, Op::Rescale(_)))) >= 3);
+    assert!(count(&node(&|op| matches!(op, Op::Linear(map) if map.row_starts.windows(2).any(|w| w[0] == w[1])))) >= 1);
+    assert!(count(&|model| model.nodes.iter().any(|node| node.inputs.len() > 1)) >= 3, "residual connections");
+    assert!(count(&|model| model.outputs.len() > 1) >= 2, "several outputs");
+    assert!(count(&|model| model.public_ranges().len() > 1) >= 3, "several public values");
+    assert!(count(&|model| model.features.iter().any(|f| f.range.hi < 0)) >= 2, "negative domains");
+    assert!(count(&|model| model.features.iter().any(|f| f.range.lo == f.range.hi)) >= 2, "constant inputs");
+    assert!(count(&|model| model.public_ranges().iter().any(|r| r.lo < 0)) >= 3, "negative outputs");
+}
