@@ -203,8 +203,7 @@ impl ProvingKey {
 
     /// The key's bytes: the digest of the verifying key's protocol, then the setup's powers, uncompressed.
     pub fn to_bytes(&self) -> Vec<u8> {
-        use halo2_proofs::poly::commitment::ParamsProver;
-        let powers = ParamsProver::get_g(&self.params);
+        let powers = self.params.powers();
         let mut bytes = Vec::with_capacity(32 + 64 * powers.len());
         bytes.extend(self.vk.protocol.digest());
         powers.iter().for_each(|point| bytes.extend(point.to_raw_bytes()));
