@@ -3,6 +3,7 @@
 //! Every test runs the real binary. A contract over EIP-170's limit, and tools that do not work, are in `tests/chain.rs`;
 //! damaged ONNX files byte by byte in `tests/hostile_models.rs`.
 #![cfg(unix)]
+#![allow(unsafe_code, reason = "terminals and limits of child processes need libc")]
 
 mod artifacts;
 mod crafted;
