@@ -9,7 +9,7 @@ pub const SELECTOR: usize = 4;
 pub const WORD: usize = 32;
 
 /// First byte of the contract's scratch memory: room above Solidity's own `0x80` for what its compiler spills.
-pub const SCRATCH: usize = 0x200;
+pub const SCRATCH: usize = 0x400;
 
 /// A named constant of the contract.
 #[derive(Clone, Debug)]

@@ -101,6 +101,11 @@ contract CreditVerifierTest is VerifierTest {
         require(!success && address(verifier).balance == 0, "a plain transfer went through");
     }
 
+    /// @dev forge does not enforce it.
+    function test_codeFitsTheLimit() public view {
+        require(address(verifier).code.length <= 24_576, "EIP-170");
+    }
+
     /// @dev If this fails, the generator's transcript or denominators have changed: bring `utils/Reference.sol` up to date
     /// before reading any other failure.
     function test_referenceFindsTheInverseOfRealProofs() public view {

@@ -18,7 +18,7 @@ contract GasTest is VerifierTest {
     uint256 private constant OVERHEAD = 300;
 
     /// @dev Most that a rejection before any curve operation but after the transcript may cost.
-    uint256 private constant CHEAP_INVERSE = 10_000;
+    uint256 private constant CHEAP_INVERSE = 8_000;
 
     /// @dev Gas of a call with `limit` to spend, seen from outside: about OVERHEAD more than inside.
     function spent(bytes memory data, uint256 limit) private view returns (bool success, uint256 used) {
@@ -88,22 +88,22 @@ contract GasTest is VerifierTest {
         for (uint256 i = 0; i < points.length; i++) {
             bytes memory call = valid;
             call.setPoint(points[i], 1, 1);
-            assertBounded(call);
+            assertBounded(call, 200_000);
             all.setPoint(points[i], 1, 1);
         }
-        assertBounded(all);
+        assertBounded(all, 450_000);
     }
 
-    function assertBounded(bytes memory call) private view {
+    function assertBounded(bytes memory call, uint256 most) private view {
         Reference.seal(verifier, call);
         assertRejected("bad point", 0, call, CreditVerifier.PointNotOnCurve.selector);
         (, uint256 used) = spent(call, 10_000_000);
         (, uint256 usedOfMore) = spent(call, 100_000_000);
-        require(usedOfMore < used + OVERHEAD && used < 1_100_000, "a bad point burns more");
+        require(usedOfMore < used + OVERHEAD && used < most, "a bad point burns more");
     }
 
     /// @dev Every step of 500 gas up to the price, and every unit close to it.
-    function test_tooLittleGasNeverAccepts() public view {
+    function test_tooLittleGasGivesNoVerdict() public view {
         bytes memory call = valid;
         assertNeedsGas(call);
         call.setSelector(CreditVerifier.tryVerify.selector);
@@ -115,17 +115,17 @@ contract GasTest is VerifierTest {
         require(success, "not accepted");
         price -= OVERHEAD;
         for (uint256 limit = 0; limit < price; limit += 500) {
-            assertNotAccepted(call, limit);
+            assertOutOfGas(call, limit);
         }
         for (uint256 limit = price - 500; limit < price; limit++) {
-            assertNotAccepted(call, limit);
+            assertOutOfGas(call, limit);
         }
     }
 
-    function assertNotAccepted(bytes memory call, uint256 limit) private view {
+    /// @dev A valid proof is not called invalid either: whoever chooses the gas would choose the verdict.
+    function assertOutOfGas(bytes memory call, uint256 limit) private view {
         (bool success, bytes memory answer) = address(verifier).staticcall{gas: limit}(call);
-        bool accepted = success && (answer.length != 32 || uint256(bytes32(answer)) != 0);
-        if (accepted) revert WrongAnswer("too little gas", limit, 0, success, answer);
+        if (success || answer.length != 0) revert WrongAnswer("too little gas", limit, 0, success, answer);
     }
 
     /// @dev An invalid proof is not accepted at any gas limit either.
@@ -139,5 +139,11 @@ contract GasTest is VerifierTest {
             assertNotAccepted(call, limit);
             assertNotAccepted(tryCall, limit);
         }
+    }
+
+    function assertNotAccepted(bytes memory call, uint256 limit) private view {
+        (bool success, bytes memory answer) = address(verifier).staticcall{gas: limit}(call);
+        bool accepted = success && (answer.length != 32 || uint256(bytes32(answer)) != 0);
+        if (accepted) revert WrongAnswer("too little gas", limit, 0, success, answer);
     }
 }

@@ -3,6 +3,7 @@ pragma solidity ^0.8.20;
 
 import {CreditVerifier} from "./golden/CreditVerifier.sol";
 import {Call} from "./utils/Call.sol";
+import {Reference} from "./utils/Reference.sol";
 import {VerifierTest} from "./utils/VerifierTest.sol";
 import {vm} from "./utils/Vm.sol";
 
@@ -52,6 +53,12 @@ contract PrecompilesTest is VerifierTest {
         assertNotDeployable("pairing says two");
         vm.mockCall(PAIRING, "", abi.encodePacked(uint8(1)));
         assertNotDeployable("short pairing");
+        vm.mockCall(PAIRING, "", abi.encode(1));
+        assertNotDeployable("pairing always says yes");
+        vm.mockCall(ECADD, abi.encode(1, 1), abi.encode(0, 0));
+        assertNotDeployable("sum of a point off the curve");
+        vm.mockCall(ECMUL, abi.encode(1, 1), abi.encode(0, 0));
+        assertNotDeployable("product of a point off the curve");
         (CreditVerifier deployed,) = deploy();
         require(address(deployed) != address(0), "restored");
     }
@@ -70,6 +77,20 @@ contract PrecompilesTest is VerifierTest {
         assertRejected("max", 0, valid, expected);
         vm.clearMockedCalls();
         assertAccepted("restored", valid);
+    }
+
+    /// @dev With additions that do nothing, two points at infinity would pass the pairing.
+    function test_rejectsWithoutCurveOperations() public {
+        bytes memory call = valid;
+        call.setPoint(Call.ADVICE, 0, 0);
+        call.setPoint(Call.OPENING_QUOTIENT, 0, 0);
+        Reference.seal(verifier, call);
+        vm.mockCall(ECADD, "", "");
+        assertRejected("additions", 0, call, CreditVerifier.PointNotOnCurve.selector);
+        vm.mockCall(ECMUL, "", "");
+        assertRejected("both", 0, call, CreditVerifier.PointNotOnCurve.selector);
+        vm.clearMockedCalls();
+        assertRejected("neither", 0, call, CreditVerifier.ProofRejected.selector);
     }
 
     function test_rejectsWhenACurveOperationFails() public {
