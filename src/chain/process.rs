@@ -136,6 +136,7 @@ impl Stderr {
 }
 
 #[cfg(target_os = "linux")]
+#[allow(unsafe_code, reason = "the standard library has no parent-death signal")]
 fn die_with_this_thread(command: &mut Command) {
     use std::os::unix::process::CommandExt;
     // SAFETY: prctl is async-signal-safe and touches no memory of this process.

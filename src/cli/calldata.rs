@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use hallmark::{fsutil::write_atomic, project::Project, solidity::Calldata};
 use serde_json::json;
 
-use super::{Folder, Outcome, output::Report};
+use super::{Folder, Outcome, keep, output::Report};
 
 /// Encode a proof as the calldata of the contract's `verify`.
 #[derive(Debug, clap::Args)]
@@ -31,6 +31,7 @@ pub fn run(args: &Args, json_output: bool) -> Outcome {
     let calldata = Calldata::new(&proof);
     let (hex, json) = (format!("0x{}", hex::encode(calldata.encode("verify"))), calldata.to_json());
     let Some(path) = &args.output else { return Ok(Report::new(hex, json)) };
+    keep(path, &[std::slice::from_ref(&args.proof), project.files().as_slice()].concat())?;
     let text = if json_output { serde_json::to_string_pretty(&json)? } else { hex };
     write_atomic(path, (text + "\n").as_bytes())?;
     Ok(Report::new(format!("wrote {}", path.display()), json!({ "file": path })))

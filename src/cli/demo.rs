@@ -74,7 +74,7 @@ pub fn run(args: &Args, output: &Output) -> Outcome {
     let text = format!(
         "\
 Statement
-  The approved credit model, hidden weights bound by {contract},
+  The approved credit model, its weights hidden behind the commitments in {contract},
   gives this score (public) for an applicant in its domain (ten inputs, private),
   and the proof is bound to context {CONTEXT}.
 

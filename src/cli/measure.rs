@@ -2,7 +2,8 @@
 
 use std::{
     io,
-    process::{Command, Stdio},
+    os::unix::process::ExitStatusExt,
+    process::{Command, ExitStatus, Stdio},
     time::Instant,
 };
 
@@ -30,7 +31,14 @@ pub fn run(command: &mut Command) -> io::Result<Usage> {
     let (status, usage) = wait(&child)?;
     let wall_seconds = start.elapsed().as_secs_f64();
     if status != 0 {
-        return Err(io::Error::other(stderr.trim().to_string()));
+        let said = stderr.trim();
+        let said = said.strip_prefix("error: ").unwrap_or(said);
+        let status = ExitStatus::from_raw(status);
+        return Err(io::Error::other(if said.is_empty() {
+            format!("proving ended with {status}")
+        } else {
+            said.into()
+        }));
     }
     let seconds = |time: libc::timeval| time.tv_sec as f64 + time.tv_usec as f64 / 1e6;
     // kilobytes, but bytes on Apple's systems
@@ -43,7 +51,7 @@ pub fn run(command: &mut Command) -> io::Result<Usage> {
 }
 
 /// Reap a child with its resource usage, which the standard library's `wait` does not give.
-#[allow(unsafe_code)]
+#[allow(unsafe_code, reason = "the standard library reports no resource usage")]
 fn wait(child: &std::process::Child) -> io::Result<(i32, libc::rusage)> {
     let pid = libc::pid_t::try_from(child.id()).map_err(io::Error::other)?;
     let mut status = 0;

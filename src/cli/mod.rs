@@ -10,11 +10,16 @@ mod prove;
 mod srs;
 mod verify;
 
-use std::{fmt::Write, path::PathBuf, process::ExitCode};
+use std::{
+    fmt::Write,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use clap::{CommandFactory, Parser, Subcommand};
+use serde_json::json;
 
-use output::Output;
+use output::{Output, Report};
 
 /// Any error, with the library's message.
 type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -22,7 +27,10 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 /// What a command gives back: for people and for `--json`.
 type Outcome = Result<output::Report, Failure>;
 
-/// Exit code of a proof that does not verify; other failures exit with 1, wrong usage with 2.
+/// Exit code of wrong usage, as clap has it.
+const WRONG_USAGE: u8 = 2;
+
+/// Exit code of a proof that does not verify; other failures exit with 1.
 const INVALID_PROOF: u8 = 3;
 
 const EXAMPLES: &str = "\
@@ -69,7 +77,16 @@ enum Command {
 
 /// Parse the arguments, run the command, print what it says.
 pub fn run() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        // Help and version are no errors.
+        Err(error) if error.use_stderr() && std::env::args_os().any(|argument| argument == "--json") => {
+            let message = error.to_string();
+            Output::new(true, true).failure(message.trim().trim_start_matches("error: "));
+            return ExitCode::from(WRONG_USAGE);
+        }
+        Err(error) => error.exit(),
+    };
     let output = Output::new(cli.json, cli.quiet);
     let outcome = match cli.command {
         Command::Compile(args) => compile::run(&args, &output),
@@ -79,10 +96,7 @@ pub fn run() -> ExitCode {
         Command::Bench(args) => bench::run(&args, &output),
         Command::Srs(command) => srs::run(&command, &output),
         Command::Demo(args) => demo::run(&args, &output),
-        Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "hallmark", &mut std::io::stdout());
-            return ExitCode::SUCCESS;
-        }
+        Command::Completions { shell } => Ok(completions(shell)),
     };
     match outcome {
         Ok(report) => output.report(&report),
@@ -93,6 +107,26 @@ pub fn run() -> ExitCode {
                 .is_some_and(|error| matches!(error, hallmark::project::ProjectError::Verify(_)));
             ExitCode::from(if invalid { INVALID_PROOF } else { 1 })
         }
+    }
+}
+
+/// The completion script. Written to memory first: the generator panics where its writer fails.
+fn completions(shell: clap_complete::Shell) -> Report {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "hallmark", &mut script);
+    let script = String::from_utf8_lossy(&script).into_owned();
+    let json = json!({ "shell": shell.to_string(), "script": script });
+    Report::new(script, json)
+}
+
+/// Refuse to write to a file that the command reads: nobody means to lose an input, a proof or a key.
+fn keep(output: &Path, read: &[PathBuf]) -> Result<(), Failure> {
+    let Ok(target) = output.canonicalize() else { return Ok(()) };
+    match read.iter().any(|path| path.canonicalize().is_ok_and(|path| path == target)) {
+        true => {
+            Err(format!("{} is read by this command and would be lost; choose another output", output.display()).into())
+        }
+        false => Ok(()),
     }
 }
 

@@ -26,12 +26,13 @@ impl Report {
 #[derive(Debug)]
 pub struct Output {
     json: bool,
+    quiet: bool,
     progress: bool,
 }
 
 impl Output {
     pub fn new(json: bool, quiet: bool) -> Self {
-        Self { json, progress: !json && !quiet && std::io::stderr().is_terminal() }
+        Self { json, quiet, progress: !json && !quiet && std::io::stderr().is_terminal() }
     }
 
     /// Print a result. A reader that has gone away is no failure.
@@ -62,7 +63,7 @@ impl Output {
 
     /// A remark for people, on standard error.
     pub fn note(&self, text: &str) {
-        if !self.json {
+        if !self.json && !self.quiet {
             let _ = writeln!(std::io::stderr(), "{text}");
         }
     }
@@ -112,7 +113,7 @@ pub fn thousands(value: u64) -> String {
     let digits = value.to_string();
     let mut text = String::new();
     for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i) % 3 == 0 {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);

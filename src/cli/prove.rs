@@ -7,7 +7,7 @@ use rand_core::OsRng;
 use serde_json::json;
 
 use super::{
-    ContextArgs, Folder, InputArgs, Outcome,
+    ContextArgs, Folder, InputArgs, Outcome, keep,
     output::{Output, Report},
 };
 
@@ -34,6 +34,7 @@ pub fn run(args: &Args, output: &Output) -> Outcome {
     let context = args.context.bytes()?;
     let step = output.step("loading the keys");
     let project = Project::open(&args.folder.folder)?;
+    keep(&args.output, &[std::slice::from_ref(&args.input.input), project.files().as_slice()].concat())?;
     let input = read_input(&args.input.input, project.model(), args.input.index)?;
     let pk = project.proving_key()?;
     step.set("proving");

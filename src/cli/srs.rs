@@ -12,7 +12,7 @@ use rand_core::OsRng;
 use serde_json::json;
 
 use super::{
-    Outcome,
+    Outcome, keep,
     output::{Output, Report, table},
 };
 
@@ -59,6 +59,7 @@ pub fn run(command: &Command, output: &Output) -> Outcome {
         }
         Command::Info { file: Some(file) } => Ok(report(&Srs::info(file)?)),
         Command::Import { file, output: target, k } => {
+            keep(target, std::slice::from_ref(file))?;
             let step = output.step("checking the ceremony");
             let info = import(file, target, *k, |done, all| step.set(progress("checking the ceremony", done, all)))?;
             Ok(report(&info))

@@ -56,6 +56,9 @@ impl AtomicFile {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
             _ => Path::new("."),
         };
+        if !folder.is_dir() {
+            return Err(io::Error::new(io::ErrorKind::NotFound, "its folder does not exist"));
+        }
         let name =
             target.file_name().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "it has no file name"))?;
         let prefix = format!(".{}.", name.to_string_lossy());
@@ -207,6 +210,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
+    #[allow(unsafe_code, reason = "limits are set between fork and exec")]
     fn a_full_disk_leaves_the_old_file() {
         use std::{os::unix::process::CommandExt, process::Command};
         let dir = tempfile::tempdir().unwrap();

@@ -119,9 +119,7 @@ impl StagedFolder {
         relative: &str,
         fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
     ) -> Result<(), FolderError> {
-        let plain =
-            !relative.is_empty() && Path::new(relative).components().all(|part| matches!(part, Component::Normal(_)));
-        if !plain || relative == MANIFEST_FILE || self.files.contains_key(relative) {
+        if !is_plain(relative) || relative == MANIFEST_FILE || self.files.contains_key(relative) {
             return Err(FolderError::BadPath { path: self.target.clone(), relative: relative.to_owned() });
         }
         let digest = self.create(relative, fill)?;
@@ -251,15 +249,31 @@ pub fn verify_folder(folder: &Path) -> Result<Map<String, Value>, FolderError> {
     let manifest = read_manifest(folder)?;
     for (relative, digest) in manifest.get(FILES_FIELD).and_then(Value::as_object).into_iter().flatten() {
         let path = folder.join(relative);
-        let mut hash = Sha256::new();
-        File::open(&path)
-            .and_then(|mut file| io::copy(&mut file, &mut hash))
-            .map_err(|source| FolderError::Read { path: path.clone(), source })?;
-        if digest.as_str() != Some(&hex::encode(hash.finalize())) {
+        if !is_plain(relative) {
+            let detail = format!("its list of `files` has {relative}, which is not a path inside the folder");
+            return Err(FolderError::Manifest { path: folder.join(MANIFEST_FILE), detail });
+        }
+        let hash = hash_file(&path).map_err(|source| FolderError::Read { path: path.clone(), source })?;
+        if digest.as_str() != Some(&hash) {
             return Err(FolderError::Changed { path });
         }
     }
     Ok(manifest)
+}
+
+/// The sha256 of a regular file, in hex. Of anything else the end may never come.
+fn hash_file(path: &Path) -> io::Result<String> {
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
+    let mut hash = Sha256::new();
+    io::copy(&mut File::open(path)?, &mut hash)?;
+    Ok(hex::encode(hash.finalize()))
+}
+
+/// Whether a path of the manifest stays inside its folder.
+fn is_plain(relative: &str) -> bool {
+    !relative.is_empty() && Path::new(relative).components().all(|part| matches!(part, Component::Normal(_)))
 }
 
 /// The paths in a folder that Hallmark wrote; none for an empty folder.
@@ -454,6 +468,7 @@ fn swap(new: &Path, target: &Path, old: &Path, exists: bool, exchange: bool) -> 
 }
 
 #[cfg(target_os = "linux")]
+#[allow(unsafe_code, reason = "the standard library has no exchange of two names")]
 fn exchange_names(a: &Path, b: &Path) -> io::Result<()> {
     use std::{ffi::CString, os::unix::ffi::OsStrExt};
     let a = CString::new(a.as_os_str().as_bytes())?;

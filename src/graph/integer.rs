@@ -82,7 +82,9 @@ impl IntegerModel {
                 Err(error) => return wrong(&error.to_string()),
             }
         }
-        if self.outputs.is_empty() || self.outputs.iter().any(|o| o.tensor > self.nodes.len() || !(o.scale > 0.0)) {
+        if self.outputs.is_empty()
+            || self.outputs.iter().any(|o| o.tensor > self.nodes.len() || o.scale.is_nan() || o.scale <= 0.0)
+        {
             return Err("an output does not exist or has no scale".into());
         }
         Ok(())

@@ -2,12 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
+use halo2curves::bn256::Fr;
 use rand_core::{CryptoRng, RngCore};
 use serde_json::{Map, Value};
 
 use super::{ProjectError, ProofFile, compile::paths};
 use crate::{
-    fsutil::verify_folder,
+    circuit::ModelCircuit,
+    fsutil::{MANIFEST_FILE, verify_folder},
     graph::IntegerModel,
     proof::{
         Proof, ProvingKey, VerifyingKey,
@@ -29,22 +31,30 @@ impl Project {
     /// Open a folder: every file has the digest that the manifest gives it, and they belong together.
     pub fn open(folder: &Path) -> Result<Self, ProjectError> {
         let manifest = verify_folder(folder)?;
-        let path = folder.join(paths::CIRCUIT);
         let mismatch = |path: &Path, detail: String| ProjectError::Mismatch { path: path.into(), detail };
+        let path = listed(folder, &manifest, paths::CIRCUIT)?;
         let circuit = read_artifact(&path, ArtifactKind::Circuit)?;
-        let model: IntegerModel =
-            postcard::from_bytes(&circuit).map_err(|error| mismatch(&path, format!("it is not a model: {error}")))?;
-        model.validate().map_err(|detail| mismatch(&path, detail))?;
+        let (model, rest): (IntegerModel, _) = postcard::take_from_bytes(&circuit)
+            .map_err(|error| mismatch(&path, format!("it is not a model: {error}")))?;
+        if !rest.is_empty() {
+            return Err(mismatch(&path, "bytes follow the model's end".into()));
+        }
+        check_size(&model).and_then(|()| model.validate()).map_err(|detail| mismatch(&path, detail))?;
+        // The circuit follows from the model, and bounds what the verifying key may claim.
+        let circuit = ModelCircuit::<Fr>::for_keygen(&model);
 
-        let path = folder.join(paths::VERIFYING_KEY);
-        let verifying_key = VerifyingKey::from_bytes(&read_artifact(&path, ArtifactKind::VerifyingKey)?)?;
+        let path = listed(folder, &manifest, paths::VERIFYING_KEY)?;
+        let verifying_key = VerifyingKey::from_bytes(&read_artifact(&path, ArtifactKind::VerifyingKey)?, circuit.k)?;
         let id = manifest.get("model").and_then(|model| model.get("id")).and_then(Value::as_str);
         if id != Some(&verifying_key.id()) {
             let detail =
                 format!("its digest is {}, the manifest's model is {}", verifying_key.id(), id.unwrap_or("missing"));
             return Err(mismatch(&path, detail));
         }
-        if verifying_key.public_ranges() != model.public_ranges() {
+        let (protocol, layout) = (verifying_key.protocol(), &circuit.layout);
+        if (protocol.k, &protocol.public_rows()) != (circuit.k, &layout.public_rows)
+            || verifying_key.public_ranges() != model.public_ranges()
+        {
             return Err(mismatch(&path, "its public values are not those of the model".into()));
         }
         Ok(Self { folder: folder.into(), manifest, model, verifying_key })
@@ -53,6 +63,12 @@ impl Project {
     /// The manifest.
     pub fn manifest(&self) -> &Map<String, Value> {
         &self.manifest
+    }
+
+    /// Paths of the files that `compile` wrote.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let files = self.manifest.get("files").and_then(Value::as_object).into_iter().flat_map(Map::keys);
+        files.map(String::as_str).chain([MANIFEST_FILE]).map(|relative| self.folder.join(relative)).collect()
     }
 
     /// The integer model.
@@ -69,14 +85,15 @@ impl Project {
     pub fn contract(&self) -> Result<(String, String), ProjectError> {
         let entry = self.manifest.get("contract").and_then(|contract| contract.get("name")).and_then(Value::as_str);
         let name = entry.unwrap_or_default().to_string();
-        let path = self.folder.join(paths::contract(&name));
+        let path = listed(&self.folder, &self.manifest, &paths::contract(&name))?;
         let source = std::fs::read_to_string(&path).map_err(|source| ProjectError::Read { path, source })?;
         Ok((name, source))
     }
 
     /// Read the proving key.
     pub fn proving_key(&self) -> Result<ProvingKey, ProjectError> {
-        let bytes = read_artifact(&self.folder.join(paths::PROVING_KEY), ArtifactKind::ProvingKey)?;
+        let path = listed(&self.folder, &self.manifest, paths::PROVING_KEY)?;
+        let bytes = read_artifact(&path, ArtifactKind::ProvingKey)?;
         Ok(ProvingKey::from_bytes(&bytes, self.verifying_key.clone(), &self.model)?)
     }
 
@@ -111,4 +128,29 @@ impl Project {
     pub fn verify(&self, proof: &Proof) -> Result<(), ProjectError> {
         Ok(verify(&self.verifying_key, proof)?)
     }
+}
+
+/// The path of a file whose digest the manifest gives, and which has been checked by it.
+fn listed(folder: &Path, manifest: &Map<String, Value>, relative: &str) -> Result<PathBuf, ProjectError> {
+    match manifest.get("files").and_then(|files| files.get(relative)) {
+        Some(_) => Ok(folder.join(relative)),
+        None => Err(ProjectError::Mismatch {
+            path: folder.join(MANIFEST_FILE),
+            detail: format!("it does not list {relative}"),
+        }),
+    }
+}
+
+/// The most elements that one node may read, or that all outputs may have.
+const MAX_ELEMENTS: usize = 1 << 24;
+
+/// A file of a few bytes can name one tensor many times; nothing of that size is allocated before this.
+fn check_size(model: &IntegerModel) -> Result<(), String> {
+    let len = |id: usize| if id <= model.nodes.len() { model.tensor_len(id) } else { 0 };
+    let fits = |ids: &[usize]| ids.iter().fold(0usize, |sum, &id| sum.saturating_add(len(id))) <= MAX_ELEMENTS;
+    if let Some(node) = model.nodes.iter().find(|node| !fits(&node.inputs)) {
+        return Err(format!("node \"{}\" reads more than {MAX_ELEMENTS} elements", node.name));
+    }
+    let outputs: Vec<usize> = model.outputs.iter().map(|output| output.tensor).collect();
+    if fits(&outputs) { Ok(()) } else { Err(format!("its outputs have more than {MAX_ELEMENTS} elements")) }
 }

@@ -22,6 +22,7 @@ use thiserror::Error;
 use super::{
     encode,
     params::MonomialParams,
+    points::{Encoding, in_g2_subgroup},
     protocol::{Protocol, UnsupportedError},
     srs::{Srs, SrsOrigin},
 };
@@ -123,11 +124,17 @@ impl VerifyingKey {
         postcard::to_allocvec(&data).map_err(|_| damaged("its values cannot be encoded"))
     }
 
-    /// Read a key from its bytes. Every point is checked.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self, KeyError> {
-        let data: VerifyingKeyData = postcard::from_bytes(bytes).map_err(|_| damaged("its encoding is not valid"))?;
-        if !(MIN_K..=MAX_K).contains(&data.k) {
-            return Err(damaged("its k is out of range"));
+    /// Read the key of a circuit with at most `2^max_k` rows from its bytes. Every point is checked.
+    ///
+    /// Time and memory grow with the rows that the bytes claim: `max_k` bounds both.
+    pub fn from_bytes(bytes: &[u8], max_k: u32) -> Result<Self, KeyError> {
+        let (data, rest): (VerifyingKeyData, _) =
+            postcard::take_from_bytes(bytes).map_err(|_| damaged("its encoding is not valid"))?;
+        if !rest.is_empty() {
+            return Err(damaged("bytes follow its end"));
+        }
+        if !(MIN_K..=MAX_K.min(max_k)).contains(&data.k) {
+            return Err(damaged("its k is out of range for its circuit"));
         }
         if data.public_rows.iter().any(|&row| row >> data.k != 0) || data.public_rows.len() != data.public_ranges.len()
         {
@@ -142,7 +149,11 @@ impl VerifyingKey {
         let fixed = points(&data.fixed, cs.num_fixed_columns())?;
         let sigma = points(&data.sigma, cs.permutation().get_columns().len())?;
         let setup = serde_json::from_str(&data.setup).map_err(|_| damaged("its setup's origin is not known"))?;
-        let s_g2 = G2Affine::from_raw_bytes(&data.s_g2).ok_or_else(|| damaged("its setup is not a point"))?;
+        let s_g2 = Encoding::Raw.g2(&data.s_g2).filter(in_g2_subgroup);
+        let s_g2 = s_g2.ok_or_else(|| damaged("its setup is not a point of G2"))?;
+        if setup == SrsOrigin::AztecIgnition && !Srs::is_aztec_ignition(&s_g2).is_ok_and(|same| same) {
+            return Err(damaged("its setup claims to be the Aztec Ignition ceremony and is not"));
+        }
         let domain = EvaluationDomain::new(cs.degree() as u32, data.k);
         let sigma = permutation::VerifyingKey::from_commitments(sigma);
         let plonk = plonk::VerifyingKey::from_parts(domain, fixed, sigma, cs, Vec::new(), false);
@@ -192,8 +203,7 @@ impl ProvingKey {
 
     /// The key's bytes: the digest of the verifying key's protocol, then the setup's powers, uncompressed.
     pub fn to_bytes(&self) -> Vec<u8> {
-        use halo2_proofs::poly::commitment::ParamsProver;
-        let powers = ParamsProver::get_g(&self.params);
+        let powers = self.params.powers();
         let mut bytes = Vec::with_capacity(32 + 64 * powers.len());
         bytes.extend(self.vk.protocol.digest());
         powers.iter().for_each(|point| bytes.extend(point.to_raw_bytes()));

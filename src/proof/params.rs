@@ -7,26 +7,21 @@
 use std::io;
 
 use ff::Field;
-use halo2_proofs::{
-    arithmetic::best_multiexp,
-    poly::{
-        Coeff, EvaluationDomain, LagrangeCoeff, Polynomial, ProverQuery,
-        commitment::{Blind, CommitmentScheme, Params, ParamsProver, Prover},
-        kzg::{
-            commitment::{KZGCommitmentScheme, ParamsKZG},
-            msm::MSMKZG,
-            multiopen::ProverSHPLONK,
-        },
-    },
-    transcript::{EncodedChallenge, TranscriptWrite},
+use halo2_proofs::poly::{
+    EvaluationDomain, LagrangeCoeff, Polynomial,
+    commitment::{Blind, Params, ParamsProver},
+    kzg::{commitment::ParamsKZG, msm::MSMKZG},
 };
 use halo2curves::bn256::{Bn256, Fr, G1, G1Affine};
 use rand_chacha::ChaCha20Rng;
-use rand_core::{OsRng, RngCore, SeedableRng};
+use rand_core::SeedableRng;
 
-use super::srs::{Srs, SrsOrigin};
+use super::{
+    msm::msm,
+    srs::{Srs, SrsOrigin},
+};
 
-/// Prover and verifier parameters for KZG on BN254.
+/// Parameters for KZG on BN254 as key generation takes them; a proof needs more, see [`super::record`].
 #[derive(Debug, Clone)]
 pub struct MonomialParams {
     origin: SrsOrigin,
@@ -57,10 +52,32 @@ impl MonomialParams {
         self.digest
     }
 
-    /// The parameters for halo2's multi-open provers and verifiers, its verification strategies and `verify_proof`. They
-    /// have no Lagrange basis: `commit_lagrange` on them panics, use it on `self`.
+    /// The same in halo2's form, without its Lagrange basis: `commit_lagrange` on it panics, use it on `self`.
     pub fn kzg(&self) -> &ParamsKZG<Bn256> {
         &self.kzg
+    }
+
+    /// The setup's `2^k` powers.
+    pub fn powers(&self) -> &[G1Affine] {
+        self.kzg.get_g()
+    }
+
+    /// The commitment to a polynomial of at most `2^k` coefficients.
+    ///
+    /// # Panics
+    /// If there are more.
+    pub fn commit(&self, coefficients: &[Fr]) -> G1 {
+        let (len, powers) = (coefficients.len(), self.powers());
+        assert!(len <= powers.len(), "a polynomial of {len} coefficients, {} powers", powers.len());
+        msm(coefficients, &powers[..len])
+    }
+
+    /// Coefficients of the polynomial with these evaluations over the domain of size `2^k`; fewer are filled up with
+    /// zeros.
+    pub fn coefficients(&self, poly: &Polynomial<Fr, LagrangeCoeff>) -> Vec<Fr> {
+        let mut values = poly.values().to_vec();
+        values.resize(values.len().max(self.powers().len()), Fr::ZERO);
+        self.domain.lagrange_to_coeff(Polynomial::new(values)).into_values()
     }
 }
 
@@ -90,13 +107,9 @@ impl<'params> Params<'params, G1Affine> for MonomialParams {
         MSMKZG::new()
     }
 
-    /// Commits to evaluations over the domain of size `2^k`; fewer are filled up with zeros.
-    fn commit_lagrange(&self, poly: &Polynomial<Fr, LagrangeCoeff>, blind: Blind<Fr>) -> G1 {
-        let mut values = poly.values().to_vec();
-        if values.len() < self.kzg.get_g().len() {
-            values.resize(self.kzg.get_g().len(), Fr::ZERO);
-        }
-        self.commit(&self.domain.lagrange_to_coeff(Polynomial::new(values)), blind)
+    /// Fewer than `2^k` evaluations are filled up with zeros. KZG does not use blinds.
+    fn commit_lagrange(&self, poly: &Polynomial<Fr, LagrangeCoeff>, _: Blind<Fr>) -> G1 {
+        self.commit(&self.coefficients(poly))
     }
 
     /// Unsupported: setups have their own file format.
@@ -110,93 +123,10 @@ impl<'params> Params<'params, G1Affine> for MonomialParams {
     }
 }
 
-impl<'params> ParamsProver<'params, G1Affine> for MonomialParams {
-    type ParamsVerifier = ParamsKZG<Bn256>;
-
-    /// A setup with a fresh secret, marked unsafe: [`MonomialParams::new`] is the way to a real one.
-    ///
-    /// # Panics
-    /// Where k is out of range for [`Srs::generate_unsafe`].
-    fn new(k: u32) -> Self {
-        match Srs::generate_unsafe(k, OsRng) {
-            Ok(srs) => MonomialParams::new(srs),
-            Err(error) => panic!("{error}"),
-        }
-    }
-
-    /// Blinds are not used by KZG.
-    fn commit(&self, poly: &Polynomial<Fr, Coeff>, _: Blind<Fr>) -> G1 {
-        let powers = self.kzg.get_g();
-        assert!(poly.len() <= powers.len(), "a polynomial of {} coefficients, {} powers", poly.len(), powers.len());
-        best_multiexp(poly.values(), &powers[..poly.len()])
-    }
-
-    fn get_g(&self) -> &[G1Affine] {
-        self.kzg.get_g()
-    }
-
-    fn verifier_params(&'params self) -> &'params Self::ParamsVerifier {
-        &self.kzg
-    }
-}
-
-/// KZG on BN254 with [`MonomialParams`] for the prover and halo2's own for the verifier.
-#[derive(Debug)]
-pub struct MonomialKzg;
-
-impl CommitmentScheme for MonomialKzg {
-    type Scalar = Fr;
-    type Curve = G1Affine;
-    type ParamsProver = MonomialParams;
-    type ParamsVerifier = ParamsKZG<Bn256>;
-
-    fn new_params(k: u32) -> MonomialParams {
-        <MonomialParams as ParamsProver<G1Affine>>::new(k)
-    }
-
-    fn read_params<R: io::Read>(reader: &mut R) -> io::Result<MonomialParams> {
-        Params::read(reader)
-    }
-}
-
-/// halo2's SHPLONK prover under [`MonomialKzg`]. Its proofs are checked by halo2's own verifier, with
-/// [`MonomialParams::kzg`].
-#[derive(Debug)]
-pub struct MonomialShplonk<'params>(ProverSHPLONK<'params, Bn256>);
-
-impl<'params> Prover<'params, MonomialKzg> for MonomialShplonk<'params> {
-    const QUERY_INSTANCE: bool = false;
-
-    fn new(params: &'params MonomialParams) -> Self {
-        MonomialShplonk(<ProverSHPLONK<Bn256> as Prover<KZGCommitmentScheme<Bn256>>>::new(&params.kzg))
-    }
-
-    fn create_proof<'com, E, T, R, I>(&self, rng: R, transcript: &mut T, queries: I) -> io::Result<()>
-    where
-        E: EncodedChallenge<G1Affine>,
-        T: TranscriptWrite<G1Affine, E>,
-        I: IntoIterator<Item = ProverQuery<'com, G1Affine>> + Clone,
-        R: RngCore,
-    {
-        Prover::<KZGCommitmentScheme<Bn256>>::create_proof(&self.0, rng, transcript, queries)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use halo2_proofs::{
-        circuit::{Layouter, SimpleFloorPlanner, Value},
-        plonk::{
-            Advice, Circuit, Column, ConstraintSystem, Error, Fixed, Instance, create_proof, keygen_pk, keygen_vk,
-            verify_proof,
-        },
-        poly::{
-            Rotation,
-            kzg::{multiopen::VerifierSHPLONK, strategy::SingleStrategy},
-        },
-        transcript::{Blake2bRead, Blake2bWrite, Challenge255, TranscriptReadBuffer, TranscriptWriterBuffer},
-    };
+    use halo2_proofs::poly::Coeff;
 
     fn params(k: u32) -> MonomialParams {
         MonomialParams::new(Srs::generate_unsafe(k, ChaCha20Rng::seed_from_u64(7)).unwrap())
@@ -206,7 +136,7 @@ mod tests {
     fn commitments_are_those_of_the_stock_parameters() {
         const K: u32 = 7;
         let ours = params(K);
-        let stock = ours.kzg.from_parts(K, ours.get_g().to_vec(), None, ours.kzg.g2(), ours.kzg.s_g2());
+        let stock = ours.kzg.from_parts(K, ours.powers().to_vec(), None, ours.kzg.g2(), ours.kzg.s_g2());
         let mut rng = ChaCha20Rng::seed_from_u64(8);
         for len in [1, 5, 1 << K] {
             let values: Vec<Fr> = (0..len).map(|_| Fr::random(&mut rng)).collect();
@@ -215,8 +145,8 @@ mod tests {
                 ours.commit_lagrange(&lagrange, Blind::default()),
                 stock.commit_lagrange(&lagrange, Blind::default())
             );
-            let coeff = Polynomial::<Fr, Coeff>::new(values);
-            assert_eq!(ours.commit(&coeff, Blind::default()), stock.commit(&coeff, Blind::default()));
+            let coeff = Polynomial::<Fr, Coeff>::new(values.clone());
+            assert_eq!(ours.commit(&values), ParamsProver::commit(&stock, &coeff, Blind::default()));
         }
     }
 
@@ -225,75 +155,8 @@ mod tests {
         let mut large = params(6);
         large.downsize(4);
         let small = params(4);
-        assert_eq!((large.k(), large.n(), large.get_g()), (4, 16, small.get_g()));
+        assert_eq!((large.k(), large.n(), large.powers()), (4, 16, small.powers()));
         let poly = Polynomial::<Fr, LagrangeCoeff>::new((0..16).map(Fr::from).collect());
         assert_eq!(large.commit_lagrange(&poly, Blind::default()), small.commit_lagrange(&poly, Blind::default()));
-    }
-
-    /// Publishes the square of a private value.
-    #[derive(Clone, Default)]
-    struct Square(Value<Fr>);
-
-    impl Circuit<Fr> for Square {
-        type Config = (Column<Advice>, Column<Fixed>, Column<Instance>);
-        type FloorPlanner = SimpleFloorPlanner;
-        type Params = ();
-
-        fn without_witnesses(&self) -> Self {
-            Self::default()
-        }
-
-        fn configure(meta: &mut ConstraintSystem<Fr>) -> Self::Config {
-            let (advice, enable, instance) = (meta.advice_column(), meta.fixed_column(), meta.instance_column());
-            meta.create_gate("square", |meta| {
-                let value = meta.query_advice(advice, Rotation::cur());
-                let square = meta.query_instance(instance, Rotation::cur());
-                vec![meta.query_fixed(enable, Rotation::cur()) * (value.clone() * value - square)]
-            });
-            (advice, enable, instance)
-        }
-
-        fn synthesize(&self, (advice, enable, _): Self::Config, mut layouter: impl Layouter<Fr>) -> Result<(), Error> {
-            layouter.assign_region(
-                || "square",
-                |mut region| {
-                    region.assign_advice(advice, 0, self.0);
-                    region.assign_fixed(enable, 0, Fr::ONE);
-                    Ok(())
-                },
-            )
-        }
-    }
-
-    #[test]
-    fn proofs_pass_the_stock_verifier() {
-        let params = params(4);
-        let circuit = Square(Value::known(Fr::from(9)));
-        let vk = keygen_vk(&params, &circuit).unwrap();
-        let pk = keygen_pk(&params, vk, &circuit).unwrap();
-        let mut transcript = Blake2bWrite::<_, G1Affine, Challenge255<_>>::init(Vec::new());
-        create_proof::<MonomialKzg, MonomialShplonk<'_>, _, _, _, _>(
-            &params,
-            &pk,
-            &[circuit],
-            &[&[&[Fr::from(81)]]],
-            OsRng,
-            &mut transcript,
-        )
-        .unwrap();
-        let proof = transcript.finalize();
-
-        let verify = |square: u64| {
-            let mut transcript = Blake2bRead::<_, G1Affine, Challenge255<_>>::init(proof.as_slice());
-            verify_proof::<KZGCommitmentScheme<Bn256>, VerifierSHPLONK<'_, Bn256>, _, _, _>(
-                params.kzg(),
-                pk.get_vk(),
-                SingleStrategy::new(params.kzg()),
-                &[&[&[Fr::from(square)]]],
-                &mut transcript,
-            )
-        };
-        verify(81).unwrap();
-        assert!(verify(82).is_err());
     }
 }

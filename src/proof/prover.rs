@@ -14,8 +14,8 @@ use thiserror::Error;
 use super::{
     encode::{self, Word},
     keys::{ProvingKey, VerifyingKey},
-    opening::{OpeningProver, OpeningVerifier},
-    params::MonomialKzg,
+    opening::{self, OpeningVerifier},
+    record::{NoOpening, ProofParams, RecordingKzg},
     transcript::{Challenge, Reader, Writer},
 };
 use crate::{
@@ -105,8 +105,9 @@ fn prove_circuit(
     let instances = circuit.instances(&statement.public_values);
     let instances: Vec<&[Fr]> = instances.iter().map(Vec::as_slice).collect();
     let mut transcript = Writer::new(protocol, &statement);
-    create_proof_from_advice::<MonomialKzg, OpeningProver<'_>, Challenge, _, _>(
-        &pk.params,
+    let params = ProofParams::new(&pk.params);
+    create_proof_from_advice::<RecordingKzg<'_>, NoOpening, Challenge, _, _>(
+        &params,
         &pk.plonk,
         &instances,
         vec![circuit.advice()],
@@ -114,6 +115,7 @@ fn prove_circuit(
         &mut transcript,
     )
     .map_err(|error| failed(error.to_string()))?;
+    opening::open(pk, params.take_committed(), &mut transcript).map_err(|error| failed(error.to_string()))?;
     let (mut words, challenges) = transcript.finish().ok_or_else(|| failed("the transcript is not complete".into()))?;
     let inverse = protocol.inverse(&challenges).ok_or_else(|| failed("a challenge hit the domain".into()))?;
     words.push(encode::scalar(&inverse));
@@ -247,7 +249,7 @@ mod tests {
         let (model, other) = (mlp(&[2, 3, 1], 10, 1), mlp(&[2, 3, 1], 10, 2));
         let pk = keys(&model);
         let vk_bytes = pk.verifying_key().to_bytes().unwrap();
-        let vk = VerifyingKey::from_bytes(&vk_bytes).unwrap();
+        let vk = VerifyingKey::from_bytes(&vk_bytes, pk.verifying_key().protocol().k).unwrap();
         assert_eq!(vk.protocol(), pk.verifying_key().protocol());
         let read = ProvingKey::from_bytes(&pk.to_bytes(), vk.clone(), &model).unwrap();
         let proof = prove(&read, &model, &[1, 2], [0; 32], &mut rng()).unwrap();
@@ -262,7 +264,7 @@ mod tests {
         damaged[40] ^= 1;
         assert!(ProvingKey::from_bytes(&damaged, vk, &model).is_err());
         for len in 0..vk_bytes.len() {
-            assert!(VerifyingKey::from_bytes(&vk_bytes[..len]).is_err());
+            assert!(VerifyingKey::from_bytes(&vk_bytes[..len], 20).is_err());
         }
     }
 

@@ -115,6 +115,17 @@ impl Writer {
         Self { sponge: Sponge::new(protocol, statement), words: Vec::new() }
     }
 
+    /// The words so far.
+    pub fn words(&self) -> &[Word] {
+        &self.words
+    }
+
+    /// The challenge at which the polynomials are evaluated; `None` before it has been drawn.
+    pub fn evaluation_point(&self) -> Option<Fr> {
+        // after beta, gamma and y
+        self.sponge.challenges.get(3).copied()
+    }
+
     /// The proof and its challenges; `None` before the last challenge has been drawn.
     pub fn finish(self) -> Option<(Vec<Word>, Challenges)> {
         let challenges = self.sponge.challenges()?;
