@@ -1,6 +1,6 @@
 //! Random models, their keys, contracts and proofs, for the integration tests.
 
-#![allow(dead_code, reason = "no test file uses all of it")]
+#![allow(dead_code, unused_imports, reason = "no test file uses all of it")]
 
 mod random;
 
