@@ -83,7 +83,7 @@ impl IntegerModel {
             }
         }
         if self.outputs.is_empty()
-            || self.outputs.iter().any(|o| o.tensor > self.nodes.len() || o.scale.is_nan() || o.scale <= 0.0)
+            || self.outputs.iter().any(|o| o.tensor > self.nodes.len() || !o.scale.is_finite() || o.scale <= 0.0)
         {
             return Err("an output does not exist or has no scale".into());
         }
