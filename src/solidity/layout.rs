@@ -8,8 +8,9 @@ pub const SELECTOR: usize = 4;
 /// Bytes of a word.
 pub const WORD: usize = 32;
 
-/// First byte of the contract's scratch memory: room above Solidity's own `0x80` for what its compiler spills.
-pub const SCRATCH: usize = 0x400;
+/// First byte of the contract's scratch memory: room above Solidity's own `0x80` for what its compiler spills. The most seen
+/// is up to `0x5e0`, by solc 0.8.20 with via-IR; without via-IR it spills nothing.
+pub const SCRATCH: usize = 0x800;
 
 /// A named constant of the contract.
 #[derive(Clone, Debug)]

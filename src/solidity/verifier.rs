@@ -156,8 +156,9 @@ impl Generator<'_> {
         for (i, range) in self.ranges.iter().enumerate() {
             self.constants.push((format!("OUTPUT{i}_MIN"), range.lo.to_string(), "proved range of the output".into()));
             self.constants.push((format!("OUTPUT{i}_MAX"), range.hi.to_string(), String::new()));
-            block.line(format!("let v{i} := calldataload({})", self.calldata.public_values + WORD * i));
-            block.line(format!("if or(slt(v{i}, OUTPUT{i}_MIN), sgt(v{i}, OUTPUT{i}_MAX)) {{ failure := 2 }}"));
+            let declare = if i == 0 { "let " } else { "" };
+            block.line(format!("{declare}v := calldataload({})", self.calldata.public_values + WORD * i));
+            block.line(format!("if or(slt(v, OUTPUT{i}_MIN), sgt(v, OUTPUT{i}_MAX)) {{ failure := 2 }}"));
         }
         block.comment("every evaluation, and the inverse, below the order of the group");
         block.line("let canonical := lt(calldataload(INVERSE), r)");

@@ -117,47 +117,47 @@ contract CreditVerifier {
     uint256 private constant INVERSE = 740;
 
     // Memory
-    uint256 private constant BUFFER = 0x400;
-    uint256 private constant BETA = 0x540;
-    uint256 private constant GAMMA = 0x560;
-    uint256 private constant Y = 0x580;
-    uint256 private constant X = 0x5a0;
-    uint256 private constant ZETA = 0x5c0;
-    uint256 private constant NU = 0x5e0;
-    uint256 private constant MU = 0x600;
-    uint256 private constant X_HALF = 0x620;
-    uint256 private constant X_N = 0x640;
-    uint256 private constant FACTORS = 0x660;
-    uint256 private constant PREFIXES = 0x7e0;
-    uint256 private constant INVERSE_X = 0x960;
-    uint256 private constant INVERSE_VANISHING = 0x980;
-    uint256 private constant LAGRANGE_1915 = 0x9a0;
-    uint256 private constant LAGRANGE_0 = 0x9c0;
-    uint256 private constant LAGRANGE_MINUS1 = 0x9e0;
-    uint256 private constant LAGRANGE_MINUS2 = 0xa00;
-    uint256 private constant LAGRANGE_MINUS3 = 0xa20;
-    uint256 private constant LAGRANGE_MINUS4 = 0xa40;
-    uint256 private constant LAGRANGE_MINUS5 = 0xa60;
-    uint256 private constant LAGRANGE_MINUS6 = 0xa80;
-    uint256 private constant LAGRANGE_MINUS7 = 0xaa0;
-    uint256 private constant LAGRANGE_MINUS8 = 0xac0;
-    uint256 private constant INSTANCE0 = 0xae0;
-    uint256 private constant INSTANCE1 = 0xb00;
-    uint256 private constant EVAL_QUOTIENT = 0xb20;
-    uint256 private constant DISTANCE_0 = 0xb40;
-    uint256 private constant DISTANCE_1 = 0xb60;
-    uint256 private constant DISTANCE_2 = 0xb80;
-    uint256 private constant DISTANCE_3 = 0xba0;
-    uint256 private constant SCALE0 = 0xbc0;
-    uint256 private constant SCALE1 = 0xbe0;
-    uint256 private constant SCALE2 = 0xc00;
-    uint256 private constant REMAINDER = 0xc20;
-    uint256 private constant POINT = 0xc40;
-    uint256 private constant TERM = 0xc80;
-    uint256 private constant FACTOR = 0xcc0;
-    uint256 private constant PAIRING_REST = 0xce0;
-    uint256 private constant SCRATCH = 0x400;
-    uint256 private constant SCRATCH_END = 0xdc0;
+    uint256 private constant BUFFER = 0x800;
+    uint256 private constant BETA = 0x940;
+    uint256 private constant GAMMA = 0x960;
+    uint256 private constant Y = 0x980;
+    uint256 private constant X = 0x9a0;
+    uint256 private constant ZETA = 0x9c0;
+    uint256 private constant NU = 0x9e0;
+    uint256 private constant MU = 0xa00;
+    uint256 private constant X_HALF = 0xa20;
+    uint256 private constant X_N = 0xa40;
+    uint256 private constant FACTORS = 0xa60;
+    uint256 private constant PREFIXES = 0xbe0;
+    uint256 private constant INVERSE_X = 0xd60;
+    uint256 private constant INVERSE_VANISHING = 0xd80;
+    uint256 private constant LAGRANGE_1915 = 0xda0;
+    uint256 private constant LAGRANGE_0 = 0xdc0;
+    uint256 private constant LAGRANGE_MINUS1 = 0xde0;
+    uint256 private constant LAGRANGE_MINUS2 = 0xe00;
+    uint256 private constant LAGRANGE_MINUS3 = 0xe20;
+    uint256 private constant LAGRANGE_MINUS4 = 0xe40;
+    uint256 private constant LAGRANGE_MINUS5 = 0xe60;
+    uint256 private constant LAGRANGE_MINUS6 = 0xe80;
+    uint256 private constant LAGRANGE_MINUS7 = 0xea0;
+    uint256 private constant LAGRANGE_MINUS8 = 0xec0;
+    uint256 private constant INSTANCE0 = 0xee0;
+    uint256 private constant INSTANCE1 = 0xf00;
+    uint256 private constant EVAL_QUOTIENT = 0xf20;
+    uint256 private constant DISTANCE_0 = 0xf40;
+    uint256 private constant DISTANCE_1 = 0xf60;
+    uint256 private constant DISTANCE_2 = 0xf80;
+    uint256 private constant DISTANCE_3 = 0xfa0;
+    uint256 private constant SCALE0 = 0xfc0;
+    uint256 private constant SCALE1 = 0xfe0;
+    uint256 private constant SCALE2 = 0x1000;
+    uint256 private constant REMAINDER = 0x1020;
+    uint256 private constant POINT = 0x1040;
+    uint256 private constant TERM = 0x1080;
+    uint256 private constant FACTOR = 0x10c0;
+    uint256 private constant PAIRING_REST = 0x10e0;
+    uint256 private constant SCRATCH = 0x800;
+    uint256 private constant SCRATCH_END = 0x11c0;
 
     /// @dev Fails on a chain whose precompiles do not do what this contract relies on: 2 G = G + G, and e(G, H) e(-G, H) = 1.
     constructor() {
@@ -230,8 +230,8 @@ contract CreditVerifier {
         // Outputs in their proved ranges, scalars canonical: no value has two encodings.
         assembly ("memory-safe") {
             let r := R
-            let v0 := calldataload(36)
-            if or(slt(v0, OUTPUT0_MIN), sgt(v0, OUTPUT0_MAX)) { failure := 2 }
+            let v := calldataload(36)
+            if or(slt(v, OUTPUT0_MIN), sgt(v, OUTPUT0_MAX)) { failure := 2 }
             // every evaluation, and the inverse, below the order of the group
             let canonical := lt(calldataload(INVERSE), r)
             canonical := and(canonical, lt(calldataload(EVAL_ADVICE0), r))
