@@ -58,7 +58,10 @@ const FAILURES: [(&str, &str); 6] = [
     ("CalldataLength", "The call does not have exactly the bytes of its arguments."),
     ("OutputOutOfRange", "A public value is outside of the range that the model can produce."),
     ("ScalarNotCanonical", "A scalar of the proof is not below the order of the group."),
-    ("InverseMismatch", "The last word of the proof is not the inverse that the verifier needs."),
+    (
+        "InverseMismatch",
+        "The inverse in the proof does not fit: a damaged proof, or one for another context, output or model.",
+    ),
     ("PointNotOnCurve", "A point of the proof is not on the curve."),
     ("ProofRejected", "The proof does not hold for this context, these outputs and this model."),
 ];

@@ -17,7 +17,7 @@ contract CreditVerifier {
     /// @notice A scalar of the proof is not below the order of the group.
     error ScalarNotCanonical();
 
-    /// @notice The last word of the proof is not the inverse that the verifier needs.
+    /// @notice The inverse in the proof does not fit: a damaged proof, or one for another context, output or model.
     error InverseMismatch();
 
     /// @notice A point of the proof is not on the curve.
