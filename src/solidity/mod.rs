@@ -1,6 +1,7 @@
 //! From the protocol description to Solidity: the verifier contract and its calldata.
 
 pub mod calldata;
+mod contract;
 mod layout;
 mod verifier;
 mod yul;
