@@ -66,19 +66,20 @@ pub fn run(args: &Args, output: &Output) -> Outcome {
     let scratch = tempfile::tempdir()?;
     let input = match &args.input {
         Some(path) => path.clone(),
-        None => middle(&project, scratch.path())?,
+        None => {
+            let path = scratch.path().join("input.json");
+            std::fs::write(&path, json!({ "input_data": [middle(&project)] }).to_string())?;
+            path
+        }
     };
     let measured = measure(&project, args, &input, scratch.path(), output)?;
     Ok(Report::new(text(&measured), json(&measured)))
 }
 
-/// A file with the middle of the input domain.
-fn middle(project: &Project, folder: &Path) -> Result<PathBuf, Failure> {
+/// The middle of the input domain, in the model's units.
+pub fn middle(project: &Project) -> Vec<f64> {
     let features = &project.model().features;
-    let centre = features.iter().map(|f| (f.range.lo + (f.range.hi - f.range.lo) / 2) as f64 / f.scale);
-    let path = folder.join("input.json");
-    std::fs::write(&path, json!({ "input_data": [centre.collect::<Vec<_>>()] }).to_string())?;
-    Ok(path)
+    features.iter().map(|f| (f.range.lo + (f.range.hi - f.range.lo) / 2) as f64 / f.scale).collect()
 }
 
 fn measure(project: &Project, args: &Args, input: &Path, scratch: &Path, output: &Output) -> Result<Measured, Failure> {

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+pub use hallmark::gas::thousands;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
@@ -106,28 +107,4 @@ pub fn table(rows: &[(&str, String)]) -> String {
         if value.is_empty() { format!("\n{name}\n") } else { format!("  {name:<width$}  {value}\n") }
     };
     rows.iter().map(line).collect()
-}
-
-/// A number with thousands separated.
-pub fn thousands(value: u64) -> String {
-    let digits = value.to_string();
-    let mut text = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn thousands_are_separated() {
-        let text: Vec<_> = [0, 999, 1000, 211_311, 1_297_440].map(thousands).to_vec();
-        assert_eq!(text, ["0", "999", "1,000", "211,311", "1,297,440"]);
-    }
 }
