@@ -16,8 +16,11 @@ use serde_json::json;
 
 use super::{
     ContextArgs, Failure, Folder, Outcome, bench, keep,
-    output::{Output, Report, table},
+    output::{Align, Output, Report, grid, table},
 };
+
+/// Characters in the bar of the dearest part.
+const LONGEST_BAR: u64 = 30;
 
 /// Break the gas of a verification down by part, in process: no chain is started.
 #[derive(Debug, clap::Args)]
@@ -137,24 +140,22 @@ fn prove(args: &Args, project: &Project, started: impl FnOnce()) -> Result<Proof
 
 /// One line a part: name, gas, share of the transaction and, on a terminal, a bar.
 fn parts_table(breakdown: &Breakdown, bars: bool) -> String {
-    let name = |part: &Part| match part.calls {
-        Some(calls) => format!("    {calls} x {}", part.name),
-        None => format!("  {}", part.name),
-    };
-    let width = breakdown.parts.iter().map(|part| name(part).chars().count()).max().unwrap_or(0);
     let largest = breakdown.parts.iter().map(|part| part.gas).max().unwrap_or(0).max(1);
-    let mut text = format!("Gas of verify, by part\n{:<width$}  {:>9}  {:>6}\n", "", "gas", "share");
-    let mut line = |name: &str, gas: u64, bar: u64| {
+    let row = |name: String, gas: u64, bar: u64| {
         let share = 100.0 * gas as f64 / breakdown.transaction.max(1) as f64;
         let bar = if bars { "█".repeat(bar as usize) } else { String::new() };
-        let row = format!("{name:<width$}  {:>9}  {share:>5.1}%  {bar}", thousands(gas));
-        text.push_str(row.trim_end());
-        text.push('\n');
+        vec![name, thousands(gas), format!("{share:.1}%"), bar]
     };
-    for part in &breakdown.parts {
-        line(&name(part), part.gas, (part.gas * 30).div_ceil(largest));
-    }
-    line("  transaction", breakdown.transaction, 0);
-    line("  of which execution", breakdown.execution, 0);
-    text
+    let part = |part: &Part| {
+        let name = match part.calls {
+            Some(calls) => format!("    {calls} x {}", part.name),
+            None => format!("  {}", part.name),
+        };
+        row(name, part.gas, (part.gas * LONGEST_BAR).div_ceil(largest))
+    };
+    let head = ["", "gas", "share", ""].map(String::from).to_vec();
+    let sums = [("  transaction", breakdown.transaction), ("  of which execution", breakdown.execution)];
+    let sums = sums.map(|(name, gas)| row(name.into(), gas, 0));
+    let rows: Vec<_> = [head].into_iter().chain(breakdown.parts.iter().map(part)).chain(sums).collect();
+    format!("Gas of verify, by part\n{}", grid(&rows, &[Align::Left, Align::Right, Align::Right, Align::Left]))
 }

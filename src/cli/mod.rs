@@ -7,6 +7,7 @@ mod demo;
 mod gas;
 mod measure;
 mod output;
+mod peers;
 mod prove;
 mod srs;
 mod verify;

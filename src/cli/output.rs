@@ -108,3 +108,37 @@ pub fn table(rows: &[(&str, String)]) -> String {
     };
     rows.iter().map(line).collect()
 }
+
+/// How a column of a [`grid`] is aligned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Align {
+    Left,
+    Right,
+}
+
+/// Rows of cells in aligned columns, two spaces apart.
+pub fn grid(rows: &[Vec<String>], align: &[Align]) -> String {
+    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
+    let widths: Vec<usize> = (0..align.len()).map(|column| width(column).unwrap_or(0)).collect();
+    let mut text = String::new();
+    for row in rows {
+        let cells = row.iter().zip(align.iter().zip(&widths)).map(|(cell, (align, width))| match align {
+            Align::Left => format!("{cell:<width$}"),
+            Align::Right => format!("{cell:>width$}"),
+        });
+        text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_aligned() {
+        let rows = [vec!["a".to_string(), "1".into(), "x".into()], vec!["éé".into(), "100".into(), String::new()]];
+        assert_eq!(grid(&rows, &[Align::Left, Align::Right, Align::Left]), "a     1  x\néé  100\n");
+    }
+}
