@@ -5,7 +5,7 @@ use std::{fmt::Write, io::IsTerminal, path::PathBuf};
 use hallmark::{
     chain::{CompileSettings, Search, compile},
     fsutil::write_atomic,
-    gas::{self, Breakdown, Part, picture::Picture, thousands},
+    gas::{self, Breakdown, CalldataCost, Estimate, Part, picture::Picture, thousands},
     project::Project,
     proof::Proof,
     quant::read_input,
@@ -76,7 +76,12 @@ pub fn run(args: &Args, output: &Output) -> Outcome {
     drop(step);
 
     let breakdown = &measured.breakdown;
+    let key = project.verifying_key();
+    let expected = CalldataCost::of_verify(key.public_ranges(), key.protocol().proof_words());
+    let estimate = Estimate::new(&source, &expected)?;
+    let off = 100.0 * (estimate.transaction as f64 / breakdown.transaction.max(1) as f64 - 1.0);
     let facts = [
+        ("estimate before keys, gas", format!("{} ({off:+.2}%)", thousands(estimate.transaction))),
         ("deployment, gas", thousands(measured.deployment)),
         ("contract, bytes", thousands(contract.runtime_code.len() as u64)),
         ("calldata, bytes", thousands(calldata.len() as u64)),
@@ -100,10 +105,11 @@ pub fn run(args: &Args, output: &Output) -> Outcome {
     }
     let json = json!({
         "contract": name,
-        "model_id": project.verifying_key().id(),
+        "model_id": key.id(),
         "transaction": breakdown.transaction,
         "execution": breakdown.execution,
         "parts": breakdown.parts,
+        "estimate": estimate,
         "deployment": measured.deployment,
         "contract_bytes": contract.runtime_code.len(),
         "calldata_bytes": calldata.len(),

@@ -2,11 +2,14 @@
 //! the source that it comes from, and the parts add up to the transaction's receipt.
 
 pub mod breakdown;
+pub mod estimate;
 pub mod evm;
 pub mod picture;
 mod steps;
+mod yul;
 
 pub use breakdown::{Breakdown, Part, PartKind};
+pub use estimate::{CalldataCost, Cost, Estimate, EstimateError};
 pub use evm::Evm;
 
 use thiserror::Error;

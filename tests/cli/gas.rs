@@ -20,6 +20,8 @@ fn gas_prints_parts_that_add_up_and_draws_them() {
     assert_eq!(json["transaction"], sum);
     assert_eq!(json["contract"], "CreditVerifier");
     assert_eq!(json["files"].as_array().unwrap().len(), 2);
+    let estimate = json["estimate"]["transaction"].as_f64().unwrap();
+    assert!((estimate / sum as f64 - 1.0).abs() < 0.02, "{json}");
     let steps = parts.iter().filter(|part| part["kind"] == "step").count();
     assert!(steps > 3, "{json}");
     let (svg, html) = (fs::read_to_string(svg).unwrap(), fs::read_to_string(html).unwrap());
@@ -41,6 +43,7 @@ fn gas_prints_parts_that_add_up_and_draws_them() {
         assert!(lines.iter().any(|line| line.contains(name)), "{name}: {lines:?}");
     }
     let ends: Vec<usize> = lines.iter().filter(|line| line.ends_with('%')).map(|line| line.chars().count()).collect();
+    assert!(row("estimate before keys").ends_with("%)"), "{lines:?}");
     assert!(ends.len() > 8 && ends.iter().all(|end| *end == ends[0]), "columns are aligned: {lines:?}");
 }
 
