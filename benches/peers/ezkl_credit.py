@@ -32,6 +32,7 @@ def stage(name, arguments):
         run_args = ezkl.PyRunArgs()
         for key, value in arguments.pop("run_args").items():
             setattr(run_args, key, value)
+        run_args.variables = [("batch", 1)]
         arguments["py_run_args"] = run_args
 
     async def call():

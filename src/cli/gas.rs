@@ -76,8 +76,7 @@ pub fn run(args: &Args, output: &Output) -> Outcome {
     drop(step);
 
     let breakdown = &measured.breakdown;
-    let key = project.verifying_key();
-    let expected = CalldataCost::of_verify(key.public_ranges(), key.protocol().proof_words());
+    let expected = CalldataCost::of_verify(&project.model().public_ranges(), proof.words.len());
     let estimate = Estimate::new(&source, &expected)?;
     let off = 100.0 * (estimate.transaction as f64 / breakdown.transaction.max(1) as f64 - 1.0);
     let facts = [
@@ -105,7 +104,7 @@ pub fn run(args: &Args, output: &Output) -> Outcome {
     }
     let json = json!({
         "contract": name,
-        "model_id": key.id(),
+        "model_id": project.verifying_key().id(),
         "transaction": breakdown.transaction,
         "execution": breakdown.execution,
         "parts": breakdown.parts,

@@ -5,7 +5,7 @@
 //! since a verifier is a straight line whose shape depends on the protocol alone, the source may be generated with any commitments
 //! in place of those of the keys.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use revm::{
     precompile::Precompiles,
@@ -44,8 +44,8 @@ mod price {
     pub const MID: u64 = 8;
     /// PUSH of a literal or a constant, DUP of a variable.
     pub const OPERAND: u64 = 3;
-    /// A variable that is assigned anew: SWAP and POP.
-    pub const ASSIGNMENT: u64 = 5;
+    /// A variable that is assigned anew: SWAP; its old value is an operand as a rule, and needs no POP.
+    pub const ASSIGNMENT: u64 = 3;
     /// A variable that goes out of scope: POP.
     pub const VARIABLE: u64 = 2;
     /// A conditional jump that is not taken: ISZERO, PUSH, JUMPI, and JUMPDEST behind it.
@@ -63,7 +63,7 @@ mod price {
     /// Between two steps: the early return where a check has failed.
     pub const STEP: u64 = 20;
     /// Everything outside of the steps: the choice of the function, the length of the calldata, the verdict.
-    pub const ENTRY: u64 = 300;
+    pub const ENTRY: u64 = 540;
     /// Memory of `w` words costs `3 w + w^2 / 512`.
     pub fn memory(words: u64) -> u64 {
         3 * words + words * words / 512
@@ -104,6 +104,15 @@ impl CalldataCost {
     }
 }
 
+/// Calls of one precompile with inputs of one length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct PrecompileCalls {
+    /// Its address.
+    pub target: u64,
+    pub input_bytes: u64,
+    pub count: u64,
+}
+
 /// What a verification does, counted.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Cost {
@@ -124,8 +133,7 @@ pub struct Cost {
     pub copied_words: u64,
     /// Words of memory up to the last that is used.
     pub memory_words: u64,
-    /// Calls by precompile and bytes of input.
-    pub calls: BTreeMap<(u64, u64), u64>,
+    pub calls: Vec<PrecompileCalls>,
     pub steps: u64,
 }
 
@@ -167,8 +175,8 @@ impl Cost {
             (1, price::ENTRY),
             (1, price::memory(self.memory_words)),
         ];
-        let calls =
-            self.calls.iter().map(|(&(target, bytes), &count)| count * (price::CALL + precompile(target, bytes)));
+        let calls = self.calls.iter();
+        let calls = calls.map(|call| call.count * (price::CALL + precompile(call.target, call.input_bytes)));
         own.iter().map(|(count, gas)| count * gas).sum::<u64>() + calls.sum::<u64>()
     }
 
@@ -205,9 +213,10 @@ fn precompile(target: u64, bytes: u64) -> u64 {
         return revm::precompile::kzg_point_evaluation::GAS_COST;
     }
     if target == MODEXP && bytes == 192 {
-        // lengths of 32, base 0, an exponent and a modulus with all bits
+        // lengths of 32, base 0, an exponent of 255 bits as for inverses, a modulus with all bits
         [31, 63, 95].into_iter().for_each(|at| input[at] = 32);
         input[128..].fill(0xff);
+        input[128] = 0x7f;
     }
     // the point at infinity is valid input and costs what any other point does
     let address = Address::left_padding_from(&target.to_be_bytes());
@@ -396,13 +405,21 @@ impl<'a> Walk<'a> {
             }
             "staticcall" => {
                 let (input, output) = (known(3)?, known(5)?);
-                *self.cost.calls.entry((known(1)?, input)).or_default() += 1;
+                self.call_precompile(known(1)?, input);
                 self.touch(argument(2), input);
                 self.touch(argument(4), output);
             }
             _ => return Err(EstimateError::Unsupported { what: format!("`{name}`") }),
         }
         Ok(folded(name, argument(0), argument(1)))
+    }
+
+    fn call_precompile(&mut self, target: u64, input_bytes: u64) {
+        let calls = &mut self.cost.calls;
+        match calls.iter_mut().find(|call| (call.target, call.input_bytes) == (target, input_bytes)) {
+            Some(call) => call.count += 1,
+            None => calls.push(PrecompileCalls { target, input_bytes, count: 1 }),
+        }
     }
 
     /// Memory that is used; an address that is not known is taken to lie below others that are.
@@ -457,8 +474,8 @@ mod tests {
 
     #[test]
     fn instructions_are_priced() {
-        // MULMOD 8, three operands, SWAP and POP for the assignment; the variable takes a PUSH and a POP
-        assert_eq!(added("let a a := mulmod(a, a, R)"), 8 + 9 + 5 + 3 + 2);
+        // MULMOD 8, three operands, SWAP for the assignment; the variable takes a PUSH and a POP
+        assert_eq!(added("let a a := mulmod(a, a, R)"), 8 + 9 + 3 + 3 + 2);
         // the copy takes two words of memory, the hash nothing more
         assert_eq!(added("calldatacopy(0, 4, 64) pop(keccak256(0, 33))"), (3 + 6 + 9) + (30 + 12 + 6) + 2 + 6);
         assert_eq!(added("if lt(calldataload(4), R) { pop(1) }"), 3 + 3 + 3 + 3 + 17);
@@ -490,7 +507,7 @@ mod tests {
         assert_eq!((gas(0x0b, 256), gas(0x0c, 160), gas(0x0c, 640)), (375, 12_000, 38_256));
         assert_eq!((gas(0x0a, 192), gas(2, 64), gas(5, 192)), (50_000, 84, 4_064));
         let counted = cost("pop(staticcall(gas(), 7, 0, 0x60, 0, 0x40))").unwrap();
-        assert_eq!(counted.calls, BTreeMap::from([((7, 96), 1)]));
+        assert_eq!(counted.calls, [PrecompileCalls { target: 7, input_bytes: 96, count: 1 }]);
         assert_eq!(counted.memory_words, 3);
     }
 
