@@ -5,6 +5,11 @@
 
 use ff::{Field, PrimeField};
 
+/// The generator of the domain of `2^k` rows.
+pub fn domain_generator<F: PrimeField>(k: u32) -> F {
+    (k..F::S).fold(F::ROOT_OF_UNITY, |root, _| root.square())
+}
+
 /// A row of the public column: `constant + sum coefficient * public value`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublicRow<F> {
@@ -59,9 +64,9 @@ pub struct Shape<F> {
 }
 
 impl<F: PrimeField> Shape<F> {
-    /// All rows of all instance columns, for a domain of `2^k` rows whose generator is `omega`.
-    pub fn instance_values(&self, k: u32, omega: F, public_values: &[F]) -> Vec<Vec<F>> {
-        let n = 1usize << k;
+    /// All rows of all instance columns, for a domain of `2^k` rows.
+    pub fn instance_values(&self, k: u32, public_values: &[F]) -> Vec<Vec<F>> {
+        let (n, omega) = (1usize << k, domain_generator::<F>(k));
         let column = |column: &InstanceColumn<F>| {
             let mut values = vec![F::ZERO; n];
             match column {
@@ -138,12 +143,13 @@ mod tests {
     #[test]
     fn selectors_have_their_closed_forms() {
         let (k, log_period) = (6, 4);
-        let omega = EvaluationDomain::<Fr>::new(1, k).get_omega();
+        let omega = domain_generator::<Fr>(k);
+        assert_eq!(omega, EvaluationDomain::<Fr>::new(1, k).get_omega());
         let periodic = Periodic { log_period, sections: vec![vec![0], vec![1, 3, 5], vec![2, 4, 9, 15]] };
         let instance_columns: Vec<_> =
             (0..3).map(InstanceColumn::Section).chain([InstanceColumn::OutsideSections]).collect();
         let shape = Shape { instance_columns, periodic: Some(periodic.clone()), weights: 0 };
-        let columns = shape.instance_values(k, omega, &[]);
+        let columns = shape.instance_values(k, &[]);
         let x = Fr::from(1234567);
         let u = x.pow([4]);
         let g = omega.pow([4]);
@@ -165,8 +171,7 @@ mod tests {
         let row = PublicRow { row: 3, terms: vec![(0, Fr::from(2)), (1, -Fr::ONE)], constant: Fr::from(7) };
         let instance_columns = vec![InstanceColumn::Public(vec![row]), InstanceColumn::EvenRows { off: 3 }];
         let shape = Shape { instance_columns, periodic: None, weights: 0 };
-        let omega = EvaluationDomain::<Fr>::new(1, 3).get_omega();
-        let columns = shape.instance_values(3, omega, &[Fr::from(10), Fr::from(20)]);
+        let columns = shape.instance_values(3, &[Fr::from(10), Fr::from(20)]);
         assert_eq!(columns[0], [0, 0, 0, 7, 0, 0, 0, 0].map(Fr::from));
         assert_eq!(columns[1], [1, 0, 1, 0, 1, 0, 0, 0].map(Fr::from));
     }
