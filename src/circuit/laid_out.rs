@@ -1,11 +1,16 @@
 //! A model in one of the layouts.
 
+use std::{fmt, str::FromStr};
+
 use ff::PrimeField;
 use halo2_proofs::plonk::{Circuit, ConstraintSystem};
 use serde::{Deserialize, Serialize};
 
 use super::{Assignment, ModelCircuit, Shape};
 use crate::graph::{IntegerModel, Trace};
+
+/// Why a model does not fit a layout.
+pub type NotPeriodic = std::convert::Infallible;
 
 /// A family of circuits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -15,22 +20,53 @@ pub enum Layout {
     General,
 }
 
+impl Layout {
+    /// All layouts.
+    pub const ALL: [Layout; 1] = [Layout::General];
+}
+
+impl fmt::Display for Layout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Layout::General => "general",
+        })
+    }
+}
+
+impl FromStr for Layout {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        let layout = Self::ALL.into_iter().find(|layout| layout.to_string() == name);
+        layout.ok_or_else(|| format!("there is no layout \"{name}\": choose general"))
+    }
+}
+
 /// A model laid out with the witness of one run. What verifiers know of it depends on the model alone.
 #[derive(Clone, Debug)]
 pub enum LaidOut<F: PrimeField> {
     General(ModelCircuit<F>),
 }
 
-impl<F: PrimeField> LaidOut<F> {
-    /// Lay out the model with the witness `trace`.
-    pub fn new(layout: Layout, model: &IntegerModel, trace: &Trace) -> Self {
-        match layout {
-            Layout::General => LaidOut::General(ModelCircuit::new(model, trace)),
+/// Do the same for the circuit of either layout.
+macro_rules! either {
+    ($laid_out:expr, $circuit:ident => $body:expr) => {
+        match $laid_out {
+            LaidOut::General($circuit) => $body,
         }
+    };
+}
+
+impl<F: PrimeField> LaidOut<F> {
+    /// Lay out the model with the witness `trace`. The layout `general` holds every model.
+    pub fn new(layout: Layout, model: &IntegerModel, trace: &Trace) -> Result<Self, NotPeriodic> {
+        Ok(match layout {
+            Layout::General => LaidOut::General(ModelCircuit::new(model, trace)),
+        })
     }
 
     /// The circuit for key generation: the layout with the witness of one in-domain input, the lower corner.
-    pub fn for_keygen(layout: Layout, model: &IntegerModel) -> Self {
+    pub fn for_keygen(layout: Layout, model: &IntegerModel) -> Result<Self, NotPeriodic> {
         let corner: Vec<i128> = model.features.iter().map(|f| f.range.lo).collect();
         Self::new(layout, model, &model.trace(&corner))
     }
@@ -58,16 +94,12 @@ impl<F: PrimeField> LaidOut<F> {
 
     /// What verifiers know of it besides its gates.
     pub fn shape(&self) -> Shape<F> {
-        match self {
-            LaidOut::General(circuit) => circuit.shape(),
-        }
+        either!(self, circuit => circuit.shape())
     }
 
     /// What the prover commits to.
     pub fn assignment(&self) -> Assignment<F> {
-        match self {
-            LaidOut::General(circuit) => circuit.assignment(),
-        }
+        either!(self, circuit => circuit.assignment())
     }
 
     /// Columns and gates.
@@ -77,8 +109,6 @@ impl<F: PrimeField> LaidOut<F> {
             C::configure_with_params(&mut cs, circuit.params());
             cs
         }
-        match self {
-            LaidOut::General(circuit) => configured(circuit),
-        }
+        either!(self, circuit => configured(circuit))
     }
 }

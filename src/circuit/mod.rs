@@ -19,6 +19,6 @@ pub mod testing;
 
 pub use builder::{Builder, Expr};
 pub use config::GeneralConfig;
-pub use laid_out::{LaidOut, Layout};
+pub use laid_out::{LaidOut, Layout, NotPeriodic};
 pub use model::ModelCircuit;
 pub use shape::{Assignment, InstanceColumn, Periodic, PublicRow, Shape, domain_generator};

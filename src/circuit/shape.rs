@@ -66,24 +66,26 @@ pub struct Shape<F> {
 impl<F: PrimeField> Shape<F> {
     /// All rows of all instance columns, for a domain of `2^k` rows.
     pub fn instance_values(&self, k: u32, public_values: &[F]) -> Vec<Vec<F>> {
-        let (n, omega) = (1usize << k, domain_generator::<F>(k));
-        let column = |column: &InstanceColumn<F>| {
-            let mut values = vec![F::ZERO; n];
-            match column {
-                InstanceColumn::Public(rows) => {
-                    for PublicRow { row, terms, constant } in rows {
-                        values[*row] = terms.iter().fold(*constant, |sum, &(i, c)| sum + c * public_values[i]);
-                    }
+        self.instance_columns.iter().map(|column| self.column_values(column, k, public_values)).collect()
+    }
+
+    /// All rows of an instance column.
+    pub fn column_values(&self, column: &InstanceColumn<F>, k: u32, public_values: &[F]) -> Vec<F> {
+        let n = 1usize << k;
+        let mut values = vec![F::ZERO; n];
+        match column {
+            InstanceColumn::Public(rows) => {
+                for PublicRow { row, terms, constant } in rows {
+                    values[*row] = terms.iter().fold(*constant, |sum, &(i, c)| sum + c * public_values[i]);
                 }
-                InstanceColumn::EvenRows { off } => {
-                    values[..n - off].iter_mut().step_by(2).for_each(|value| *value = F::ONE);
-                }
-                InstanceColumn::Section(section) => self.fill(&mut values, omega, Some(*section)),
-                InstanceColumn::OutsideSections => self.fill(&mut values, omega, None),
             }
-            values
-        };
-        self.instance_columns.iter().map(column).collect()
+            InstanceColumn::EvenRows { off } => {
+                values[..n - off].iter_mut().step_by(2).for_each(|value| *value = F::ONE);
+            }
+            InstanceColumn::Section(section) => self.fill(&mut values, domain_generator(k), Some(*section)),
+            InstanceColumn::OutsideSections => self.fill(&mut values, domain_generator(k), None),
+        }
+        values
     }
 
     /// The values of a periodic selector.

@@ -7,6 +7,9 @@
 //! coordinates. The window's value, `sum digit * bucket`, is taken over a grid of buckets: the sums of its rows and of
 //! its columns are again sums of pairs, and only these few go through projective additions.
 //!
+//! A scalar whose negative is shorter is negated with its point, so that small negative integers cost as little as small
+//! positive ones.
+//!
 //! For curves `y^2 = x^3 + b` without points of order two, over fields of 4 limbs. Not in constant time.
 
 use ff::{Field, PrimeField};
@@ -32,10 +35,16 @@ type Limbs = [u64; 4];
 /// If there are not as many scalars as bases.
 pub fn msm<C: Curve>(scalars: &[C::Scalar], bases: &[C::G1Affine]) -> C::G1 {
     assert_eq!(scalars.len(), bases.len(), "as many scalars as bases");
-    let scalars: Vec<Limbs> = scalars.iter().map(limbs).collect();
-    let bases: Vec<Affine<C::Base>> = bases.par_iter().map(Affine::new).collect();
-    let bits = scalars.iter().map(bit_length).max().unwrap_or(0);
-    let c = window_size(bits, bases.len());
+    let terms = scalars.par_iter().zip(bases).map(|(scalar, base)| {
+        let (positive, negative) = (limbs(scalar), limbs(&-*scalar));
+        let base = Affine::new(base);
+        if bit_length(&negative) < bit_length(&positive) { (negative, base.neg()) } else { (positive, base) }
+    });
+    let (scalars, bases): (Vec<Limbs>, Vec<Affine<C::Base>>) = terms.unzip();
+    let mut lengths: Vec<usize> = scalars.iter().map(bit_length).collect();
+    lengths.sort_unstable();
+    let bits = lengths.last().copied().unwrap_or(0);
+    let c = window_size(&lengths);
     let windows: Vec<usize> = (0..windows(bits, c)).collect();
     let together = (BATCH / bases.len().max(1)).clamp(1, windows.len().div_ceil(rayon::current_num_threads()));
     let sums: Vec<Vec<C::G1>> = windows
@@ -60,9 +69,15 @@ fn windows(bits: usize, c: usize) -> usize {
     bits / c + 1
 }
 
-/// The window size with the fewest additions: one a term, and two a bucket.
-fn window_size(bits: usize, terms: usize) -> usize {
-    (1..=MAX_WINDOW).min_by_key(|&c| windows(bits, c) * (terms + (2 << (c - 1)))).unwrap_or(1)
+/// The window size with the fewest additions: one for each digit of a scalar, and two a bucket. `lengths` are those of the
+/// scalars, in bits, ascending.
+fn window_size(lengths: &[usize]) -> usize {
+    let additions = |c: usize| {
+        let reaching = |window: usize| lengths.len() - lengths.partition_point(|&bits| bits < window * c);
+        let windows = windows(lengths.last().copied().unwrap_or(0), c);
+        (0..windows).map(|window| reaching(window) + (2 << (c - 1))).sum::<usize>()
+    };
+    (1..=MAX_WINDOW).min_by_key(|&c| additions(c)).unwrap_or(1)
 }
 
 /// Digit `window` in base `2^c`, from `-2^(c-1)` to `2^(c-1)`: its own bits, plus one if the bit below is set (a carry),

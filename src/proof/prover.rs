@@ -15,7 +15,7 @@ use super::{
     verifier::verify,
 };
 use crate::{
-    circuit::{LaidOut, builder::field},
+    circuit::{LaidOut, NotPeriodic, builder::field},
     graph::{IntegerModel, Interval},
 };
 
@@ -45,6 +45,8 @@ pub enum ProveError {
     InputCount { expected: usize, found: usize },
     #[error("input \"{feature}\": {value} is outside of its domain [{}, {}] (in quantised units)", .range.lo, .range.hi)]
     OutsideDomain { feature: String, value: i128, range: Interval },
+    #[error(transparent)]
+    Layout(#[from] NotPeriodic),
     #[error("the prover failed: {detail}; this is a bug in hallmark or a damaged proving key")]
     Prover { detail: String },
 }
@@ -69,7 +71,7 @@ pub fn prove<C: Curve>(
     }
     let trace = model.trace(input);
     let statement = Statement { context, public_values: model.public_values(&trace) };
-    let circuit = LaidOut::new(pk.verifying_key().layout(), model, &trace);
+    let circuit = LaidOut::new(pk.verifying_key().layout(), model, &trace)?;
     prove_circuit(pk, &circuit, statement, rng)
 }
 
@@ -128,11 +130,9 @@ fn proof_words<C: Curve>(
 
     early.y = transcript.challenge();
     let public_values: Vec<C::Scalar> = statement.public_values.iter().map(|&value| field(value)).collect();
-    let instances = protocol.shape.instance_values(protocol.k, &public_values);
-    let instances: Vec<_> = instances.into_iter().map(|column| coefficients(domain, column)).collect();
     let permutation = pk.sigma.as_ref().map(|(_, sigma)| (sigma.as_slice(), product.as_slice()));
-    let columns = Columns { advice: &advice, fixed: &pk.fixed, instances: &instances, permutation };
-    let quotient = quotient(protocol, domain, columns, early);
+    let columns = Columns { advice: &advice, fixed: &pk.fixed, permutation };
+    let quotient = quotient(protocol, domain, columns, &public_values, early);
     let pieces: Vec<&[C::Scalar]> = quotient.chunks(quotient.len() / protocol.quotient_pieces).collect();
     for piece in &pieces {
         send(&mut transcript, commit_to(piece));
@@ -205,7 +205,7 @@ mod tests {
     use halo2curves::{bls12_381, bn256::Fr};
 
     fn laid_out<F: PrimeField>(model: &IntegerModel) -> LaidOut<F> {
-        LaidOut::for_keygen(Layout::General, model)
+        LaidOut::for_keygen(Layout::General, model).unwrap()
     }
 
     /// Keys on BN254; `whole` says whether the quotient is committed to as a whole.
@@ -273,7 +273,7 @@ mod tests {
         let pk = keys(&model);
         let trace = model.trace(&[3, -4]);
         let statement = Statement { context: [0; 32], public_values: model.public_values(&trace) };
-        let honest = LaidOut::<Fr>::new(Layout::General, &model, &trace);
+        let honest = LaidOut::<Fr>::new(Layout::General, &model, &trace).unwrap();
         prove_circuit(&pk, &honest, statement.clone(), &mut rng()).unwrap();
         for row in (0..honest.rows()).step_by(7) {
             let LaidOut::General(mut forged) = honest.clone();

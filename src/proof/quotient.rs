@@ -5,6 +5,7 @@ use halo2_proofs::poly::{Coeff, EvaluationDomain, ExtendedLagrangeCoeff, Lagrang
 use rayon::prelude::*;
 
 use super::{curve::Curve, protocol::Protocol};
+use crate::circuit::InstanceColumn;
 
 /// Rows that a task of a parallel loop has at least.
 const MIN_TASK: usize = 1 << 9;
@@ -22,7 +23,6 @@ pub struct EarlyChallenges<F> {
 pub struct Columns<'a, F> {
     pub advice: &'a [F],
     pub fixed: &'a [Vec<F>],
-    pub instances: &'a [Vec<F>],
     /// Sigma and the running product, with a permutation.
     pub permutation: Option<(&'a [F], &'a [F])>,
 }
@@ -87,6 +87,32 @@ pub fn running_product<F: PrimeField>(
     product
 }
 
+/// The values of a periodic selector on the extended domain, as far as they do not repeat; `None` for other columns.
+fn periodic_values<C: Curve>(
+    protocol: &Protocol<C>,
+    domain: &EvaluationDomain<C::Scalar>,
+    column: &InstanceColumn<C::Scalar>,
+) -> Option<Vec<C::Scalar>> {
+    let periodic = protocol.shape.periodic.as_ref()?;
+    let selector = match column {
+        InstanceColumn::Section(section) => Some(*section),
+        InstanceColumn::OutsideSections => None,
+        InstanceColumn::Public(_) | InstanceColumn::EvenRows { .. } => return None,
+    };
+    let cycle = domain.extended_len() >> (protocol.k - periodic.log_period);
+    let (g, first) = protocol.period(domain.g_coset)?;
+    let (_, step) = protocol.period(domain.get_extended_omega())?;
+    let value = |u: C::Scalar| match selector {
+        Some(section) => {
+            let divisor = periodic.section_product(section, g, u).invert().unwrap_or(C::Scalar::ZERO);
+            (u.pow_vartime([periodic.period() as u64]) - C::Scalar::ONE) * divisor
+        }
+        None => (0..periodic.sections.len()).map(|section| periodic.section_product(section, g, u)).product(),
+    };
+    let points: Vec<C::Scalar> = std::iter::successors(Some(first), |u| Some(*u * step)).take(cycle).collect();
+    Some(points.into_par_iter().map(value).collect())
+}
+
 /// The quotient: all constraints, combined as in [`Protocol::linearisation`], over `X^n - 1`; `2 n` coefficients.
 ///
 /// If a constraint does not hold, the result is not a quotient, and no verifier accepts a proof made with it.
@@ -94,6 +120,7 @@ pub fn quotient<C: Curve>(
     protocol: &Protocol<C>,
     domain: &EvaluationDomain<C::Scalar>,
     columns: Columns<'_, C::Scalar>,
+    public_values: &[C::Scalar],
     challenges: EarlyChallenges<C::Scalar>,
 ) -> Vec<C::Scalar> {
     let EarlyChallenges { beta, gamma, y } = challenges;
@@ -101,9 +128,14 @@ pub fn quotient<C: Curve>(
     let extend = |coefficients: &[C::Scalar]| {
         domain.coeff_to_extended(&Polynomial::<C::Scalar, Coeff>::new(coefficients.to_vec())).into_values()
     };
-    let extend_all = |columns: &[Vec<C::Scalar>]| columns.par_iter().map(|column| extend(column)).collect::<Vec<_>>();
     let advice = extend(columns.advice);
-    let (fixed, instances) = (extend_all(columns.fixed), extend_all(columns.instances));
+    let fixed: Vec<Vec<C::Scalar>> = columns.fixed.par_iter().map(|column| extend(column)).collect();
+    let instance = |column: &InstanceColumn<C::Scalar>| {
+        periodic_values(protocol, domain, column).unwrap_or_else(|| {
+            extend(&coefficients(domain, protocol.shape.column_values(column, protocol.k, public_values)))
+        })
+    };
+    let instances: Vec<Vec<C::Scalar>> = protocol.shape.instance_columns.par_iter().map(instance).collect();
     let len = domain.extended_len();
     let step = len >> protocol.k;
     let rotated =
@@ -121,8 +153,11 @@ pub fn quotient<C: Curve>(
     });
     let extended_omega = domain.get_extended_omega();
     let row_value = |row: usize, x: C::Scalar| {
-        let (a, w, i) =
-            (|r| advice[rotated(row, r)], |column: usize| fixed[column][row], |column: usize| instances[column][row]);
+        let (a, w, i) = (
+            |r| advice[rotated(row, r)],
+            |column: usize| fixed[column][row],
+            |column: usize| instances[column][row % instances[column].len()],
+        );
         let mut sum = zero;
         for gate in &protocol.gates {
             sum = sum * y + gate.evaluate(&a, &w, &i);
