@@ -12,6 +12,7 @@
 pub mod builder;
 pub mod config;
 pub mod model;
+pub mod periodic;
 pub mod shape;
 #[cfg(test)]
 pub mod testing;
@@ -19,4 +20,5 @@ pub mod testing;
 pub use builder::{Builder, Expr};
 pub use config::{GeneralConfig, NUM_INSTANCE_COLUMNS};
 pub use model::ModelCircuit;
+pub use periodic::{NotPeriodic, PeriodicCircuit};
 pub use shape::{Assignment, InstanceColumn, Periodic, PublicRow, Shape};
