@@ -6,28 +6,28 @@ use ff::PrimeField;
 use halo2_proofs::plonk::{Circuit, ConstraintSystem};
 use serde::{Deserialize, Serialize};
 
-use super::{Assignment, ModelCircuit, Shape};
+use super::{Assignment, ModelCircuit, NotPeriodic, PeriodicCircuit, Shape};
 use crate::graph::{IntegerModel, Trace};
-
-/// Why a model does not fit a layout.
-pub type NotPeriodic = std::convert::Infallible;
 
 /// A family of circuits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Layout {
+    /// Models that a few rows per neuron can hold: copies are rotations, and there is no permutation.
+    Periodic,
     /// Any model: one permutation ties copies together.
     General,
 }
 
 impl Layout {
     /// All layouts.
-    pub const ALL: [Layout; 1] = [Layout::General];
+    pub const ALL: [Layout; 2] = [Layout::Periodic, Layout::General];
 }
 
 impl fmt::Display for Layout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Layout::Periodic => "periodic",
             Layout::General => "general",
         })
     }
@@ -38,13 +38,14 @@ impl FromStr for Layout {
 
     fn from_str(name: &str) -> Result<Self, String> {
         let layout = Self::ALL.into_iter().find(|layout| layout.to_string() == name);
-        layout.ok_or_else(|| format!("there is no layout \"{name}\": choose general"))
+        layout.ok_or_else(|| format!("there is no layout \"{name}\": choose periodic or general"))
     }
 }
 
 /// A model laid out with the witness of one run. What verifiers know of it depends on the model alone.
 #[derive(Clone, Debug)]
 pub enum LaidOut<F: PrimeField> {
+    Periodic(PeriodicCircuit<F>),
     General(ModelCircuit<F>),
 }
 
@@ -52,6 +53,7 @@ pub enum LaidOut<F: PrimeField> {
 macro_rules! either {
     ($laid_out:expr, $circuit:ident => $body:expr) => {
         match $laid_out {
+            LaidOut::Periodic($circuit) => $body,
             LaidOut::General($circuit) => $body,
         }
     };
@@ -61,6 +63,7 @@ impl<F: PrimeField> LaidOut<F> {
     /// Lay out the model with the witness `trace`. The layout `general` holds every model.
     pub fn new(layout: Layout, model: &IntegerModel, trace: &Trace) -> Result<Self, NotPeriodic> {
         Ok(match layout {
+            Layout::Periodic => LaidOut::Periodic(PeriodicCircuit::new(model, trace)?),
             Layout::General => LaidOut::General(ModelCircuit::new(model, trace)),
         })
     }
@@ -74,6 +77,7 @@ impl<F: PrimeField> LaidOut<F> {
     /// Which layout it is.
     pub fn layout(&self) -> Layout {
         match self {
+            LaidOut::Periodic(_) => Layout::Periodic,
             LaidOut::General(_) => Layout::General,
         }
     }
@@ -81,6 +85,7 @@ impl<F: PrimeField> LaidOut<F> {
     /// The domain has `2^k` rows.
     pub fn k(&self) -> u32 {
         match self {
+            LaidOut::Periodic(circuit) => circuit.k(),
             LaidOut::General(circuit) => circuit.k,
         }
     }
@@ -88,6 +93,7 @@ impl<F: PrimeField> LaidOut<F> {
     /// Rows in use.
     pub fn rows(&self) -> usize {
         match self {
+            LaidOut::Periodic(circuit) => circuit.rows(),
             LaidOut::General(circuit) => circuit.layout.rows(),
         }
     }

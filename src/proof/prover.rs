@@ -204,19 +204,19 @@ mod tests {
     };
     use halo2curves::{bls12_381, bn256::Fr};
 
-    fn laid_out<F: PrimeField>(model: &IntegerModel) -> LaidOut<F> {
-        LaidOut::for_keygen(Layout::General, model).unwrap()
+    fn laid_out<F: PrimeField>(layout: Layout, model: &IntegerModel) -> LaidOut<F> {
+        LaidOut::for_keygen(layout, model).unwrap()
     }
 
     /// Keys on BN254; `whole` says whether the quotient is committed to as a whole.
-    fn keys_with(model: &IntegerModel, whole: bool) -> ProvingKey {
-        let circuit = laid_out(model);
+    fn keys_with(layout: Layout, model: &IntegerModel, whole: bool) -> ProvingKey {
+        let circuit = laid_out(layout, model);
         let srs = Srs::embedded(circuit.k() + u32::from(whole)).unwrap();
         ProvingKey::generate(model, &circuit, srs).unwrap()
     }
 
     fn keys(model: &IntegerModel) -> ProvingKey {
-        keys_with(model, true)
+        keys_with(Layout::General, model, true)
     }
 
     fn rng() -> ChaCha20Rng {
@@ -247,14 +247,15 @@ mod tests {
     #[test]
     fn proofs_verify_and_depend_on_every_word() {
         let model = mlp(&[3, 4, 2], 100, 1);
-        every_word_counts(&keys_with(&model, true), &model);
-        every_word_counts(&keys_with(&model, false), &model);
-        let circuit = laid_out::<bls12_381::Fr>(&model);
-        for pieces in [1, 2] {
-            let srs = Srs::ethereum(circuit.k() + 2 - pieces).unwrap();
-            let pk = ProvingKey::<Bls12381>::generate(&model, &circuit, srs).unwrap();
-            assert_eq!(pk.verifying_key().protocol().quotient_pieces, pieces as usize);
-            every_word_counts(&pk, &model);
+        for layout in Layout::ALL {
+            let circuit = laid_out::<bls12_381::Fr>(layout, &model);
+            for pieces in [1, 2] {
+                every_word_counts(&keys_with(layout, &model, pieces == 1), &model);
+                let srs = Srs::ethereum(circuit.k() + 2 - pieces).unwrap();
+                let pk = ProvingKey::<Bls12381>::generate(&model, &circuit, srs).unwrap();
+                assert_eq!(pk.verifying_key().protocol().quotient_pieces, pieces as usize);
+                every_word_counts(&pk, &model);
+            }
         }
     }
 
@@ -276,7 +277,7 @@ mod tests {
         let honest = LaidOut::<Fr>::new(Layout::General, &model, &trace).unwrap();
         prove_circuit(&pk, &honest, statement.clone(), &mut rng()).unwrap();
         for row in (0..honest.rows()).step_by(7) {
-            let LaidOut::General(mut forged) = honest.clone();
+            let LaidOut::General(mut forged) = honest.clone() else { panic!("another layout") };
             forged.layout.a[row] += Fr::ONE;
             let forged = LaidOut::General(forged);
             assert!(prove_circuit(&pk, &forged, statement.clone(), &mut rng()).is_err(), "row {row}");
@@ -300,7 +301,7 @@ mod tests {
         let (model, other) = (mlp(&[2, 3, 1], 10, 1), mlp(&[2, 3, 1], 10, 2));
         let pk = keys(&model);
         let vk_bytes = pk.verifying_key().to_bytes().unwrap();
-        let circuit = laid_out(&model);
+        let circuit = laid_out(Layout::General, &model);
         let read_vk = |bytes: &[u8]| VerifyingKey::<Bn254>::from_bytes(bytes, &model, &circuit);
         let vk = read_vk(&vk_bytes).unwrap();
         assert_eq!(vk.protocol(), pk.verifying_key().protocol());
