@@ -59,7 +59,7 @@ impl Case {
         PeriodicConfig::configure(&mut cs, PeriodicParams { log_period: plan.geometry.log_period });
         let gates = cs.gates().iter().flat_map(|gate| gate.polynomials().to_vec()).collect();
         let zeros = vec![Fr::ZERO; circuit.public.len()];
-        let instance = circuit.shape().instance_values(circuit.k(), omega(circuit.k()), &zeros);
+        let instance = circuit.shape().instance_values(circuit.k(), &zeros);
         Self { model: model.clone(), plan, circuit, gates, instance }
     }
 

@@ -23,7 +23,7 @@ fn mock_accepts(model: &IntegerModel, input: &[i128], delta: i128) -> bool {
     let k = circuit.k();
     let public: Vec<Fr> =
         model.public_values(&trace).into_iter().map(|v| crate::circuit::builder::field(v + delta)).collect();
-    let mut instances = circuit.shape().instance_values(k, omega(k), &public);
+    let mut instances = circuit.shape().instance_values(k, &public);
     instances.iter_mut().for_each(|column| {
         assert!(column.split_off((1 << k) - UNUSABLE_ROWS).iter().all(|&value| value == Fr::ZERO));
     });
