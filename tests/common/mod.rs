@@ -2,13 +2,16 @@
 
 #![allow(dead_code, unused_imports, reason = "no test file uses all of it")]
 
+mod forgery;
 mod random;
 
+pub use forgery::{Digits, claims, complete};
 pub use random::{Draw, mlp, random_input, random_model};
 
 use hallmark::{
     circuit::{LaidOut, Layout},
     graph::IntegerModel,
+    ops::Op,
     proof::{Bn254, Curve, Proof, ProvingKey, Srs},
     solidity::{ContractInfo, verifier_source},
 };
@@ -38,4 +41,19 @@ pub fn contract<C: Curve>(pk: &ProvingKey<C>, model: &IntegerModel, name: &str) 
 /// A proof with blinding from a fixed seed, for context `0x0707...`.
 pub fn prove<C: Curve>(pk: &ProvingKey<C>, model: &IntegerModel, input: &[i128]) -> Proof {
     hallmark::proof::prove(pk, model, input, [7; 32], &mut ChaCha20Rng::seed_from_u64(1)).unwrap()
+}
+
+/// The same model but for one unit of its last bias, which every input notices.
+pub fn twin(model: &IntegerModel) -> IntegerModel {
+    let mut twin = model.clone();
+    for i in 0..twin.nodes.len() {
+        let last = i + 1 == twin.nodes.len();
+        if let (Op::Linear(map), true) = (&mut twin.nodes[i].op, last) {
+            map.bias[0] += 1;
+        }
+        let ranges: Vec<_> = twin.nodes[i].inputs.iter().map(|&id| twin.ranges(id)).collect();
+        let ranges: Vec<_> = ranges.iter().map(Vec::as_slice).collect();
+        twin.nodes[i].ranges = twin.nodes[i].op.bounds(&ranges).unwrap();
+    }
+    twin
 }
