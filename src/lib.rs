@@ -14,6 +14,7 @@
 //! | [`proof`] | setups, keys, transcript, prover, native verifier |
 //! | [`solidity`] | the verifier contract and its calldata |
 //! | [`chain`] | solc, anvil, gas from receipts |
+//! | [`gas`] | the contract in process: what every part of it costs |
 //! | [`project`] | all of it together: compile to a folder, open the folder, prove, verify |
 //!
 //! # Example
@@ -54,6 +55,7 @@
 pub mod chain;
 pub mod circuit;
 pub mod fsutil;
+pub mod gas;
 pub mod graph;
 pub mod onnx;
 pub mod ops;
