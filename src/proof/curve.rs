@@ -3,7 +3,7 @@
 use std::{fmt, str::FromStr};
 
 use ff::{Field, FromUniformBytes, PrimeField, WithSmallOrderMulGroup};
-use group::{Curve as _, Group, cofactor::CofactorGroup, prime::PrimeCurveAffine};
+use group::{Group, cofactor::CofactorGroup, prime::PrimeCurveAffine};
 use halo2curves::{CurveAffine, bls12_381, bn256, serde::SerdeObject};
 use pairing::{MillerLoopResult, MultiMillerLoop};
 use serde::{Deserialize, Serialize};
@@ -56,9 +56,14 @@ pub trait Curve: Clone + Copy + fmt::Debug + Default + PartialEq + Eq + Send + S
     /// Bytes of a point in a key file.
     const RAW_BYTES: usize;
 
-    type Scalar: PrimeField<Repr: Into<[u8; 32]> + From<[u8; 32]>> + WithSmallOrderMulGroup<3> + FromUniformBytes<64> + Ord;
+    type Scalar: PrimeField<Repr: Into<[u8; 32]> + From<[u8; 32]>>
+        + WithSmallOrderMulGroup<3>
+        + FromUniformBytes<64>
+        + Ord;
     type Base: Field;
-    type G1: Group<Scalar = Self::Scalar> + group::Curve<AffineRepr = Self::G1Affine> + for<'a> std::ops::AddAssign<&'a Self::G1Affine>;
+    type G1: Group<Scalar = Self::Scalar>
+        + group::Curve<AffineRepr = Self::G1Affine>
+        + for<'a> std::ops::AddAssign<&'a Self::G1Affine>;
     type G1Affine: CurveAffine<ScalarExt = Self::Scalar, CurveExt = Self::G1, Base = Self::Base>
         + PrimeCurveAffine<Scalar = Self::Scalar, Curve = Self::G1>;
     type G2Affine: PrimeCurveAffine<Scalar = Self::Scalar> + PartialEq;
@@ -94,10 +99,8 @@ pub trait Curve: Clone + Copy + fmt::Debug + Default + PartialEq + Eq + Send + S
 
 /// Whether the product of the pairings is one.
 pub fn pairings_cancel<C: Curve>(terms: &[(C::G1Affine, C::G2Affine)]) -> bool {
-    let prepared: Vec<_> = terms
-        .iter()
-        .map(|(g1, g2)| (*g1, <C::Engine as MultiMillerLoop>::G2Prepared::from(*g2)))
-        .collect();
+    let prepared: Vec<_> =
+        terms.iter().map(|(g1, g2)| (*g1, <C::Engine as MultiMillerLoop>::G2Prepared::from(*g2))).collect();
     let terms: Vec<_> = prepared.iter().map(|(g1, g2)| (g1, g2)).collect();
     C::Engine::multi_miller_loop(&terms).final_exponentiation().is_identity().into()
 }
@@ -265,7 +268,8 @@ impl Curve for Bls12381 {
     }
 
     fn from_raw2(bytes: &[u8]) -> Option<bls12_381::G2Affine> {
-        let point = Option::<bls12_381::G2Affine>::from(bls12_381::G2Affine::from_compressed_be(bytes.try_into().ok()?))?;
+        let point =
+            Option::<bls12_381::G2Affine>::from(bls12_381::G2Affine::from_compressed_be(bytes.try_into().ok()?))?;
         (!bool::from(point.is_identity())).then_some(point)
     }
 }

@@ -150,7 +150,8 @@ impl<C: Curve> Protocol<C> {
             let others = rotations.iter().filter(|rotation| !set.rotations.contains(rotation));
             let coefficient: C::Scalar = others.map(distance).product();
             for &rotation in &set.rotations {
-                let values = set.polynomials.iter().map(|&(power, p)| nu.pow([power as u64]) * evaluations.get(p, rotation));
+                let values =
+                    set.polynomials.iter().map(|&(power, p)| nu.pow([power as u64]) * evaluations.get(p, rotation));
                 let others = || set.rotations.iter().filter(move |other| **other != rotation);
                 let basis: C::Scalar = others().map(distance).product();
                 let divisor: C::Scalar = others().map(|&other| point(rotation) - point(other)).product();
