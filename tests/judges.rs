@@ -20,7 +20,7 @@ use sha3::{Digest, Keccak256};
 
 mod common;
 
-use common::{Draw, random_input, random_model};
+use common::{Draw, random_input, random_model, twin};
 
 const SEEDS: std::ops::Range<u64> = 0..10;
 
@@ -169,21 +169,6 @@ fn tampered(proof: &Proof, protocol: &Protocol, draw: &mut Draw) -> Vec<(String,
     let (one, other) = (first, first + evaluations - 1);
     tamper(format!("words {one} and {other} swapped"), &mut |proof| proof.words.swap(one, other));
     forged
-}
-
-/// The same model but for one unit of its last bias, which every input notices.
-fn twin(model: &IntegerModel) -> IntegerModel {
-    let mut twin = model.clone();
-    for i in 0..twin.nodes.len() {
-        let last = i + 1 == twin.nodes.len();
-        if let (Op::Linear(map), true) = (&mut twin.nodes[i].op, last) {
-            map.bias[0] += 1;
-        }
-        let ranges: Vec<_> = twin.nodes[i].inputs.iter().map(|&id| twin.ranges(id)).collect();
-        let ranges: Vec<_> = ranges.iter().map(Vec::as_slice).collect();
-        twin.nodes[i].ranges = twin.nodes[i].op.bounds(&ranges).unwrap();
-    }
-    twin
 }
 
 fn anvil() -> Anvil {

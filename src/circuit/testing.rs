@@ -1,26 +1,28 @@
 //! Test support: does an assignment satisfy the constraint system, and is every cell of it pinned? What can a prover reach
 //! who forges some cells and completes the rest so that as few constraints as possible notice?
 
-use std::collections::HashMap;
-
 use ff::{Field, PrimeField};
 use halo2_proofs::dev::{MockProver, VerifyFailure};
 use halo2curves::bn256::Fr;
 
-use super::{Builder, GeneralConfig, ModelCircuit, builder::field};
+use super::{ModelCircuit, builder::field};
 use crate::{
     graph::{Feature, IntegerModel, IntegerNode, Interval, integer::Output},
     ops::Op,
 };
 
+#[path = "../../tests/common/forgery.rs"]
+mod forgery;
 #[path = "../../tests/common/random.rs"]
 mod random;
 
+pub use forgery::{Digits, claims, complete};
 pub use random::{Draw, mlp, random_input, random_model};
 
 /// Whether the constraint system accepts the circuit's assignment for these public values.
 pub fn satisfied(circuit: &ModelCircuit<Fr>, public_values: &[i128]) -> bool {
-    let instances = circuit.instances(public_values).to_vec();
+    let public_values: Vec<Fr> = public_values.iter().map(|&value| field(value)).collect();
+    let instances = circuit.instances(&public_values);
     MockProver::run(circuit.k, circuit, instances).expect("the circuit fits its domain").verify().is_ok()
 }
 
@@ -29,109 +31,11 @@ pub fn honest(model: &IntegerModel, input: &[i128]) -> ModelCircuit<Fr> {
     ModelCircuit::new(model, &model.trace(input))
 }
 
-/// The public values that the witness arrives at.
-pub fn claims(circuit: &ModelCircuit<Fr>) -> Vec<Fr> {
-    circuit.layout.public_rows.iter().map(|row| circuit.layout.a[row + 1]).collect()
-}
-
 /// What the constraint system says against the circuit's assignment, for the public values that it arrives at itself.
 pub fn violations(circuit: &ModelCircuit<Fr>) -> Vec<VerifyFailure> {
-    let outputs: Vec<_> = circuit.layout.public_rows.iter().copied().zip(claims(circuit)).collect();
-    let instances = GeneralConfig::instance_columns(circuit.k, &outputs).to_vec();
+    let instances = circuit.instances(&claims(circuit));
     let result = MockProver::run(circuit.k, circuit, instances).expect("the circuit fits its domain").verify();
     result.err().unwrap_or_default()
-}
-
-/// `value / 2`, rounded down as an integer of `[0, r)`.
-fn halved(value: Fr) -> Fr {
-    (value - if bool::from(value.is_odd()) { Fr::ONE } else { Fr::ZERO }) * Fr::TWO_INV
-}
-
-/// The witness of a prover who puts these values in these cells and goes on by the rules: copies are copies, sums are sums,
-/// squares are squares, magnitudes are magnitudes, and digits are bits for as long as there are rows. Every other cell that
-/// the prover is free to choose is left as it is.
-pub fn complete(circuit: &ModelCircuit<Fr>, chosen: &[(usize, Fr)]) -> ModelCircuit<Fr> {
-    let mut forged = circuit.clone();
-    let Builder { a, w, q, copies, .. } = &mut forged.layout;
-    let chosen: HashMap<usize, Fr> = chosen.iter().copied().collect();
-    let copied: HashMap<usize, usize> = copies.iter().map(|&(source, copy)| (copy, source)).collect();
-    for row in 3..a.len() {
-        let (above, even) = (row - 1, row % 2 == 0);
-        let digits = |row: usize| q[row] && w[row] == Fr::ZERO;
-        let squares = |row: usize| q[row] && w[row] == Fr::ONE;
-        a[row] = if let Some(&value) = chosen.get(&row) {
-            value
-        } else if let Some(&source) = copied.get(&row) {
-            a[source]
-        } else if digits(if even { row - 2 } else { above }) {
-            halved(a[above])
-        } else if even && squares(row - 2) {
-            let x = a[row - 2] * Fr::TWO_INV;
-            x.min(-x)
-        } else if even {
-            a[row - 2] + w[row - 2] * a[above]
-        } else if squares(row - 3) {
-            a[row - 3].square()
-        } else if w[above] == -Fr::ONE && w[row] == Fr::ONE {
-            a[above] // closes the accumulator
-        } else {
-            a[row]
-        };
-    }
-    forged
-}
-
-/// A range check: `bits` digits of the cell in row `first`, in the rows below it.
-#[derive(Clone, Copy, Debug)]
-pub struct Digits {
-    pub first: usize,
-    pub bits: usize,
-}
-
-impl Digits {
-    /// All range checks of a layout, from above.
-    pub fn find(layout: &Builder<Fr>) -> Vec<Self> {
-        let digits = |row: usize| layout.q[row] && layout.w[row] == Fr::ZERO;
-        let (mut found, mut row) = (Vec::new(), 0);
-        while row < layout.rows() {
-            let first = row;
-            while digits(row) {
-                row += 2;
-            }
-            if row > first {
-                let odd = layout.copies.iter().any(|&(_, copy)| copy == row - 1);
-                found.push(Digits { first, bits: row - first - usize::from(odd) });
-            }
-            row += 2;
-        }
-        found
-    }
-
-    /// Ways to pass `value` off as the digits of `target < 2^bits`: one digit, each of them in turn, takes what is between
-    /// the two, those before it are the bits of `value`, those after it the bits of `target`.
-    pub fn passed_off(&self, value: Fr, target: u128) -> Vec<Vec<(usize, Fr)>> {
-        let forged = |taker: usize| {
-            let mut cell = value;
-            let cells = (1..=self.bits).map(|i| {
-                cell = if i <= taker { halved(cell) } else { Fr::from_u128(target >> i) };
-                (self.first + i, cell)
-            });
-            cells.collect()
-        };
-        (0..self.bits).map(forged).collect()
-    }
-
-    /// Ways to expand `value + r` in place of `value`, wrong digit by wrong digit: every digit is a bit, and the expansion
-    /// does not end.
-    pub fn wrapped(&self, value: Fr) -> Vec<Vec<(usize, Fr)>> {
-        let forged = |wrong: usize| {
-            let before = (0..wrong).fold(value, |cell, _| halved(cell));
-            let rest = halved(before);
-            let flipped = if rest.double() == before { rest - Fr::TWO_INV } else { rest + Fr::TWO_INV };
-            vec![(self.first + wrong + 1, flipped)]
-        };
-        (0..self.bits - 1).map(forged).collect()
-    }
 }
 
 /// The input that a witness encodes, read from the cells of the range checks that inputs begin with.

@@ -2,24 +2,32 @@
 
 #![allow(dead_code, unused_imports, reason = "no test file uses all of it")]
 
+mod forgery;
 mod random;
 
+pub use forgery::{Digits, claims, complete};
 pub use random::{Draw, mlp, random_input, random_model};
 
 use hallmark::{
-    circuit::ModelCircuit,
+    circuit::{LaidOut, Layout},
     graph::IntegerModel,
-    proof::{Proof, ProvingKey, Srs},
+    ops::Op,
+    proof::{Bn254, Curve, Proof, ProvingKey, Srs},
     solidity::{ContractInfo, verifier_source},
 };
-use halo2curves::bn256::Fr;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 
-/// Keys under the embedded setup, and the contract's source.
+/// Keys on BN254 under the embedded setup, and the contract's source.
 pub fn keys_and_contract(model: &IntegerModel, name: &str) -> (ProvingKey, String) {
-    let k = ModelCircuit::<Fr>::for_keygen(model).k;
-    let pk = ProvingKey::generate(model, Srs::embedded(k).unwrap()).unwrap();
+    let circuit = LaidOut::for_keygen(Layout::General, model).unwrap();
+    let pk = ProvingKey::<Bn254>::generate(model, &circuit, Srs::embedded(circuit.k() + 1).unwrap()).unwrap();
+    let source = contract(&pk, model, name);
+    (pk, source)
+}
+
+/// The contract's source.
+pub fn contract<C: Curve>(pk: &ProvingKey<C>, model: &IntegerModel, name: &str) -> String {
     let vk = pk.verifying_key();
     let info = ContractInfo {
         name: name.into(),
@@ -27,11 +35,25 @@ pub fn keys_and_contract(model: &IntegerModel, name: &str) -> (ProvingKey, Strin
         setup: vk.setup().to_string(),
         outputs: model.public_names(),
     };
-    let source = verifier_source(vk.protocol(), vk.public_ranges(), &info).unwrap();
-    (pk, source)
+    verifier_source(vk.protocol(), vk.public_ranges(), &info).unwrap()
 }
 
 /// A proof with blinding from a fixed seed, for context `0x0707...`.
-pub fn prove(pk: &ProvingKey, model: &IntegerModel, input: &[i128]) -> Proof {
+pub fn prove<C: Curve>(pk: &ProvingKey<C>, model: &IntegerModel, input: &[i128]) -> Proof {
     hallmark::proof::prove(pk, model, input, [7; 32], &mut ChaCha20Rng::seed_from_u64(1)).unwrap()
+}
+
+/// The same model but for one unit of its last bias, which every input notices.
+pub fn twin(model: &IntegerModel) -> IntegerModel {
+    let mut twin = model.clone();
+    for i in 0..twin.nodes.len() {
+        let last = i + 1 == twin.nodes.len();
+        if let (Op::Linear(map), true) = (&mut twin.nodes[i].op, last) {
+            map.bias[0] += 1;
+        }
+        let ranges: Vec<_> = twin.nodes[i].inputs.iter().map(|&id| twin.ranges(id)).collect();
+        let ranges: Vec<_> = ranges.iter().map(Vec::as_slice).collect();
+        twin.nodes[i].ranges = twin.nodes[i].op.bounds(&ranges).unwrap();
+    }
+    twin
 }

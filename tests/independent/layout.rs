@@ -1,0 +1,110 @@
+//! What the judges ask of a layout, and the prover who forges its cells.
+
+use hallmark::{
+    graph::IntegerModel,
+    proof::{ProvingKey, Srs},
+};
+use halo2_proofs::{
+    circuit::{Layouter, SimpleFloorPlanner, Value},
+    plonk::{Advice, Circuit, Column, ConstraintSystem, Error},
+};
+use halo2curves::bn256::Fr;
+
+use crate::common::Draw;
+
+/// A circuit that halo2's own prover and key generation take, with its instance columns.
+pub trait Layout: Circuit<Fr> + Clone + Send + Sync {
+    /// The circuit with the witness of an input; `None` if the layout does not hold the model.
+    fn lay_out(model: &IntegerModel, input: &[i128]) -> Option<Self>;
+
+    /// The domain has `2^k` rows.
+    fn k(&self) -> u32;
+
+    /// Values of the instance columns for these public values, as far as they are not zero.
+    fn instances(&self, public_values: &[Fr]) -> Vec<Vec<Fr>>;
+
+    /// Hallmark's keys of the model.
+    fn own_keys(model: &IntegerModel, srs: Srs) -> ProvingKey;
+
+    /// Lies of a prover who has this honest witness, at most one of each kind that the layout gives room for.
+    fn lies(&self, draw: &mut Draw) -> Vec<Lie>;
+}
+
+/// What is wrong with a forged witness.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// An activation is not that of its argument.
+    Activation,
+    /// A partial sum is not the sum of what is above it.
+    Accumulator,
+    /// A binary digit is neither zero nor one.
+    Digit,
+    /// An input lies outside of its domain.
+    Domain,
+    /// The digits of a number are those of the number plus the field's order.
+    WrapAround,
+    /// A copy of a cell differs from the cell.
+    Copy,
+}
+
+impl Kind {
+    pub const ALL: [Self; 6] =
+        [Self::Activation, Self::Accumulator, Self::Digit, Self::Domain, Self::WrapAround, Self::Copy];
+}
+
+/// A forged witness: advice cells to overwrite, and the public values that it arrives at.
+pub struct Lie {
+    pub kind: Kind,
+    pub cells: Vec<Cell>,
+    pub claims: Vec<Fr>,
+}
+
+/// Column, row and value of an advice cell.
+pub type Cell = (usize, usize, Fr);
+
+/// A circuit whose advice cells are overwritten after it has assigned them.
+#[derive(Clone)]
+pub struct Forged<'a, C> {
+    pub circuit: C,
+    pub cells: &'a [Cell],
+}
+
+impl<C: Layout> Circuit<Fr> for Forged<'_, C> {
+    type Config = (C::Config, Vec<Column<Advice>>);
+    type FloorPlanner = SimpleFloorPlanner;
+    type Params = C::Params;
+
+    fn params(&self) -> C::Params {
+        self.circuit.params()
+    }
+
+    fn without_witnesses(&self) -> Self {
+        Self { circuit: self.circuit.without_witnesses(), cells: &[] }
+    }
+
+    fn configure_with_params(cs: &mut ConstraintSystem<Fr>, params: C::Params) -> Self::Config {
+        let config = C::configure_with_params(cs, params);
+        let mut columns: Vec<_> = cs.advice_queries().iter().map(|(column, _)| *column).collect();
+        columns.sort();
+        columns.dedup();
+        (config, columns)
+    }
+
+    fn configure(cs: &mut ConstraintSystem<Fr>) -> Self::Config {
+        Self::configure_with_params(cs, C::Params::default())
+    }
+
+    /// Regions begin in row 0, and the last assignment of a cell is the one that counts.
+    fn synthesize(&self, (config, columns): Self::Config, mut layouter: impl Layouter<Fr>) -> Result<(), Error> {
+        self.circuit.synthesize(config, layouter.namespace(|| "honest"))?;
+        layouter.assign_region(
+            || "forged",
+            |mut region| {
+                for &(column, row, value) in self.cells {
+                    region.assign_advice(columns[column], row, Value::known(value));
+                }
+                Ok(())
+            },
+        )
+    }
+}
