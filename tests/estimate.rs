@@ -4,7 +4,10 @@ use std::path::PathBuf;
 
 use hallmark::{
     chain::{CompileSettings, Search, compile},
+    circuit::{LaidOut, Layout},
     gas::{CalldataCost, Estimate, measure},
+    graph::IntegerModel,
+    proof::{Bn254, Curve, ProvingKey, Srs},
     solidity::Calldata,
 };
 
@@ -30,31 +33,40 @@ fn without_keys(source: &str) -> String {
     out
 }
 
+/// The estimate for a model's contract against what it costs, on one curve and layout.
+fn assert_close<C: Curve>(layout: Layout, model: &IntegerModel, seed: u64, srs: impl Fn(u32) -> Srs<C>) {
+    let circuit = LaidOut::for_keygen(layout, model).unwrap();
+    let pk = ProvingKey::<C>::generate(model, &circuit, srs(circuit.k() + 1)).unwrap();
+    let source = common::contract(&pk, model, "Verifier");
+    let vk = pk.verifying_key();
+    let expected = CalldataCost::of_verify(vk.public_ranges(), vk.protocol().proof_words());
+    let estimate = Estimate::new(&without_keys(&source), &expected).unwrap();
+
+    let proof = common::prove(&pk, model, &random_input(model, &mut Draw::new(seed)));
+    let calldata = Calldata::new(&proof).encode("verify");
+    let sources = [(PathBuf::from("Verifier.sol"), source.clone())];
+    let solc = Search::default().solc().unwrap();
+    let contract = compile(&solc, &sources, "Verifier", &CompileSettings::default()).unwrap();
+    let measured = measure(&source, &contract, &calldata).unwrap().breakdown;
+    let off = |estimate: u64, measured: u64| estimate as f64 / measured as f64 - 1.0;
+    let transaction = off(estimate.transaction, measured.transaction);
+    let execution = off(estimate.execution, measured.execution);
+    let case = format!("{} {layout:?} {seed}: {}", C::ID, measured.transaction);
+    println!("{case}, {:+.2}%, execution {:+.2}%", 100.0 * transaction, 100.0 * execution);
+    assert!(transaction.abs() < TRANSACTION, "{case}: {estimate:?} {measured:?}");
+    assert!(execution.abs() < EXECUTION, "{case}: {estimate:?} {measured:?}");
+}
+
 #[test]
 fn estimates_before_keys_are_close_on_twenty_models() {
-    let solc = Search::default().solc().unwrap();
+    let bn254 = |k| Srs::<Bn254>::embedded(k).unwrap();
+    let bls12_381 = |k| Srs::ethereum(k).unwrap();
     for seed in 0..20 {
         let model = random_model(seed);
-        let (pk, source) = common::keys_and_contract(&model, "Verifier");
-        let vk = pk.verifying_key();
-        let expected = CalldataCost::of_verify(vk.public_ranges(), vk.protocol().proof_words());
-        let estimate = Estimate::new(&without_keys(&source), &expected).unwrap();
-
-        let proof = common::prove(&pk, &model, &random_input(&model, &mut Draw::new(seed)));
-        let calldata = Calldata::new(&proof).encode("verify");
-        let sources = [(PathBuf::from("Verifier.sol"), source.clone())];
-        let contract = compile(&solc, &sources, "Verifier", &CompileSettings::default()).unwrap();
-        let measured = measure(&source, &contract, &calldata).unwrap().breakdown;
-        let off = |estimate: u64, measured: u64| estimate as f64 / measured as f64 - 1.0;
-        let transaction = off(estimate.transaction, measured.transaction);
-        let execution = off(estimate.execution, measured.execution);
-        println!(
-            "{seed}: {}, {:+.2}%, execution {:+.2}%",
-            measured.transaction,
-            100.0 * transaction,
-            100.0 * execution
-        );
-        assert!(transaction.abs() < TRANSACTION, "seed {seed}: {estimate:?} {measured:?}");
-        assert!(execution.abs() < EXECUTION, "seed {seed}: {estimate:?} {measured:?}");
+        assert_close(Layout::General, &model, seed, bn254);
     }
+    let model = common::mlp(&[10, 32, 1], 1000, 1);
+    assert_close(Layout::Periodic, &model, 1, bn254);
+    assert_close(Layout::Periodic, &model, 1, bls12_381);
+    assert_close(Layout::General, &random_model(1), 1, bls12_381);
 }
