@@ -53,6 +53,8 @@
 //! Why the atoms and the equations are the model is told in `program` and `plan`.
 
 pub mod config;
+#[cfg(test)]
+mod forgeries;
 mod form;
 mod layout;
 mod plan;
