@@ -384,7 +384,7 @@ fn halves_pass_the_remainder_and_not_the_tie() {
             let forged = case.complete(&honest, &[(row, honest[row] + delta)]);
             let remainder = |block: &usize| case.plan.blocks[*block].atom.form.terms.get(&argument) == Some(&2);
             let out = out_of_range(&case, &forged);
-            passed += usize::from(!out.iter().any(|block| remainder(block)));
+            passed += usize::from(!out.iter().any(remainder));
             assert!(!case.violations(&forged).is_empty());
         }
     }

@@ -123,6 +123,11 @@ impl<F: PrimeField> PeriodicCircuit<F> {
         Self::new(model, &model.trace(&corner))
     }
 
+    /// Blocks and domain of a model, without laying out its rows.
+    pub fn plan(model: &IntegerModel) -> Result<Geometry, NotPeriodic> {
+        Ok(Plan::<F>::new(Program::new(model)?)?.geometry)
+    }
+
     /// The domain has `2^k` rows.
     pub fn k(&self) -> u32 {
         self.geometry.k
