@@ -11,12 +11,14 @@ use thiserror::Error;
 
 use crate::{
     circuit::{LaidOut, Layout, domain_generator},
-    graph::IntegerModel,
+    gas::{CalldataCost, Estimate},
+    graph::{IntegerModel, Interval},
     proof::{
         Bls12381, Bn254, Curve, CurveId,
         protocol::{Commitments, Protocol},
-        srs::ETHEREUM_K,
+        srs::{ETHEREUM_K, ethereum_s_g2},
     },
+    solidity::{ContractInfo, verifier_source},
 };
 
 /// A name to choose by, or the cheapest.
@@ -135,8 +137,16 @@ fn plan<C: Curve>(layout: Layout, model: &IntegerModel, setup_k: u32) -> Result<
     }
     let quotient_pieces = if setup_k > k { 1 } else { 2 };
     let protocol = outline::<C>(&circuit, quotient_pieces).map_err(|error| error.to_string())?;
-    let estimate = Estimate::new(&protocol);
+    let estimate = estimate(&protocol, &model.public_ranges()).map_err(|error| error.to_string())?;
     Ok(Plan { layout, curve: C::ID, k, rows, quotient_pieces, estimate })
+}
+
+/// What the contract of a protocol costs, estimated from its source. The commitments in it do not matter.
+fn estimate<C: Curve>(protocol: &Protocol<C>, ranges: &[Interval]) -> Result<Estimate, Box<dyn std::error::Error>> {
+    let outputs = ranges.iter().map(|_| (String::new(), 1.0)).collect();
+    let info = ContractInfo { name: "Outline".into(), model: String::new(), setup: String::new(), outputs };
+    let source = verifier_source(protocol, ranges, &info)?;
+    Ok(Estimate::new(&source, &CalldataCost::of_verify(ranges, protocol.proof_words()))?)
 }
 
 /// The protocol with generators in place of commitments.
@@ -149,31 +159,14 @@ fn outline<C: Curve>(
     let commitments = Commitments {
         fixed: vec![C::G1Affine::generator(); cs.num_fixed_columns()],
         sigma: permuted.then(C::G1Affine::generator),
-        s_g2: C::G2Affine::generator(),
+        s_g2: outline_s_g2::<C>(),
     };
     let domain = (circuit.k(), domain_generator(circuit.k()));
     Protocol::new(domain, &cs, circuit.shape(), commitments, quotient_pieces)
 }
 
-/// Estimated gas.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Estimate {
-    pub transaction: u64,
-}
-
-impl Estimate {
-    fn new<C: Curve>(protocol: &Protocol<C>) -> Self {
-        let calldata = 500 * protocol.proof_words() as u64;
-        let curve = match C::ID {
-            CurveId::Bn254 => {
-                113_100
-                    + 6_350 * (4 + protocol.quotient_pieces + 3 * usize::from(protocol.permutation.is_some())) as u64
-            }
-            CurveId::Bls12381 => {
-                51_000
-                    + 10_200 * (2 + protocol.quotient_pieces + 3 * usize::from(protocol.permutation.is_some())) as u64
-            }
-        };
-        Self { transaction: 26_000 + calldata + curve }
-    }
+/// Contracts on BLS12-381 are for the one setup that the precompile knows.
+fn outline_s_g2<C: Curve>() -> C::G2Affine {
+    let ethereum = ethereum_s_g2().ok().filter(|_| C::ID == CurveId::Bls12381);
+    ethereum.and_then(|point| C::from_raw2(&Bls12381::to_raw2(&point))).unwrap_or_else(C::G2Affine::generator)
 }

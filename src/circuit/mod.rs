@@ -8,6 +8,10 @@
 //! `parity` from its closed form and `public` from the public values.
 //!
 //! See [`config`] for the three gate polynomials and [`builder`] for the gadgets made of them.
+//!
+//! # The `periodic` layout
+//!
+//! One advice and one fixed column, no permutation: less gas, more rows. See [`periodic`].
 
 pub mod builder;
 pub mod config;

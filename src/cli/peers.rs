@@ -83,7 +83,7 @@ mod tests {
         }
         for peer in &peers.peers {
             let date = peer.date.as_deref().unwrap_or_default();
-            assert!(date.len() == 10 && date.starts_with("20"), "{peer:?}");
+            assert!(date.len() == 7 && date.starts_with("20"), "{peer:?}");
             assert!(peer.transaction_gas > 100_000 && !peer.source.is_empty(), "{peer:?}");
             let execution = peer.execution_gas.unwrap_or(0);
             assert!(execution + 21_000 < peer.transaction_gas, "{peer:?}");

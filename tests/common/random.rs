@@ -32,7 +32,7 @@ impl Draw {
 }
 
 /// Append a node with the ranges that its operator proves; returns its tensor.
-fn push(model: &mut IntegerModel, op: Op, inputs: Vec<usize>) -> usize {
+pub fn push(model: &mut IntegerModel, op: Op, inputs: Vec<usize>) -> usize {
     let ranges: Vec<Vec<Interval>> = inputs.iter().map(|&id| model.ranges(id)).collect();
     let ranges: Vec<&[Interval]> = ranges.iter().map(Vec::as_slice).collect();
     let ranges = op.bounds(&ranges).unwrap();
@@ -52,7 +52,7 @@ fn features(ranges: impl IntoIterator<Item = Interval>) -> Vec<Feature> {
 }
 
 /// The map with these rows of weights, of which zeros are left out.
-fn linear(input_len: usize, rows: &[Vec<i64>], bias: Vec<i128>) -> Op {
+pub fn linear(input_len: usize, rows: &[Vec<i64>], bias: Vec<i128>) -> Op {
     let mut map = Affine { input_len, row_starts: vec![0], columns: vec![], weights: vec![], bias };
     for row in rows {
         for (i, &weight) in row.iter().enumerate().filter(|(_, weight)| **weight != 0) {

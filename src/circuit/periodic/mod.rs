@@ -53,6 +53,8 @@
 //! Why the atoms and the equations are the model is told in `program` and `plan`.
 
 pub mod config;
+#[cfg(test)]
+mod forgeries;
 mod form;
 mod layout;
 mod plan;
@@ -119,6 +121,11 @@ impl<F: PrimeField> PeriodicCircuit<F> {
     pub fn for_keygen(model: &IntegerModel) -> Result<Self, NotPeriodic> {
         let corner: Vec<i128> = model.features.iter().map(|f| f.range.lo).collect();
         Self::new(model, &model.trace(&corner))
+    }
+
+    /// Blocks and domain of a model, without laying out its rows.
+    pub fn plan(model: &IntegerModel) -> Result<Geometry, NotPeriodic> {
+        Ok(Plan::<F>::new(Program::new(model)?)?.geometry)
     }
 
     /// The domain has `2^k` rows.

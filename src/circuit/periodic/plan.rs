@@ -107,6 +107,7 @@ impl<F: PrimeField> Plan<F> {
                 constants[equation] = constants[equation].checked_add(coefficient.checked_mul(bounds.lo)?)?;
             }
             let form = form.scaled(1, bounds.lo.checked_neg()?)?;
+            self.program.bounds(&form)?;
             self.blocks.push(Block { atom: Atom { form, bits }, writes });
         }
         let mut of_ties = Vec::new();
@@ -165,6 +166,12 @@ fn width(program: &Program, form: &Form) -> Option<u32> {
     Some(u128::BITS - bounds.lo.abs_diff(bounds.hi).leading_zeros())
 }
 
+/// The same for a form with the same terms and coefficients of one.
+fn unit_width(program: &Program, form: &Form) -> Option<u32> {
+    let terms = form.terms.keys().map(|&register| (register, 1)).collect();
+    width(program, &Form { terms, constant: 0 })
+}
+
 /// Carriers of the equations' own, each of at most `digits` bits.
 fn limbs(program: &Program, digits: u32) -> Option<Carriers> {
     let mut carriers = Carriers::new();
@@ -190,7 +197,9 @@ fn limbs(program: &Program, digits: u32) -> Option<Carriers> {
                 return None;
             }
             let fits = |shift: &u32| width(program, &rest.split(*shift).0).is_some_and(|width| width <= digits);
-            let limb = (1..=bits).rev().find(fits)?;
+            // low coefficients of half a power of two always fit up to here; how much more is a matter of the coefficients
+            let always = digits.saturating_sub(unit_width(program, &rest)?).max(1);
+            let limb = (always..=bits).take_while(fits).last()?;
             let (low, high) = rest.split(limb);
             if !low.terms.is_empty() {
                 carry(low, Share { equation, coefficient });

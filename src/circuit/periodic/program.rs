@@ -11,7 +11,8 @@
 //! integers: `|A| < 2^127` and `t < 2^bits` make `t = +-A` the magnitude of an integer.
 //!
 //! - *Input* in `[lo, hi]`, exactly: `|x - lo - (2^b - 1)| < 2^b` is `lo <= x <= lo + 2^(b+1) - 2`. A second atom does the
-//!   same from the upper end, unless both ends are those of one.
+//!   same from the upper end, unless both ends are those of one. Inputs that no output depends on have no register: any
+//!   value of their domain fits.
 //! - *ReLU* of `z`: an atom `t = |z|`, and `max(z, 0) = (z + t) / 2`.
 //! - *Rescaling* of `x`: a register `q` in a range that contains the proved one, and an atom `|2v - (2^s - 1)| < 2^s` for
 //!   the remainder `v = x + 2^(s-1) - 2^s q`. It says `0 <= 2v <= 2^(s+1) - 2`. As `v` is an integer, `0 <= v < 2^s`, so
