@@ -12,9 +12,11 @@
 pub mod builder;
 pub mod config;
 pub mod model;
+pub mod shape;
 #[cfg(test)]
 pub mod testing;
 
 pub use builder::{Builder, Expr};
 pub use config::{GeneralConfig, NUM_INSTANCE_COLUMNS};
 pub use model::ModelCircuit;
+pub use shape::{Assignment, InstanceColumn, Periodic, PublicRow, Shape};

@@ -1,0 +1,173 @@
+//! What verifiers know of a layout besides its gates: columns that are not committed because they have closed forms.
+//!
+//! `omega` generates the domain of `n = 2^k` rows; row `i` is the point `omega^i`. With a period `P`, `u = x^(n/P)` maps a row
+//! to its position in the period: `u = g^(i mod P)` for `g = omega^(n/P)`.
+
+use ff::{Field, PrimeField};
+
+/// A row of the public column: `constant + sum coefficient * public value`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublicRow<F> {
+    pub row: usize,
+    /// Indices of public values, with their coefficients.
+    pub terms: Vec<(usize, F)>,
+    pub constant: F,
+}
+
+/// An instance column. It is not committed: verifiers evaluate it from its closed form.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum InstanceColumn<F> {
+    /// The given rows, zero elsewhere: `sum value(row) L_row(x)`.
+    Public(Vec<PublicRow<F>>),
+    /// One on even rows, zero on odd rows and on the last `off` rows: `(1 + x^(n/2)) / 2` less their Lagrange polynomials.
+    EvenRows { off: usize },
+    /// A selector that is on in one section of every period: `(u^P - 1) / D_s(u)`, with `D_s(u) = prod (u - g^i)` over
+    /// the positions `i` of section `s`. Where it is on its values differ and are not zero.
+    Section(usize),
+    /// A selector that is on in the positions of no section: `prod D_s(u)` over all sections.
+    OutsideSections,
+}
+
+/// Positions in a period, as disjoint sections.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Periodic {
+    /// log2 of the period.
+    pub log_period: u32,
+    pub sections: Vec<Vec<usize>>,
+}
+
+impl Periodic {
+    /// Rows of a period.
+    pub fn period(&self) -> usize {
+        1 << self.log_period
+    }
+
+    /// `D_s(u)` for the generator `g` of the period's domain.
+    pub fn section_product<F: Field>(&self, section: usize, g: F, u: F) -> F {
+        self.sections[section].iter().map(|&i| u - g.pow([i as u64])).product()
+    }
+}
+
+/// What verifiers know of a layout besides its gates.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shape<F> {
+    pub instance_columns: Vec<InstanceColumn<F>>,
+    /// What [`InstanceColumn::Section`] and [`InstanceColumn::OutsideSections`] refer to.
+    pub periodic: Option<Periodic>,
+    /// The fixed column that holds the weights. Every gate has degree one in it, and it is not evaluated in the open.
+    pub weights: usize,
+}
+
+impl<F: PrimeField> Shape<F> {
+    /// All rows of all instance columns, for a domain of `2^k` rows whose generator is `omega`.
+    pub fn instance_values(&self, k: u32, omega: F, public_values: &[F]) -> Vec<Vec<F>> {
+        let n = 1usize << k;
+        let column = |column: &InstanceColumn<F>| {
+            let mut values = vec![F::ZERO; n];
+            match column {
+                InstanceColumn::Public(rows) => {
+                    for PublicRow { row, terms, constant } in rows {
+                        values[*row] = terms.iter().fold(*constant, |sum, &(i, c)| sum + c * public_values[i]);
+                    }
+                }
+                InstanceColumn::EvenRows { off } => {
+                    values[..n - off].iter_mut().step_by(2).for_each(|value| *value = F::ONE);
+                }
+                InstanceColumn::Section(section) => self.fill(&mut values, omega, Some(*section)),
+                InstanceColumn::OutsideSections => self.fill(&mut values, omega, None),
+            }
+            values
+        };
+        self.instance_columns.iter().map(column).collect()
+    }
+
+    /// The values of a periodic selector.
+    fn fill(&self, values: &mut [F], omega: F, section: Option<usize>) {
+        let Some(periodic) = &self.periodic else { return };
+        let period = periodic.period();
+        let g = omega.pow([(values.len() / period) as u64]);
+        let points: Vec<F> = (0..period).map(|i| g.pow([i as u64])).collect();
+        let distance = |i: usize, positions: &[usize]| -> F {
+            positions.iter().filter(|&&j| j != i).map(|&j| points[i] - points[j]).product()
+        };
+        let value = |i: usize| match section {
+            // by l'Hospital: the derivative of u^P - 1 is P u^(P-1) = P / u
+            Some(section) => {
+                let positions = &periodic.sections[section];
+                let divisor = points[i] * distance(i, positions);
+                let on = positions.contains(&i);
+                if on { F::from(period as u64) * divisor.invert().unwrap_or(F::ZERO) } else { F::ZERO }
+            }
+            None if periodic.sections.iter().any(|section| section.contains(&i)) => F::ZERO,
+            None => periodic.sections.iter().map(|section| distance(i, section)).product(),
+        };
+        let cycle: Vec<F> = (0..period).map(value).collect();
+        values.iter_mut().zip(cycle.iter().cycle()).for_each(|(slot, value)| *slot = *value);
+    }
+}
+
+/// A layout with the witness of one run, as the prover commits to it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Assignment<F> {
+    /// The domain has `2^k` rows.
+    pub k: u32,
+    /// The advice column, all `2^k` rows.
+    pub advice: Vec<F>,
+    /// The fixed columns, all `2^k` rows of each.
+    pub fixed: Vec<Vec<F>>,
+    /// Pairs of rows of the advice column that hold the same value.
+    pub copies: Vec<(usize, usize)>,
+    /// Rows whose advice no constraint reads: the prover puts random values there, which hide the witness.
+    pub free_rows: Vec<usize>,
+}
+
+#[cfg(test)]
+mod tests {
+    use halo2_proofs::poly::EvaluationDomain;
+    use halo2curves::bn256::Fr;
+
+    use super::*;
+
+    /// The value of the polynomial through `values` at `x`.
+    fn interpolated(values: &[Fr], k: u32, x: Fr) -> Fr {
+        let domain = EvaluationDomain::<Fr>::new(1, k);
+        let poly = domain.lagrange_to_coeff(domain.lagrange_from_vec(values.to_vec()));
+        poly.values().iter().rev().fold(Fr::ZERO, |sum, c| sum * x + c)
+    }
+
+    #[test]
+    fn selectors_have_their_closed_forms() {
+        let (k, log_period) = (6, 4);
+        let omega = EvaluationDomain::<Fr>::new(1, k).get_omega();
+        let periodic = Periodic { log_period, sections: vec![vec![0], vec![1, 3, 5], vec![2, 4, 9, 15]] };
+        let instance_columns: Vec<_> =
+            (0..3).map(InstanceColumn::Section).chain([InstanceColumn::OutsideSections]).collect();
+        let shape = Shape { instance_columns, periodic: Some(periodic.clone()), weights: 0 };
+        let columns = shape.instance_values(k, omega, &[]);
+        let x = Fr::from(1234567);
+        let u = x.pow([4]);
+        let g = omega.pow([4]);
+        let products: Vec<Fr> = (0..3).map(|s| periodic.section_product(s, g, u)).collect();
+        for (column, product) in columns.iter().zip(&products) {
+            assert_eq!(interpolated(column, k, x) * product, u.pow([16]) - Fr::ONE);
+        }
+        assert_eq!(interpolated(&columns[3], k, x), products.iter().product());
+        for row in 0..64 {
+            for (s, section) in periodic.sections.iter().enumerate() {
+                assert_eq!(columns[s][row] != Fr::ZERO, section.contains(&(row % 16)));
+            }
+            assert_eq!(columns[3][row] != Fr::ZERO, !periodic.sections.iter().flatten().any(|&i| i == row % 16));
+        }
+    }
+
+    #[test]
+    fn public_rows_and_even_rows() {
+        let row = PublicRow { row: 3, terms: vec![(0, Fr::from(2)), (1, -Fr::ONE)], constant: Fr::from(7) };
+        let instance_columns = vec![InstanceColumn::Public(vec![row]), InstanceColumn::EvenRows { off: 3 }];
+        let shape = Shape { instance_columns, periodic: None, weights: 0 };
+        let omega = EvaluationDomain::<Fr>::new(1, 3).get_omega();
+        let columns = shape.instance_values(3, omega, &[Fr::from(10), Fr::from(20)]);
+        assert_eq!(columns[0], [0, 0, 0, 7, 0, 0, 0, 0].map(Fr::from));
+        assert_eq!(columns[1], [1, 0, 1, 0, 1, 0, 0, 0].map(Fr::from));
+    }
+}
