@@ -6,8 +6,10 @@ use std::{hint::black_box, path::Path};
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use hallmark::{
-    project::{Build, CompileOptions, Setup, compile},
-    proof::{ProvingKey, Srs, prove, verify},
+    circuit::LaidOut,
+    plan::Choice,
+    project::{AnyProvingKey, Build, CompileOptions, Setup, compile},
+    proof::{CurveId, ProvingKey, Srs, prove, verify},
     quant::{QuantOptions, read_input},
     solidity::{ContractInfo, verifier_source},
 };
@@ -24,6 +26,8 @@ fn build(example: &Path) -> Build {
         name: None,
         quant: QuantOptions::default(),
         setup: Setup::Embedded,
+        layout: Choice::Auto,
+        curve: Choice::Only(CurveId::Bn254),
         allow_unsafe_srs: false,
     };
     compile(&options, |_| ()).expect("the example compiles")
@@ -32,13 +36,15 @@ fn build(example: &Path) -> Build {
 fn credit(criterion: &mut Criterion) {
     let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/credit");
     let build = build(&example);
-    let (model, pk) = (&build.quantised.model, &build.proving_key);
+    let model = &build.quantised.model;
+    let AnyProvingKey::Bn254(pk) = &build.proving_key else { panic!("the keys are on BN254") };
     let vk = pk.verifying_key();
     let applicant = read_input(&example.join("applicant.json"), model, None).expect("the example has an applicant");
     let input = model.quantise_input(&applicant).expect("the applicant is in the domain");
     let mut rng = ChaCha20Rng::seed_from_u64(1);
     let proof = prove(pk, model, &input, CONTEXT, &mut rng).expect("the applicant can be proved");
-    let srs = Srs::embedded(vk.protocol().k).expect("the embedded setup is large enough");
+    let srs = Srs::embedded(vk.protocol().k + 1).expect("the embedded setup is large enough");
+    let circuit = LaidOut::for_keygen(vk.layout(), model).expect("the key has the layout");
     let info = ContractInfo {
         name: build.contract_name.clone(),
         model: "credit".into(),
@@ -49,7 +55,7 @@ fn credit(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("credit");
     group.sample_size(10);
     group.bench_function("keygen", |bencher| {
-        bencher.iter(|| ProvingKey::generate(black_box(model), srs.clone()));
+        bencher.iter(|| ProvingKey::generate(black_box(model), &circuit, srs.clone()));
     });
     group.bench_function("prove", |bencher| {
         bencher.iter(|| prove(pk, model, black_box(&input), CONTEXT, &mut rng));

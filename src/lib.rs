@@ -10,15 +10,18 @@
 //! | [`quant`] | scales, input domain, accuracy: from the float graph to the integer model |
 //! | [`ops`] | core operators: integer semantics, ranges, constraints |
 //! | [`circuit`] | columns, gates and gadgets on halo2 |
+//! | [`plan`] | the choice of layout and curve, by estimated gas |
 //! | [`proof`] | setups, keys, transcript, prover, native verifier |
 //! | [`solidity`] | the verifier contract and its calldata |
 //! | [`chain`] | solc, anvil, gas from receipts |
+//! | [`gas`] | the contract in process: what every part of it costs |
 //! | [`project`] | all of it together: compile to a folder, open the folder, prove, verify |
 //!
 //! # Example
 //!
 //! ```no_run
 //! use hallmark::{
+//!     plan::Choice,
 //!     project::{CompileOptions, Project, Setup, compile},
 //!     quant::{QuantOptions, read_input},
 //!     solidity::Calldata,
@@ -33,6 +36,8 @@
 //!     name: None,
 //!     quant: QuantOptions::default(),
 //!     setup: Setup::Embedded,
+//!     layout: Choice::Auto,
+//!     curve: Choice::Auto,
 //!     allow_unsafe_srs: false,
 //! };
 //! compile(&options, |stage| eprintln!("{stage}"))?.write(Path::new("build/credit"))?;
@@ -50,9 +55,11 @@
 pub mod chain;
 pub mod circuit;
 pub mod fsutil;
+pub mod gas;
 pub mod graph;
 pub mod onnx;
 pub mod ops;
+pub mod plan;
 pub mod project;
 pub mod proof;
 pub mod quant;

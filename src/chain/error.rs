@@ -96,7 +96,7 @@ impl ChainError {
 }
 
 /// Revert data in words: the reason string or panic code where it is one, else the custom error's selector.
-pub(super) fn describe_revert(data: &[u8]) -> String {
+pub(crate) fn describe_revert(data: &[u8]) -> String {
     match (data.first_chunk::<4>(), decode_revert_reason(data)) {
         (None, _) => "no data".into(),
         // `decode_revert_reason` renders what it cannot name as the raw bytes.

@@ -1,13 +1,13 @@
 //! Compiles Solidity sources held in memory.
 
-use std::path::PathBuf;
+use std::{ops::Range, path::PathBuf};
 
 use alloy::json_abi::JsonAbi;
 use foundry_compilers::solc::Solc;
 pub use foundry_compilers_artifacts::EvmVersion;
 use foundry_compilers_artifacts::{
     BytecodeHash, CompilerOutput, Contract, Settings, SettingsMetadata, Severity, SolcInput, SolcLanguage, Source,
-    output_selection::OutputSelection,
+    output_selection::OutputSelection, sourcemap::SourceMap,
 };
 
 use super::{ChainError, Tool};
@@ -40,6 +40,9 @@ pub struct Compiled {
     /// Code on chain; immutables are zero.
     pub runtime_code: Vec<u8>,
     pub abi: JsonAbi,
+    /// Where each instruction of the runtime code, in their order, comes from: bytes of the contract's source file, as far as
+    /// the compiler says.
+    pub origins: Vec<Option<Range<usize>>>,
     /// The compiler's full version, such as `0.8.37+commit.f401782d.Linux.gcc`.
     pub solc_version: String,
     /// The compiler's warnings about any of the sources.
@@ -88,19 +91,23 @@ pub fn compile(
     let warnings = messages(Severity::Warning);
 
     let code_missing = || ChainError::NoBytecode { contract: contract.to_owned() };
-    let artifact = select(output, contract)?;
+    let files: Vec<(PathBuf, u32)> = output.sources.iter().map(|(path, file)| (path.clone(), file.id)).collect();
+    let (file, artifact) = select(output, contract)?;
     let evm = artifact.evm.ok_or_else(code_missing)?;
     let bytes = |code: Option<foundry_compilers_artifacts::Bytecode>| {
         code.and_then(|code| code.object.into_bytes()).filter(|code| !code.is_empty()).ok_or_else(code_missing)
     };
     let init_code = bytes(evm.bytecode)?.to_vec();
-    let runtime_code = bytes(evm.deployed_bytecode.and_then(|code| code.bytecode))?.to_vec();
+    let runtime = evm.deployed_bytecode.and_then(|code| code.bytecode);
+    let map = runtime.as_ref().and_then(|code| code.source_map()).and_then(Result::ok).unwrap_or_default();
+    let origins = origins(&map, files.iter().find(|(path, _)| *path == file).map(|(_, id)| *id));
+    let runtime_code = bytes(runtime)?.to_vec();
     if runtime_code.len() > MAX_RUNTIME_BYTES {
         let (bytes, limit) = (runtime_code.len(), MAX_RUNTIME_BYTES);
         return Err(ChainError::ContractTooLarge { contract: contract.to_owned(), bytes, limit });
     }
     let abi = artifact.abi.unwrap_or_default();
-    Ok(Compiled { init_code, runtime_code, abi, solc_version: compiler.version.to_string(), warnings })
+    Ok(Compiled { init_code, runtime_code, abi, origins, solc_version: compiler.version.to_string(), warnings })
 }
 
 fn standard_settings(settings: &CompileSettings) -> Settings {
@@ -109,7 +116,8 @@ fn standard_settings(settings: &CompileSettings) -> Settings {
         via_ir: settings.via_ir.then_some(true),
         metadata: Some(SettingsMetadata::new(BytecodeHash::None, false)),
         output_selection: OutputSelection::common_output_selection(
-            ["abi", "evm.bytecode.object", "evm.deployedBytecode.object"].map(String::from),
+            ["abi", "evm.bytecode.object", "evm.deployedBytecode.object", "evm.deployedBytecode.sourceMap"]
+                .map(String::from),
         ),
         ..Default::default()
     };
@@ -118,20 +126,28 @@ fn standard_settings(settings: &CompileSettings) -> Settings {
     standard
 }
 
-fn select(output: CompilerOutput, wanted: &str) -> Result<Contract, ChainError> {
+/// The parts of the source map that lie in the file with this number.
+fn origins(map: &SourceMap, file: Option<u32>) -> Vec<Option<Range<usize>>> {
+    let origin = |offset: u32, length: u32| offset as usize..offset as usize + length as usize;
+    let inside = |index: Option<u32>| index.is_some() && index == file;
+    map.iter().map(|element| inside(element.index()).then(|| origin(element.offset(), element.length()))).collect()
+}
+
+/// The contract and the source file that declares it.
+fn select(output: CompilerOutput, wanted: &str) -> Result<(PathBuf, Contract), ChainError> {
     let mut compiled = Vec::new();
     let mut matches = Vec::new();
     for (file, contracts) in output.contracts {
         for (name, contract) in contracts {
             let qualified = format!("{}:{name}", file.display());
             if wanted == name || wanted == qualified {
-                matches.push(contract);
+                matches.push((file.clone(), contract));
             }
             compiled.push(qualified);
         }
     }
     match (matches.pop(), matches.is_empty()) {
-        (Some(contract), true) => Ok(contract),
+        (Some(found), true) => Ok(found),
         _ => Err(ChainError::ContractNotFound { contract: wanted.to_owned(), compiled }),
     }
 }

@@ -19,6 +19,8 @@ use halo2_proofs::{
     poly::Rotation,
 };
 
+use super::shape::{InstanceColumn, PublicRow, Shape};
+
 /// Columns of the `general` layout.
 #[derive(Clone, Debug)]
 pub struct GeneralConfig {
@@ -29,22 +31,17 @@ pub struct GeneralConfig {
     pub parity: Column<Instance>,
 }
 
-/// Instance columns, in the order of their indices: `public`, `parity`.
-pub const NUM_INSTANCE_COLUMNS: usize = 2;
-
-/// Index of the instance column with the public values.
-pub const PUBLIC_COLUMN: usize = 0;
-
-/// Index of the instance column with the row parity.
-pub const PARITY_COLUMN: usize = 1;
-
-/// The value that [`PUBLIC_COLUMN`] always has in row 0: it anchors the circuit's constant.
+/// The value that the public column always has in row 0: it anchors the circuit's constant.
 pub const ANCHOR: u64 = 1;
 
 /// Rows at the end of the domain that hold no witness: the blinding rows and the last-row marker of the permutation.
 ///
 /// Four rotations of `a`, so halo2 blinds six rows (`ConstraintSystem::blinding_factors`) and marks one more.
 pub const UNUSABLE_ROWS: usize = 7;
+
+/// Rows at the end of the domain that hold no cell of the model: the unusable ones, and three more, of which the odd one
+/// is read by no constraint. That leaves eight cells for random values.
+pub const RESERVED_ROWS: usize = UNUSABLE_ROWS + 3;
 
 /// Rows at the end of the domain in which the linear gate is off: from the last even row whose `a2` is not usable.
 pub const PARITY_OFF_ROWS: usize = 8;
@@ -72,19 +69,12 @@ impl GeneralConfig {
         Self { a, w, q, public, parity }
     }
 
-    /// Values of the two instance columns for a domain of `2^k` rows.
-    ///
-    /// `outputs` are the public values and the rows of the `public` column that hold them.
-    pub fn instance_columns<F: PrimeField>(k: u32, outputs: &[(usize, F)]) -> [Vec<F>; NUM_INSTANCE_COLUMNS] {
-        let mut public = vec![F::from(ANCHOR)];
-        for &(row, value) in outputs {
-            if public.len() <= row {
-                public.resize(row + 1, F::ZERO);
-            }
-            public[row] = value;
-        }
-        let on = (1usize << k) - PARITY_OFF_ROWS;
-        let parity = (0..on).map(|row| if row % 2 == 0 { F::ONE } else { F::ZERO }).collect();
-        [public, parity]
+    /// The two instance columns, with the public values in the given rows.
+    pub fn shape<F: PrimeField>(public_rows: &[usize]) -> Shape<F> {
+        let anchor = PublicRow { row: 0, terms: Vec::new(), constant: F::from(ANCHOR) };
+        let value = |(index, &row): (usize, &usize)| PublicRow { row, terms: vec![(index, F::ONE)], constant: F::ZERO };
+        let public = std::iter::once(anchor).chain(public_rows.iter().enumerate().map(value)).collect();
+        let instance_columns = vec![InstanceColumn::Public(public), InstanceColumn::EvenRows { off: PARITY_OFF_ROWS }];
+        Shape { instance_columns, periodic: None, weights: 0 }
     }
 }

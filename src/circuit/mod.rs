@@ -11,12 +11,16 @@
 
 pub mod builder;
 pub mod config;
+pub mod laid_out;
 pub mod model;
+pub mod periodic;
 pub mod shape;
 #[cfg(test)]
 pub mod testing;
 
 pub use builder::{Builder, Expr};
-pub use config::{GeneralConfig, NUM_INSTANCE_COLUMNS};
+pub use config::GeneralConfig;
+pub use laid_out::{LaidOut, Layout};
 pub use model::ModelCircuit;
-pub use shape::{Assignment, InstanceColumn, Periodic, PublicRow, Shape};
+pub use periodic::{NotPeriodic, PeriodicCircuit};
+pub use shape::{Assignment, InstanceColumn, Periodic, PublicRow, Shape, domain_generator};

@@ -8,7 +8,8 @@ use halo2_proofs::{
 
 use super::{
     builder::{Builder, Expr, field},
-    config::{GeneralConfig, NUM_INSTANCE_COLUMNS, UNUSABLE_ROWS},
+    config::{GeneralConfig, RESERVED_ROWS, UNUSABLE_ROWS},
+    shape::{Assignment, Shape},
 };
 use crate::{
     graph::{IntegerModel, Trace},
@@ -32,7 +33,7 @@ impl<F: PrimeField> ModelCircuit<F> {
     /// The fixed columns, the copies and the rows of the public values are the same for every trace.
     pub fn new(model: &IntegerModel, trace: &Trace) -> Self {
         let layout = lay_out(model, trace);
-        let needed = layout.rows() + UNUSABLE_ROWS;
+        let needed = layout.rows() + RESERVED_ROWS;
         let k = needed.next_power_of_two().ilog2().max(MIN_K);
         Self { layout, k }
     }
@@ -43,18 +44,34 @@ impl<F: PrimeField> ModelCircuit<F> {
         Self::new(model, &model.trace(&corner))
     }
 
-    /// Values of the instance columns for the public values of the statement, in the order of the model's outputs.
-    pub fn instances(&self, public_values: &[i128]) -> [Vec<F>; NUM_INSTANCE_COLUMNS] {
-        let outputs: Vec<_> =
-            self.layout.public_rows.iter().copied().zip(public_values.iter().map(|&v| field(v))).collect();
-        GeneralConfig::instance_columns(self.k, &outputs)
+    /// What verifiers know of the layout besides its gates.
+    pub fn shape(&self) -> Shape<F> {
+        GeneralConfig::shape(&self.layout.public_rows)
     }
 
-    /// The advice column, padded with zeros to the whole domain.
-    pub fn advice(&self) -> Vec<F> {
-        let mut column = self.layout.a.clone();
-        column.resize(1 << self.k, F::ZERO);
-        column
+    /// Values of the instance columns for the given public values, as halo2 takes them: in its usable rows.
+    pub fn instances(&self, public_values: &[F]) -> Vec<Vec<F>> {
+        let mut columns = self.shape().instance_values(self.k, public_values);
+        columns.iter_mut().for_each(|column| column.truncate((1 << self.k) - UNUSABLE_ROWS));
+        columns
+    }
+
+    /// What the prover commits to. Past the rows in use even cells stay zero; odd ones are read by no constraint, nor are
+    /// the last rows.
+    pub fn assignment(&self) -> Assignment<F> {
+        let n = 1 << self.k;
+        let padded = |mut column: Vec<F>| {
+            column.resize(n, F::ZERO);
+            column
+        };
+        let q = self.layout.q.iter().map(|&q| F::from(u64::from(q))).collect();
+        Assignment {
+            k: self.k,
+            advice: padded(self.layout.a.clone()),
+            fixed: vec![padded(self.layout.w.clone()), padded(q)],
+            copies: self.layout.copies.clone(),
+            free_rows: [n - UNUSABLE_ROWS - 2].into_iter().chain(n - UNUSABLE_ROWS..n).collect(),
+        }
     }
 }
 
@@ -245,18 +262,10 @@ mod tests {
         let mut cs = ConstraintSystem::default();
         GeneralConfig::configure(&mut cs);
         let n = 1 << circuit.k;
-        let padded = |mut column: Vec<Fr>| {
-            column.resize(n, Fr::ZERO);
-            column
-        };
-        let layout = &circuit.layout;
-        let q = layout.q.iter().map(|&q| Fr::from(u64::from(q))).collect();
-        let fixed = [layout.w.clone(), q].map(padded);
-        let public = layout.public_rows.iter().copied().zip(claims(circuit)).collect::<Vec<_>>();
-        let instance = GeneralConfig::instance_columns(circuit.k, &public).map(padded);
-        let mut advice = circuit.advice();
+        let Assignment { mut advice, fixed, free_rows, .. } = circuit.assignment();
+        let instance = circuit.shape().instance_values(circuit.k, &claims(circuit));
         let mut draw = Draw::new(1);
-        advice[n - UNUSABLE_ROWS..].fill_with(|| Fr::from_u128(draw.integer(1, 1 << 62) as u128).square());
+        free_rows.into_iter().for_each(|row| advice[row] = Fr::from_u128(draw.integer(1, 1 << 62) as u128).square());
 
         let holds = |row: usize, gate: &Expression<Fr>| {
             let at = |rotation: Rotation| (row as i32 + rotation.0).rem_euclid(n as i32) as usize;
@@ -283,7 +292,7 @@ mod tests {
         let rows = |terms: usize| ModelCircuit::<Fr>::for_keygen(&sum(terms)).layout.rows();
         let spare = |terms: usize| {
             let circuit = ModelCircuit::<Fr>::for_keygen(&sum(terms));
-            (1 << circuit.k) - UNUSABLE_ROWS - circuit.layout.rows()
+            (1 << circuit.k) - RESERVED_ROWS - circuit.layout.rows()
         };
         let per_term = rows(2) - rows(1);
         let full: Vec<usize> = (1..40).filter(|&terms| spare(terms) < per_term).collect();

@@ -5,6 +5,11 @@
 
 use ff::{Field, PrimeField};
 
+/// The generator of the domain of `2^k` rows.
+pub fn domain_generator<F: PrimeField>(k: u32) -> F {
+    (k..F::S).fold(F::ROOT_OF_UNITY, |root, _| root.square())
+}
+
 /// A row of the public column: `constant + sum coefficient * public value`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublicRow<F> {
@@ -59,26 +64,28 @@ pub struct Shape<F> {
 }
 
 impl<F: PrimeField> Shape<F> {
-    /// All rows of all instance columns, for a domain of `2^k` rows whose generator is `omega`.
-    pub fn instance_values(&self, k: u32, omega: F, public_values: &[F]) -> Vec<Vec<F>> {
+    /// All rows of all instance columns, for a domain of `2^k` rows.
+    pub fn instance_values(&self, k: u32, public_values: &[F]) -> Vec<Vec<F>> {
+        self.instance_columns.iter().map(|column| self.column_values(column, k, public_values)).collect()
+    }
+
+    /// All rows of an instance column.
+    pub fn column_values(&self, column: &InstanceColumn<F>, k: u32, public_values: &[F]) -> Vec<F> {
         let n = 1usize << k;
-        let column = |column: &InstanceColumn<F>| {
-            let mut values = vec![F::ZERO; n];
-            match column {
-                InstanceColumn::Public(rows) => {
-                    for PublicRow { row, terms, constant } in rows {
-                        values[*row] = terms.iter().fold(*constant, |sum, &(i, c)| sum + c * public_values[i]);
-                    }
+        let mut values = vec![F::ZERO; n];
+        match column {
+            InstanceColumn::Public(rows) => {
+                for PublicRow { row, terms, constant } in rows {
+                    values[*row] = terms.iter().fold(*constant, |sum, &(i, c)| sum + c * public_values[i]);
                 }
-                InstanceColumn::EvenRows { off } => {
-                    values[..n - off].iter_mut().step_by(2).for_each(|value| *value = F::ONE);
-                }
-                InstanceColumn::Section(section) => self.fill(&mut values, omega, Some(*section)),
-                InstanceColumn::OutsideSections => self.fill(&mut values, omega, None),
             }
-            values
-        };
-        self.instance_columns.iter().map(column).collect()
+            InstanceColumn::EvenRows { off } => {
+                values[..n - off].iter_mut().step_by(2).for_each(|value| *value = F::ONE);
+            }
+            InstanceColumn::Section(section) => self.fill(&mut values, domain_generator(k), Some(*section)),
+            InstanceColumn::OutsideSections => self.fill(&mut values, domain_generator(k), None),
+        }
+        values
     }
 
     /// The values of a periodic selector.
@@ -138,12 +145,13 @@ mod tests {
     #[test]
     fn selectors_have_their_closed_forms() {
         let (k, log_period) = (6, 4);
-        let omega = EvaluationDomain::<Fr>::new(1, k).get_omega();
+        let omega = domain_generator::<Fr>(k);
+        assert_eq!(omega, EvaluationDomain::<Fr>::new(1, k).get_omega());
         let periodic = Periodic { log_period, sections: vec![vec![0], vec![1, 3, 5], vec![2, 4, 9, 15]] };
         let instance_columns: Vec<_> =
             (0..3).map(InstanceColumn::Section).chain([InstanceColumn::OutsideSections]).collect();
         let shape = Shape { instance_columns, periodic: Some(periodic.clone()), weights: 0 };
-        let columns = shape.instance_values(k, omega, &[]);
+        let columns = shape.instance_values(k, &[]);
         let x = Fr::from(1234567);
         let u = x.pow([4]);
         let g = omega.pow([4]);
@@ -165,8 +173,7 @@ mod tests {
         let row = PublicRow { row: 3, terms: vec![(0, Fr::from(2)), (1, -Fr::ONE)], constant: Fr::from(7) };
         let instance_columns = vec![InstanceColumn::Public(vec![row]), InstanceColumn::EvenRows { off: 3 }];
         let shape = Shape { instance_columns, periodic: None, weights: 0 };
-        let omega = EvaluationDomain::<Fr>::new(1, 3).get_omega();
-        let columns = shape.instance_values(3, omega, &[Fr::from(10), Fr::from(20)]);
+        let columns = shape.instance_values(3, &[Fr::from(10), Fr::from(20)]);
         assert_eq!(columns[0], [0, 0, 0, 7, 0, 0, 0, 0].map(Fr::from));
         assert_eq!(columns[1], [1, 0, 1, 0, 1, 0, 0, 0].map(Fr::from));
     }

@@ -5,7 +5,7 @@ use ff::{Field, PrimeField};
 use halo2_proofs::dev::{MockProver, VerifyFailure};
 use halo2curves::bn256::Fr;
 
-use super::{GeneralConfig, ModelCircuit, builder::field};
+use super::{ModelCircuit, builder::field};
 use crate::{
     graph::{Feature, IntegerModel, IntegerNode, Interval, integer::Output},
     ops::Op,
@@ -21,7 +21,8 @@ pub use random::{Draw, mlp, random_input, random_model};
 
 /// Whether the constraint system accepts the circuit's assignment for these public values.
 pub fn satisfied(circuit: &ModelCircuit<Fr>, public_values: &[i128]) -> bool {
-    let instances = circuit.instances(public_values).to_vec();
+    let public_values: Vec<Fr> = public_values.iter().map(|&value| field(value)).collect();
+    let instances = circuit.instances(&public_values);
     MockProver::run(circuit.k, circuit, instances).expect("the circuit fits its domain").verify().is_ok()
 }
 
@@ -32,8 +33,7 @@ pub fn honest(model: &IntegerModel, input: &[i128]) -> ModelCircuit<Fr> {
 
 /// What the constraint system says against the circuit's assignment, for the public values that it arrives at itself.
 pub fn violations(circuit: &ModelCircuit<Fr>) -> Vec<VerifyFailure> {
-    let outputs: Vec<_> = circuit.layout.public_rows.iter().copied().zip(claims(circuit)).collect();
-    let instances = GeneralConfig::instance_columns(circuit.k, &outputs).to_vec();
+    let instances = circuit.instances(&claims(circuit));
     let result = MockProver::run(circuit.k, circuit, instances).expect("the circuit fits its domain").verify();
     result.err().unwrap_or_default()
 }

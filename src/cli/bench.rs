@@ -17,6 +17,7 @@ use super::{
     ContextArgs, Failure, Folder, Outcome,
     measure::{self, Usage},
     output::{Output, Report, table, thousands},
+    peers,
 };
 
 /// Measure: prove in a process of its own, deploy on anvil, verify in a transaction, read the receipt.
@@ -25,8 +26,10 @@ use super::{
 Examples:
   hallmark bench build/credit --input applicant.json
   hallmark bench build/credit --json | jq .gas.transaction
+  hallmark bench build/credit --compare        # beside EZKL, snarkjs and others
 
-Without --input, the middle of the input domain is proved.")]
+Without --input, the middle of the input domain is proved. --compare shows figures that were measured before, on a model of the
+credit example's shape; benches/peers has the scripts that measure them again.")]
 pub struct Args {
     #[command(flatten)]
     folder: Folder,
@@ -41,6 +44,9 @@ pub struct Args {
     /// Port for anvil; a free one by default.
     #[arg(long)]
     port: Option<u16>,
+    /// Show other systems' verifiers beside this one.
+    #[arg(long)]
+    compare: bool,
 }
 
 /// Everything that `bench` measures.
@@ -66,19 +72,42 @@ pub fn run(args: &Args, output: &Output) -> Outcome {
     let scratch = tempfile::tempdir()?;
     let input = match &args.input {
         Some(path) => path.clone(),
-        None => middle(&project, scratch.path())?,
+        None => {
+            let path = scratch.path().join("input.json");
+            std::fs::write(&path, json!({ "input_data": [middle(&project)] }).to_string())?;
+            path
+        }
     };
     let measured = measure(&project, args, &input, scratch.path(), output)?;
-    Ok(Report::new(text(&measured), json(&measured)))
+    let (mut text, mut json) = (text(&measured), json(&measured));
+    if args.compare {
+        let (ours, peers) = (peer_row(&measured), peers::read()?);
+        text += &format!("\n{}", peers::text(&ours, &peers));
+        json["compare"] = json!({ "ours": ours, "model": peers.model, "chain": peers.chain, "peers": peers.peers });
+    }
+    Ok(Report::new(text, json))
 }
 
-/// A file with the middle of the input domain.
-fn middle(project: &Project, folder: &Path) -> Result<PathBuf, Failure> {
+/// Our row of the comparison.
+fn peer_row(measured: &Measured) -> peers::Row {
+    let outputs = measured.file.outputs.len();
+    peers::Row {
+        name: "Hallmark".into(),
+        version: env!("CARGO_PKG_VERSION").into(),
+        date: None,
+        statement: format!("private input, {outputs} public output{}", if outputs == 1 { "" } else { "s" }),
+        transaction_gas: measured.gas.transaction,
+        execution_gas: measured.gas.execution,
+        proof_bytes: Some(32 * measured.proof.words.len() as u64),
+        calldata_bytes: Some(measured.calldata_bytes as u64),
+        source: "hallmark bench --compare".into(),
+    }
+}
+
+/// The middle of the input domain, in the model's units.
+pub fn middle(project: &Project) -> Vec<f64> {
     let features = &project.model().features;
-    let centre = features.iter().map(|f| (f.range.lo + (f.range.hi - f.range.lo) / 2) as f64 / f.scale);
-    let path = folder.join("input.json");
-    std::fs::write(&path, json!({ "input_data": [centre.collect::<Vec<_>>()] }).to_string())?;
-    Ok(path)
+    features.iter().map(|f| (f.range.lo + (f.range.hi - f.range.lo) / 2) as f64 / f.scale).collect()
 }
 
 fn measure(project: &Project, args: &Args, input: &Path, scratch: &Path, output: &Output) -> Result<Measured, Failure> {

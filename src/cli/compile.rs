@@ -3,14 +3,17 @@
 use std::{fmt::Write, path::PathBuf};
 
 use hallmark::{
+    circuit::Layout,
+    plan::Choice,
     project::{Build, CompileOptions, Setup, compile},
+    proof::CurveId,
     quant::{DomainSource, QuantOptions},
 };
 use serde_json::{Value, json};
 
 use super::{
     Outcome,
-    output::{Output, Report, table},
+    output::{Output, Report, table, thousands},
 };
 
 /// Compile an ONNX model into keys and a verifier contract.
@@ -50,6 +53,13 @@ pub struct Args {
     /// Trusted setup: a file from `hallmark srs import`. The embedded ceremony by default, up to k = 14.
     #[arg(long, value_name = "FILE")]
     srs: Option<PathBuf>,
+    /// Layout of the circuit: general, periodic, or auto for the one whose verification costs least.
+    #[arg(long, default_value_t = Choice::Auto)]
+    layout: Choice<Layout>,
+    /// Curve: bn254 (any EVM chain), bls12-381 (chains with the precompiles of EIP-2537 and EIP-4844), or auto for the one
+    /// whose verification costs least.
+    #[arg(long, default_value_t = Choice::Only(CurveId::Bn254))]
+    curve: Choice<CurveId>,
     /// Accept a setup whose secret is known. The contract says UNSAFE in its name.
     #[arg(long)]
     allow_unsafe_srs: bool,
@@ -68,6 +78,8 @@ pub fn run(args: &Args, output: &Output) -> Outcome {
             ..QuantOptions::default()
         },
         setup: args.srs.clone().map_or(Setup::Embedded, Setup::File),
+        layout: args.layout,
+        curve: args.curve,
         allow_unsafe_srs: args.allow_unsafe_srs,
     };
     let step = output.step("");
@@ -90,12 +102,21 @@ pub fn run(args: &Args, output: &Output) -> Outcome {
 
 /// What was built, as a table.
 pub fn summary(build: &Build) -> String {
-    let vk = build.proving_key.verifying_key();
-    let (protocol, accuracy) = (vk.protocol(), &build.quantised.accuracy);
-    table(&[
+    let (vk, plan, accuracy) = (&build.verifying_key, &build.plan, &build.quantised.accuracy);
+    let mut rows = vec![
         ("model id", vk.id()),
         ("setup", vk.setup().to_string()),
-        ("circuit", format!("{} rows of 2^{}, {} advice column(s)", build.rows, protocol.k, protocol.advice_columns)),
+        ("circuit", format!("{} on {}, {} rows of 2^{}", plan.layout, plan.curve, thousands(plan.rows as u64), plan.k)),
+        ("estimated gas", format!("{} for a verifying transaction", thousands(plan.estimate.transaction))),
+    ];
+    for other in build.alternatives.iter().filter(|other| (other.layout, other.curve) != (plan.layout, plan.curve)) {
+        let cost = match (&other.plan, &other.reason) {
+            (Some(other), _) => format!("{} gas, 2^{} rows", thousands(other.estimate.transaction), other.k),
+            (None, reason) => reason.clone().unwrap_or_default(),
+        };
+        rows.push(("instead of", format!("{} on {}: {cost}", other.layout, other.curve)));
+    }
+    rows.extend([
         ("contract", build.contract_name.clone()),
         (
             "error",
@@ -106,5 +127,6 @@ pub fn summary(build: &Build) -> String {
         ),
         ("decisions that flip", accuracy.decisions_flipped.to_string()),
         ("key generation", format!("{:.2} s", build.keygen.as_secs_f64())),
-    ])
+    ]);
+    table(&rows)
 }

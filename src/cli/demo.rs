@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use hallmark::{
     graph::Graph,
     onnx,
+    plan::Choice,
     project::{CompileOptions, Project, Setup, compile},
+    proof::CurveId,
     quant::{QuantOptions, read_input},
 };
 use serde_json::json;
@@ -53,6 +55,8 @@ pub fn run(args: &Args, output: &Output) -> Outcome {
         name: None,
         quant: QuantOptions::default(),
         setup: Setup::Embedded,
+        layout: Choice::Auto,
+        curve: Choice::Only(CurveId::Bn254),
         allow_unsafe_srs: false,
     };
     let build = compile(&options, |stage| step.set(stage.to_string()))?;

@@ -4,8 +4,10 @@ mod bench;
 mod calldata;
 mod compile;
 mod demo;
+mod gas;
 mod measure;
 mod output;
+mod peers;
 mod prove;
 mod srs;
 mod verify;
@@ -17,6 +19,10 @@ use std::{
 };
 
 use clap::{CommandFactory, Parser, Subcommand};
+use hallmark::{
+    gas::GasError,
+    project::{ProjectError, parse_context},
+};
 use serde_json::json;
 
 use output::{Output, Report};
@@ -40,6 +46,7 @@ Examples:
   hallmark prove build/credit --input applicant.json -o proof.json
   hallmark verify build/credit proof.json
   hallmark calldata build/credit proof.json
+  hallmark gas build/credit --proof proof.json --svg gas.svg
   hallmark bench build/credit --input applicant.json --json
 
 Exit codes: 0 success, 1 failure, 2 wrong usage, 3 the proof does not verify.";
@@ -64,6 +71,7 @@ enum Command {
     Prove(prove::Args),
     Verify(verify::Args),
     Calldata(calldata::Args),
+    Gas(gas::Args),
     Bench(bench::Args),
     #[command(subcommand)]
     Srs(srs::Command),
@@ -93,6 +101,7 @@ pub fn run() -> ExitCode {
         Command::Prove(args) => prove::run(&args, &output),
         Command::Verify(args) => verify::run(&args),
         Command::Calldata(args) => calldata::run(&args, cli.json),
+        Command::Gas(args) => gas::run(&args, &output),
         Command::Bench(args) => bench::run(&args, &output),
         Command::Srs(command) => srs::run(&command, &output),
         Command::Demo(args) => demo::run(&args, &output),
@@ -102,12 +111,15 @@ pub fn run() -> ExitCode {
         Ok(report) => output.report(&report),
         Err(failure) => {
             output.failure(&message(failure.as_ref()));
-            let invalid = failure
-                .downcast_ref::<hallmark::project::ProjectError>()
-                .is_some_and(|error| matches!(error, hallmark::project::ProjectError::Verify(_)));
-            ExitCode::from(if invalid { INVALID_PROOF } else { 1 })
+            ExitCode::from(if is_verdict(failure.as_ref()) { INVALID_PROOF } else { 1 })
         }
     }
+}
+
+/// Whether a proof was judged and found wanting, natively or by the contract.
+fn is_verdict(failure: &(dyn std::error::Error + 'static)) -> bool {
+    let native = failure.downcast_ref().is_some_and(|error| matches!(error, ProjectError::Verify(_)));
+    native || failure.downcast_ref().is_some_and(|error| matches!(error, GasError::Proof { .. }))
 }
 
 /// The completion script. Written to memory first: the generator panics where its writer fails.
@@ -173,7 +185,7 @@ struct ContextArgs {
 }
 
 impl ContextArgs {
-    fn bytes(&self) -> Result<[u8; 32], hallmark::project::ProjectError> {
-        self.context.as_deref().map_or(Ok([0; 32]), hallmark::project::parse_context)
+    fn bytes(&self) -> Result<[u8; 32], ProjectError> {
+        self.context.as_deref().map_or(Ok([0; 32]), parse_context)
     }
 }

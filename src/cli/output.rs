@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+pub use hallmark::gas::thousands;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
@@ -108,15 +109,25 @@ pub fn table(rows: &[(&str, String)]) -> String {
     rows.iter().map(line).collect()
 }
 
-/// A number with thousands separated.
-pub fn thousands(value: u64) -> String {
-    let digits = value.to_string();
+/// How a column of a [`grid`] is aligned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Align {
+    Left,
+    Right,
+}
+
+/// Rows of cells in aligned columns, two spaces apart.
+pub fn grid(rows: &[Vec<String>], align: &[Align]) -> String {
+    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
+    let widths: Vec<usize> = (0..align.len()).map(|column| width(column).unwrap_or(0)).collect();
     let mut text = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
+    for row in rows {
+        let cells = row.iter().zip(align.iter().zip(&widths)).map(|(cell, (align, width))| match align {
+            Align::Left => format!("{cell:<width$}"),
+            Align::Right => format!("{cell:>width$}"),
+        });
+        text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
+        text.push('\n');
     }
     text
 }
@@ -126,8 +137,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn thousands_are_separated() {
-        let text: Vec<_> = [0, 999, 1000, 211_311, 1_297_440].map(thousands).to_vec();
-        assert_eq!(text, ["0", "999", "1,000", "211,311", "1,297,440"]);
+    fn columns_are_aligned() {
+        let rows = [vec!["a".to_string(), "1".into(), "x".into()], vec!["éé".into(), "100".into(), String::new()]];
+        assert_eq!(grid(&rows, &[Align::Left, Align::Right, Align::Left]), "a     1  x\néé  100\n");
     }
 }

@@ -5,22 +5,26 @@ use std::{
     time::{Duration, Instant},
 };
 
-use halo2curves::bn256::Fr;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-use super::ProjectError;
+use super::{
+    ProjectError,
+    keys::{AnyProvingKey, AnySrs, AnyVerifyingKey},
+};
 use crate::{
-    circuit::ModelCircuit,
+    circuit::Layout,
     fsutil::StagedFolder,
     graph::{Interval, MAX_BITS},
     onnx,
+    plan::{Alternative, Choice, Plan, PlanOptions, alternatives, choose},
     proof::{
-        ProvingKey, Srs,
+        CurveId, Srs, SrsError,
         artifact::{ArtifactKind, write_container},
+        srs::{EMBEDDED_K, ETHEREUM_K},
     },
     quant::{CalibrationData, Domain, DomainFile, QuantOptions, Quantised, quantise},
-    solidity::{ContractInfo, verifier_source},
+    solidity::ContractInfo,
 };
 
 /// Which trusted setup to use.
@@ -46,6 +50,10 @@ pub struct CompileOptions {
     pub name: Option<String>,
     pub quant: QuantOptions,
     pub setup: Setup,
+    /// Which layout.
+    pub layout: Choice<Layout>,
+    /// Which curve.
+    pub curve: Choice<CurveId>,
     /// Emit a contract on a setup whose secret is known.
     pub allow_unsafe_srs: bool,
 }
@@ -55,6 +63,7 @@ pub struct CompileOptions {
 pub enum Stage {
     Import,
     Quantise,
+    Plan,
     Setup,
     Keys,
     Contract,
@@ -65,6 +74,7 @@ impl std::fmt::Display for Stage {
         f.write_str(match self {
             Stage::Import => "importing the model",
             Stage::Quantise => "quantising",
+            Stage::Plan => "planning",
             Stage::Setup => "loading the setup",
             Stage::Keys => "generating keys",
             Stage::Contract => "writing the contract",
@@ -79,9 +89,11 @@ pub struct Build {
     pub domain: Domain,
     pub quantised: Quantised,
     pub threshold: f64,
-    pub proving_key: ProvingKey,
-    /// Rows in use, of `2^k`.
-    pub rows: usize,
+    pub plan: Plan,
+    /// All plans that were considered.
+    pub alternatives: Vec<Alternative>,
+    pub proving_key: AnyProvingKey,
+    pub verifying_key: AnyVerifyingKey,
     pub contract_name: String,
     /// The verifier contract.
     pub contract: String,
@@ -112,13 +124,17 @@ pub fn compile(options: &CompileOptions, mut progress: impl FnMut(Stage)) -> Res
         return Err(ProjectError::Tolerance { tolerance: options.quant.tolerance, error, flips });
     }
 
-    progress(Stage::Setup);
-    let circuit = ModelCircuit::<Fr>::for_keygen(&quantised.model);
-    let (k, rows) = (circuit.k, circuit.layout.rows());
-    let srs = match &options.setup {
-        Setup::Embedded => Srs::embedded(k)?,
-        Setup::File(path) => Srs::read(path, k)?,
+    progress(Stage::Plan);
+    let bn254_k = match &options.setup {
+        Setup::Embedded => EMBEDDED_K,
+        Setup::File(path) => Srs::info(path)?.k,
     };
+    let plan_options = PlanOptions { layout: options.layout, curve: options.curve, bn254_k };
+    let alternatives = alternatives(&quantised.model, &plan_options);
+    let plan = choose(&alternatives, &plan_options)?;
+
+    progress(Stage::Setup);
+    let srs = setup(&options.setup, &plan, bn254_k)?;
     let contract_name = match (srs.origin().is_unsafe(), options.allow_unsafe_srs) {
         (false, _) => contract_name,
         (true, true) => format!("{contract_name}UNSAFE"),
@@ -128,31 +144,42 @@ pub fn compile(options: &CompileOptions, mut progress: impl FnMut(Stage)) -> Res
     progress(Stage::Keys);
     let setup_digest = srs.digest();
     let start = Instant::now();
-    let proving_key = ProvingKey::generate(&quantised.model, srs)?;
+    let proving_key = AnyProvingKey::generate(&quantised.model, plan.layout, srs)?;
     let keygen = start.elapsed();
 
     progress(Stage::Contract);
-    let vk = proving_key.verifying_key();
-    let model = &quantised.model;
+    let verifying_key = proving_key.verifying_key();
     let info = ContractInfo {
         name: contract_name.clone(),
         model: format!("ONNX sha256 {model_sha256}"),
-        setup: format!("{}, digest {}", vk.setup(), hex::encode(setup_digest)),
-        outputs: model.public_names(),
+        setup: format!("{}, digest {}", verifying_key.setup(), hex::encode(setup_digest)),
+        outputs: quantised.model.public_names(),
     };
-    let contract = verifier_source(vk.protocol(), vk.public_ranges(), &info)?;
+    let contract = verifying_key.contract(&info)?;
     let threshold = options.quant.threshold;
     Ok(Build {
         model_sha256,
         domain,
         quantised,
         threshold,
+        plan,
+        alternatives,
         proving_key,
-        rows,
+        verifying_key,
         contract_name,
         contract,
         keygen,
         setup_digest,
+    })
+}
+
+/// The setup for a plan: twice as many powers as rows if there are as many.
+fn setup(setup: &Setup, plan: &Plan, bn254_k: u32) -> Result<AnySrs, SrsError> {
+    let k = plan.k + u32::from(plan.quotient_pieces == 1);
+    Ok(match (plan.curve, setup) {
+        (CurveId::Bls12381, _) => AnySrs::Bls12381(Srs::ethereum(k.min(ETHEREUM_K))?),
+        (CurveId::Bn254, Setup::Embedded) => AnySrs::Bn254(Srs::embedded(k.min(bn254_k))?),
+        (CurveId::Bn254, Setup::File(path)) => AnySrs::Bn254(Srs::read(path, k.min(bn254_k))?),
     })
 }
 
@@ -188,7 +215,7 @@ pub(super) mod paths {
 impl Build {
     /// Write the folder of artifacts: all of it or, if anything fails, nothing.
     pub fn write(&self, folder: &Path) -> Result<(), ProjectError> {
-        let vk = self.proving_key.verifying_key();
+        let vk = &self.verifying_key;
         let circuit = postcard::to_allocvec(&self.quantised.model).map_err(|error| ProjectError::Mismatch {
             path: folder.join(paths::CIRCUIT),
             detail: format!("the model cannot be encoded: {error}"),
@@ -206,8 +233,8 @@ impl Build {
 
     /// The manifest: what the folder holds, for people and CI.
     pub fn manifest(&self) -> Map<String, Value> {
-        let vk = self.proving_key.verifying_key();
-        let (protocol, model) = (vk.protocol(), &self.quantised.model);
+        let (vk, model) = (&self.verifying_key, &self.quantised.model);
+        let (fixed, permuted, quotient_pieces) = vk.columns();
         let range = |range: &Interval, scale: f64| {
             json!({
                 "integer": [range.lo.to_string(), range.hi.to_string()],
@@ -227,18 +254,16 @@ impl Build {
             "contract": { "name": self.contract_name, "file": paths::contract(&self.contract_name) },
             "setup": { "origin": vk.setup(), "digest": hex::encode(self.setup_digest), "unsafe": vk.setup().is_unsafe() },
             "plan": {
-                "layout": "general",
-                "curve": "bn254",
-                "k": protocol.k,
-                "rows": self.rows,
-                "columns": {
-                    "advice": protocol.advice_columns,
-                    "fixed": protocol.fixed.len(),
-                    "permutation": protocol.sigma.len(),
-                },
-                "quotient_pieces": protocol.quotient_pieces,
-                "proof_bytes": 32 * protocol.proof_words(),
-                "calldata_bytes": 4 + 32 * (1 + protocol.public_rows().len() + protocol.proof_words()),
+                "layout": self.plan.layout,
+                "curve": self.plan.curve,
+                "k": self.plan.k,
+                "rows": self.plan.rows,
+                "columns": { "advice": 1, "fixed": fixed, "permutation": permuted },
+                "quotient_pieces": quotient_pieces,
+                "proof_bytes": 32 * vk.proof_words(),
+                "calldata_bytes": 4 + 32 * (1 + vk.public_ranges().len() + vk.proof_words()),
+                "estimate": self.plan.estimate,
+                "alternatives": self.alternatives,
             },
             "domain": { "source": self.domain.source, "inputs": inputs.collect::<Vec<_>>() },
             "outputs": outputs.collect::<Vec<_>>(),

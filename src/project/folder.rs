@@ -2,19 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
-use halo2curves::bn256::Fr;
 use rand_core::{CryptoRng, RngCore};
 use serde_json::{Map, Value};
 
-use super::{ProjectError, ProofFile, compile::paths};
+use super::{AnyProvingKey, AnyVerifyingKey, ProjectError, ProofFile, compile::paths};
 use crate::{
-    circuit::ModelCircuit,
     fsutil::{MANIFEST_FILE, verify_folder},
     graph::IntegerModel,
     proof::{
-        Proof, ProvingKey, VerifyingKey,
+        Proof,
         artifact::{ArtifactKind, read_artifact},
-        prove, verify,
     },
 };
 
@@ -24,7 +21,7 @@ pub struct Project {
     folder: PathBuf,
     manifest: Map<String, Value>,
     model: IntegerModel,
-    verifying_key: VerifyingKey,
+    verifying_key: AnyVerifyingKey,
 }
 
 impl Project {
@@ -40,22 +37,15 @@ impl Project {
             return Err(mismatch(&path, "bytes follow the model's end".into()));
         }
         check_size(&model).and_then(|()| model.validate()).map_err(|detail| mismatch(&path, detail))?;
-        // The circuit follows from the model, and bounds what the verifying key may claim.
-        let circuit = ModelCircuit::<Fr>::for_keygen(&model);
 
+        // the circuit follows from the model: the key can claim nothing about it
         let path = listed(folder, &manifest, paths::VERIFYING_KEY)?;
-        let verifying_key = VerifyingKey::from_bytes(&read_artifact(&path, ArtifactKind::VerifyingKey)?, circuit.k)?;
+        let verifying_key = AnyVerifyingKey::from_bytes(&read_artifact(&path, ArtifactKind::VerifyingKey)?, &model)?;
         let id = manifest.get("model").and_then(|model| model.get("id")).and_then(Value::as_str);
         if id != Some(&verifying_key.id()) {
             let detail =
                 format!("its digest is {}, the manifest's model is {}", verifying_key.id(), id.unwrap_or("missing"));
             return Err(mismatch(&path, detail));
-        }
-        let (protocol, layout) = (verifying_key.protocol(), &circuit.layout);
-        if (protocol.k, &protocol.public_rows()) != (circuit.k, &layout.public_rows)
-            || verifying_key.public_ranges() != model.public_ranges()
-        {
-            return Err(mismatch(&path, "its public values are not those of the model".into()));
         }
         Ok(Self { folder: folder.into(), manifest, model, verifying_key })
     }
@@ -77,7 +67,7 @@ impl Project {
     }
 
     /// The verifying key.
-    pub fn verifying_key(&self) -> &VerifyingKey {
+    pub fn verifying_key(&self) -> &AnyVerifyingKey {
         &self.verifying_key
     }
 
@@ -91,22 +81,22 @@ impl Project {
     }
 
     /// Read the proving key.
-    pub fn proving_key(&self) -> Result<ProvingKey, ProjectError> {
+    pub fn proving_key(&self) -> Result<AnyProvingKey, ProjectError> {
         let path = listed(&self.folder, &self.manifest, paths::PROVING_KEY)?;
         let bytes = read_artifact(&path, ArtifactKind::ProvingKey)?;
-        Ok(ProvingKey::from_bytes(&bytes, self.verifying_key.clone(), &self.model)?)
+        AnyProvingKey::from_bytes(&bytes, self.verifying_key.clone(), &self.model)
     }
 
     /// Quantise an input (one value per feature, in the model's units), check it against the domain, and prove.
     pub fn prove(
         &self,
-        pk: &ProvingKey,
+        pk: &AnyProvingKey,
         input: &[f64],
         context: [u8; 32],
         rng: &mut (impl RngCore + CryptoRng),
     ) -> Result<Proof, ProjectError> {
         let input = self.model.quantise_input(input)?;
-        Ok(prove(pk, &self.model, &input, context, rng)?)
+        pk.prove(&self.model, &input, context, rng)
     }
 
     /// Describe a proof for its file.
@@ -126,7 +116,7 @@ impl Project {
 
     /// Verify a proof natively.
     pub fn verify(&self, proof: &Proof) -> Result<(), ProjectError> {
-        Ok(verify(&self.verifying_key, proof)?)
+        self.verifying_key.verify(proof)
     }
 }
 

@@ -5,10 +5,12 @@
 
 mod compile;
 mod folder;
+mod keys;
 mod proof_file;
 
 pub use compile::{Build, CompileOptions, Setup, Stage, compile, contract_name};
 pub use folder::Project;
+pub use keys::{AnyProvingKey, AnySrs, AnyVerifyingKey};
 pub use proof_file::{ProofFile, parse_context};
 
 use std::path::PathBuf;
@@ -16,8 +18,10 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 use crate::{
+    circuit::NotPeriodic,
     fsutil::{FolderError, WriteError},
     onnx::OnnxError,
+    plan::PlanError,
     proof::{KeyError, ProveError, SrsError, VerifyError, artifact::ArtifactError},
     quant::{DataError, InputError, QuantError},
     solidity::VerifierError,
@@ -34,6 +38,10 @@ pub enum ProjectError {
     Quant(#[from] QuantError),
     #[error(transparent)]
     Input(#[from] InputError),
+    #[error(transparent)]
+    Layout(#[from] NotPeriodic),
+    #[error(transparent)]
+    Plan(#[from] PlanError),
     #[error(transparent)]
     Srs(#[from] SrsError),
     #[error(transparent)]

@@ -1,4 +1,4 @@
-//! Multi-scalar multiplication on BN254's G1, quick from some hundred terms on.
+//! Multi-scalar multiplication, quick from some hundred terms on.
 //!
 //! Pippenger's bucket method with signed digits: every scalar is written in base `2^c` with digits of at most
 //! `2^(c-1)` in absolute value (Booth's recoding), and for each digit position, a *window*, the terms with the same
@@ -7,14 +7,17 @@
 //! coordinates. The window's value, `sum digit * bucket`, is taken over a grid of buckets: the sums of its rows and of
 //! its columns are again sums of pairs, and only these few go through projective additions.
 //!
-//! Not in constant time.
-
-use std::ops::Neg;
+//! A scalar whose negative is shorter is negated with its point, so that small negative integers cost as little as small
+//! positive ones.
+//!
+//! For curves `y^2 = x^3 + b` without points of order two, over fields of 4 limbs. Not in constant time.
 
 use ff::{Field, PrimeField};
-use group::{Group, prime::PrimeCurveAffine};
-use halo2curves::bn256::{Fq, Fr, G1, G1Affine};
+use group::Group;
+use halo2curves::CurveAffine;
 use rayon::prelude::*;
+
+use super::curve::Curve;
 
 /// Terms that are sorted into buckets at a time: their points stay in a core's cache, and an inversion is cheap among
 /// their additions.
@@ -30,21 +33,29 @@ type Limbs = [u64; 4];
 ///
 /// # Panics
 /// If there are not as many scalars as bases.
-pub fn msm(scalars: &[Fr], bases: &[G1Affine]) -> G1 {
+pub fn msm<C: Curve>(scalars: &[C::Scalar], bases: &[C::G1Affine]) -> C::G1 {
     assert_eq!(scalars.len(), bases.len(), "as many scalars as bases");
-    let scalars: Vec<Limbs> = scalars.iter().map(limbs).collect();
-    let bits = scalars.iter().map(bit_length).max().unwrap_or(0);
-    let c = window_size(bits, bases.len());
+    let terms = scalars.par_iter().zip(bases).map(|(scalar, base)| {
+        let (positive, negative) = (limbs(scalar), limbs(&-*scalar));
+        let base = Affine::new(base);
+        if bit_length(&negative) < bit_length(&positive) { (negative, base.neg()) } else { (positive, base) }
+    });
+    let (scalars, bases): (Vec<Limbs>, Vec<Affine<C::Base>>) = terms.unzip();
+    let mut lengths: Vec<usize> = scalars.iter().map(bit_length).collect();
+    lengths.sort_unstable();
+    let bits = lengths.last().copied().unwrap_or(0);
+    let c = window_size(&lengths);
     let windows: Vec<usize> = (0..windows(bits, c)).collect();
     let together = (BATCH / bases.len().max(1)).clamp(1, windows.len().div_ceil(rayon::current_num_threads()));
-    let sums: Vec<Vec<G1>> = windows
+    let sums: Vec<Vec<C::G1>> = windows
         .par_chunks(together)
-        .map_init(Summer::default, |summer, windows| window_sums(summer, &scalars, bases, windows, c))
+        .map_init(Summer::default, |summer, windows| window_sums::<C>(summer, &scalars, &bases, windows, c))
         .collect();
-    sums.iter().flatten().rev().fold(G1::identity(), |sum, window| (0..c).fold(sum, |sum, _| sum.double()) + window)
+    let doubled = |sum: C::G1| (0..c).fold(sum, |sum, _| sum.double());
+    sums.iter().flatten().rev().fold(C::G1::identity(), |sum, window| doubled(sum) + window)
 }
 
-fn limbs(scalar: &Fr) -> Limbs {
+fn limbs<F: PrimeField>(scalar: &F) -> Limbs {
     let bytes = scalar.to_repr();
     std::array::from_fn(|i| (0..8).rev().fold(0, |limb, j| limb << 8 | u64::from(bytes.as_ref()[8 * i + j])))
 }
@@ -58,9 +69,15 @@ fn windows(bits: usize, c: usize) -> usize {
     bits / c + 1
 }
 
-/// The window size with the fewest additions: one a term, and two a bucket.
-fn window_size(bits: usize, terms: usize) -> usize {
-    (1..=MAX_WINDOW).min_by_key(|&c| windows(bits, c) * (terms + (2 << (c - 1)))).unwrap_or(1)
+/// The window size with the fewest additions: one for each digit of a scalar, and two a bucket. `lengths` are those of the
+/// scalars, in bits, ascending.
+fn window_size(lengths: &[usize]) -> usize {
+    let additions = |c: usize| {
+        let reaching = |window: usize| lengths.len() - lengths.partition_point(|&bits| bits < window * c);
+        let windows = windows(lengths.last().copied().unwrap_or(0), c);
+        (0..windows).map(|window| reaching(window) + (2 << (c - 1))).sum::<usize>()
+    };
+    (1..=MAX_WINDOW).min_by_key(|&c| additions(c)).unwrap_or(1)
 }
 
 /// Digit `window` in base `2^c`, from `-2^(c-1)` to `2^(c-1)`: its own bits, plus one if the bit below is set (a carry),
@@ -81,9 +98,15 @@ fn digit(scalar: &Limbs, window: usize, c: usize) -> i32 {
 }
 
 /// `sum digit(scalar, window) * base` of every window.
-fn window_sums(summer: &mut Summer, scalars: &[Limbs], bases: &[G1Affine], windows: &[usize], c: usize) -> Vec<G1> {
+fn window_sums<C: Curve>(
+    summer: &mut Summer<C::Base>,
+    scalars: &[Limbs],
+    bases: &[Affine<C::Base>],
+    windows: &[usize],
+    c: usize,
+) -> Vec<C::G1> {
     let per_window = 1 << (c - 1);
-    let mut buckets = vec![G1Affine::identity(); windows.len() * per_window];
+    let mut buckets = vec![Affine::IDENTITY; windows.len() * per_window];
     for (scalars, bases) in scalars.chunks(BATCH).zip(bases.chunks(BATCH)) {
         let terms = windows.iter().enumerate().flat_map(|(i, &window)| {
             let digits = scalars.iter().map(move |scalar| digit(scalar, window, c));
@@ -94,25 +117,25 @@ fn window_sums(summer: &mut Summer, scalars: &[Limbs], bases: &[G1Affine], windo
         });
         add_to_buckets(summer, &mut buckets, terms);
     }
-    weighted_sums(summer, &buckets, per_window)
+    weighted_sums::<C>(summer, &buckets, per_window)
 }
 
 /// Add points to the buckets that are named with them.
-fn add_to_buckets(
-    summer: &mut Summer,
-    buckets: &mut [G1Affine],
-    terms: impl Iterator<Item = (usize, G1Affine)> + Clone,
+fn add_to_buckets<F: Field>(
+    summer: &mut Summer<F>,
+    buckets: &mut [Affine<F>],
+    terms: impl Iterator<Item = (usize, Affine<F>)> + Clone,
 ) {
     summer.lengths.clear();
-    summer.lengths.extend(buckets.iter().map(|bucket| usize::from(!is_identity(bucket))));
+    summer.lengths.extend(buckets.iter().map(|bucket| usize::from(!bucket.is_identity())));
     terms.clone().for_each(|(bucket, _)| summer.lengths[bucket] += 1);
 
     summer.points.clear();
-    summer.points.resize(summer.lengths.iter().sum(), G1Affine::identity());
+    summer.points.resize(summer.lengths.iter().sum(), Affine::IDENTITY);
     let mut next = Vec::with_capacity(buckets.len());
     let mut start = 0;
     for (bucket, length) in buckets.iter().zip(&summer.lengths) {
-        let occupied = !is_identity(bucket);
+        let occupied = !bucket.is_identity();
         if occupied {
             summer.points[start] = *bucket;
         }
@@ -132,7 +155,7 @@ fn add_to_buckets(
 ///
 /// They form a grid of `width` columns. Bucket `width * row + column` counts `width * row` times in its row's sum and
 /// `column + 1` times in its column's.
-fn weighted_sums(summer: &mut Summer, buckets: &[G1Affine], per_window: usize) -> Vec<G1> {
+fn weighted_sums<C: Curve>(summer: &mut Summer<C::Base>, buckets: &[Affine<C::Base>], per_window: usize) -> Vec<C::G1> {
     let width = 1 << per_window.ilog2().div_ceil(2);
     let height = per_window / width;
     summer.points.clear();
@@ -144,42 +167,107 @@ fn weighted_sums(summer: &mut Summer, buckets: &[G1Affine], per_window: usize) -
         summer.lengths.extend(std::iter::repeat_n(height, width));
     }
     summer.sum();
-    let weighted_sum = |sums: &[G1Affine]| {
+    let weighted_sum = |sums: &[Affine<C::Base>]| {
         let (rows, columns) = sums.split_at(height);
-        let rows = sum_by_parts(&rows[1..]);
-        (0..width.ilog2()).fold(rows, |sum, _| sum.double()) + sum_by_parts(columns)
+        let rows = sum_by_parts::<C>(&rows[1..]);
+        (0..width.ilog2()).fold(rows, |sum, _| sum.double()) + sum_by_parts::<C>(columns)
     };
     summer.points.chunks(height + width).map(weighted_sum).collect()
 }
 
 /// `sum (i + 1) * points[i]`: point `i` is in `i + 1` of the partial sums.
-fn sum_by_parts(points: &[G1Affine]) -> G1 {
-    let (mut partial, mut sum) = (G1::identity(), G1::identity());
+fn sum_by_parts<C: Curve>(points: &[Affine<C::Base>]) -> C::G1 {
+    let (mut partial, mut sum) = (C::G1::identity(), C::G1::identity());
     for point in points.iter().rev() {
-        partial += point;
+        partial += &point.to_curve::<C>();
         sum += partial;
     }
     sum
 }
 
+/// A point; the identity is (0, 0), as no point of the curve has y = 0.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Affine<F> {
+    x: F,
+    y: F,
+}
+
+impl<F: Field> Affine<F> {
+    const IDENTITY: Self = Self { x: F::ZERO, y: F::ZERO };
+
+    fn new<C: CurveAffine<Base = F>>(point: &C) -> Self {
+        let coordinates = Option::<halo2curves::Coordinates<C>>::from(point.coordinates());
+        coordinates.map_or(Self::IDENTITY, |c| Self { x: *c.x(), y: *c.y() })
+    }
+
+    fn to_curve<C: Curve<Base = F>>(self) -> C::G1Affine {
+        let point = Option::from(C::G1Affine::from_xy(self.x, self.y));
+        point.filter(|_| !self.is_identity()).unwrap_or_else(group::prime::PrimeCurveAffine::identity)
+    }
+
+    fn is_identity(&self) -> bool {
+        self.y.is_zero_vartime()
+    }
+
+    fn neg(self) -> Self {
+        Self { x: self.x, y: -self.y }
+    }
+
+    /// What [`Self::add`] needs the inverse of; never zero.
+    fn denominator(&self, other: &Self) -> F {
+        if self.x != other.x {
+            other.x - self.x
+        } else if self.y == other.y && !self.is_identity() {
+            self.y.double()
+        } else {
+            F::ONE
+        }
+    }
+
+    /// `self + other`, whatever they are.
+    fn add(&self, other: &Self, inverse: F) -> Self {
+        if self.is_identity() {
+            return *other;
+        }
+        if other.is_identity() {
+            return *self;
+        }
+        let slope = if self.x != other.x {
+            (other.y - self.y) * inverse
+        } else if self.y == other.y {
+            let square = self.x.square();
+            (square.double() + square) * inverse
+        } else {
+            return Self::IDENTITY;
+        };
+        let x = slope.square() - self.x - other.x;
+        Self { x, y: slope * (self.x - x) - self.y }
+    }
+}
+
 /// Sums segments of points.
-#[derive(Default)]
-struct Summer {
+struct Summer<F> {
     /// The segments, one after the other.
-    points: Vec<G1Affine>,
+    points: Vec<Affine<F>>,
     /// The number of points in each segment.
     lengths: Vec<usize>,
-    pairs: Vec<Pair>,
+    pairs: Vec<Pair<F>>,
 }
 
 /// Two neighbouring points, to be added.
-struct Pair {
+struct Pair<F> {
     first: usize,
     /// The product of the denominators of all pairs before this.
-    product: Fq,
+    product: F,
 }
 
-impl Summer {
+impl<F> Default for Summer<F> {
+    fn default() -> Self {
+        Self { points: Vec::new(), lengths: Vec::new(), pairs: Vec::new() }
+    }
+}
+
+impl<F: Field> Summer<F> {
     /// Replace every segment that is not empty by its sum: round after round, halve them.
     fn sum(&mut self) {
         while self.lengths.iter().any(|&length| length > 1) {
@@ -191,20 +279,20 @@ impl Summer {
     /// Write the sum of every pair over its first point.
     fn add_pairs(&mut self) {
         self.pairs.clear();
-        let (mut start, mut product) = (0, Fq::ONE);
+        let (mut start, mut product) = (0, F::ONE);
         for length in &self.lengths {
             for first in (0..length / 2).map(|pair| start + 2 * pair) {
                 self.pairs.push(Pair { first, product });
-                product *= denominator(&self.points[first], &self.points[first + 1]);
+                product *= self.points[first].denominator(&self.points[first + 1]);
             }
             start += length;
         }
         // no factor is zero
-        let mut inverse = product.invert().unwrap_or(Fq::ZERO);
+        let mut inverse = product.invert().unwrap_or(F::ZERO);
         for pair in self.pairs.iter().rev() {
             let (a, b) = (self.points[pair.first], self.points[pair.first + 1]);
-            self.points[pair.first] = add(&a, &b, inverse * pair.product);
-            inverse *= denominator(&a, &b);
+            self.points[pair.first] = a.add(&b, inverse * pair.product);
+            inverse *= a.denominator(&b);
         }
     }
 
@@ -223,51 +311,17 @@ impl Summer {
     }
 }
 
-/// What [`add`] needs the inverse of; never zero.
-fn denominator(a: &G1Affine, b: &G1Affine) -> Fq {
-    if a.x != b.x {
-        b.x - a.x
-    } else if a.y == b.y && !is_identity(a) {
-        a.y.double()
-    } else {
-        Fq::ONE
-    }
-}
-
-/// The identity is (0, 0); the curve has no point of order two, with y = 0.
-fn is_identity(point: &G1Affine) -> bool {
-    point.y == Fq::ZERO
-}
-
-/// `a + b`, whatever they are.
-fn add(a: &G1Affine, b: &G1Affine, inverse: Fq) -> G1Affine {
-    if is_identity(a) {
-        return *b;
-    }
-    if is_identity(b) {
-        return *a;
-    }
-    let slope = if a.x != b.x {
-        (b.y - a.y) * inverse
-    } else if a.y == b.y {
-        let square = a.x.square();
-        (square.double() + square) * inverse
-    } else {
-        return G1Affine::identity();
-    };
-    let x = slope.square() - a.x - b.x;
-    G1Affine { x, y: slope * (a.x - x) - a.y }
-}
-
 #[cfg(test)]
 mod tests {
-    use group::Curve;
+    use group::{Curve as _, prime::PrimeCurveAffine};
+    use halo2curves::bn256::{Fr, G1, G1Affine};
     use halo2curves::msm::msm_serial;
     use proptest::prelude::*;
     use rand_chacha::ChaCha20Rng;
     use rand_core::SeedableRng;
 
     use super::*;
+    use crate::proof::curve::Bn254;
 
     fn points(n: usize) -> Vec<G1Affine> {
         let mut rng = ChaCha20Rng::seed_from_u64(n as u64);
@@ -293,7 +347,7 @@ mod tests {
     fn sums_of_all_sizes() {
         let (bases, scalars) = (points(3000), random_scalars(3000));
         for n in [0, 1, 2, 3, 7, 8, 31, 100, 255, 512, 1000, 2048, 3000] {
-            assert_eq!(msm(&scalars[..n], &bases[..n]), reference(&scalars[..n], &bases[..n]), "n = {n}");
+            assert_eq!(msm::<Bn254>(&scalars[..n], &bases[..n]), reference(&scalars[..n], &bases[..n]), "n = {n}");
         }
     }
 
@@ -305,7 +359,7 @@ mod tests {
         let scalars = random_scalars(n);
         let mut sums = vec![Fr::ZERO; few.len()];
         scalars.iter().enumerate().for_each(|(i, scalar)| sums[i % few.len()] += scalar);
-        assert_eq!(msm(&scalars, &bases), reference(&sums, &few));
+        assert_eq!(msm::<Bn254>(&scalars, &bases), reference(&sums, &few));
     }
 
     #[test]
@@ -313,11 +367,11 @@ mod tests {
         let p = points(1)[0];
         let n = 600;
         let alternating: Vec<G1Affine> = (0..n).map(|i| if i % 2 == 0 { p } else { -p }).collect();
-        assert_eq!(msm(&vec![Fr::from(5); n], &alternating), G1::identity());
-        assert_eq!(msm(&vec![Fr::from(5); n], &vec![p; n]), p * Fr::from(5 * n as u64));
-        assert_eq!(msm(&vec![-Fr::ONE; n], &vec![p; n]), -(p * Fr::from(n as u64)));
-        assert_eq!(msm(&vec![Fr::ZERO; n], &alternating), G1::identity());
-        assert_eq!(msm(&random_scalars(n), &vec![G1Affine::identity(); n]), G1::identity());
+        assert_eq!(msm::<Bn254>(&vec![Fr::from(5); n], &alternating), G1::identity());
+        assert_eq!(msm::<Bn254>(&vec![Fr::from(5); n], &vec![p; n]), p * Fr::from(5 * n as u64));
+        assert_eq!(msm::<Bn254>(&vec![-Fr::ONE; n], &vec![p; n]), -(p * Fr::from(n as u64)));
+        assert_eq!(msm::<Bn254>(&vec![Fr::ZERO; n], &alternating), G1::identity());
+        assert_eq!(msm::<Bn254>(&random_scalars(n), &vec![G1Affine::identity(); n]), G1::identity());
     }
 
     #[test]
@@ -348,7 +402,7 @@ mod tests {
                 [Fr::ZERO, Fr::ONE, -Fr::ONE, Fr::from(2), -Fr::from(12345), random[0], random[1], Fr::from(1 << 40)];
             let (scalars, bases): (Vec<Fr>, Vec<G1Affine>) =
                 terms.into_iter().map(|(scalar, base)| (scalars[scalar], bases[base])).unzip();
-            prop_assert_eq!(msm(&scalars, &bases), reference(&scalars, &bases));
+            prop_assert_eq!(msm::<Bn254>(&scalars, &bases), reference(&scalars, &bases));
         }
     }
 }

@@ -1,22 +1,30 @@
-//! The protocol description: everything a verifier has to know, as plain data, derived from the verifying key.
+//! The protocol description: everything a verifier has to know, as plain data.
 //!
-//! The Solidity generator, the gas estimator, the calldata encoder and the transcripts read only this. It describes the
-//! PLONKish argument of the halo2 book with SHPLONK (<https://eprint.iacr.org/2020/081>, the variant with one extra
-//! challenge) as the multi-opening scheme, over KZG on BN254.
+//! The prover, the native verifier, the Solidity generator, the gas estimate and the calldata encoder read only this. It
+//! describes PLONK (<https://eprint.iacr.org/2019/953>) for one advice column with halo2's gates, opened by SHPLONK
+//! (<https://eprint.iacr.org/2020/081>) over KZG, with one linearisation:
+//!
+//! - constraints are polynomials in the advice column at several rotations, in fixed columns and in instance columns. The
+//!   fixed column with the weights has degree one in every gate;
+//! - the optional permutation argument ties rows of the advice column together, by one running product;
+//! - instance columns are not committed, verifiers evaluate them from closed forms;
+//! - the verifier never learns the weight column, sigma, the running product or the quotient at `x`: with the other
+//!   evaluations put in, the combination of all constraints is linear in those four, so their commitments are combined into
+//!   one polynomial, the *linearisation*, which must be zero at `x`.
 
 use std::collections::BTreeSet;
 
-use ff::Field;
+use ff::{Field, PrimeField};
+use group::prime::PrimeCurveAffine;
 use halo2_proofs::{
-    plonk::{self, Any, VerifyingKey},
+    plonk::{self, ConstraintSystem},
     poly::Rotation,
 };
-use halo2curves::bn256::{Fr, G1Affine, G2Affine};
 use sha3::{Digest, Keccak256};
 use thiserror::Error;
 
-use super::encode;
-use crate::circuit::config::{ANCHOR, PARITY_OFF_ROWS};
+use super::curve::{Bn254, Curve, scalar_word};
+use crate::circuit::{InstanceColumn, Shape};
 
 /// The constraint system uses something that the protocol description does not cover.
 #[derive(Debug, Error)]
@@ -25,51 +33,107 @@ pub struct UnsupportedError {
     feature: &'static str,
 }
 
-/// A column of the constraint system.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Column {
-    Advice(usize),
+/// A polynomial in columns; the advice column is read at rotations.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Expression<F> {
+    Constant(F),
+    /// The advice column at a rotation.
+    Advice(i32),
     Fixed(usize),
     Instance(usize),
+    Negated(Box<Expression<F>>),
+    Sum(Box<Expression<F>>, Box<Expression<F>>),
+    Product(Box<Expression<F>>, Box<Expression<F>>),
 }
 
-/// A polynomial in columns at rotations.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Expression {
-    Constant(Fr),
-    /// A column at a rotation.
-    Query(Column, i32),
-    Negated(Box<Expression>),
-    Sum(Box<Expression>, Box<Expression>),
-    Product(Box<Expression>, Box<Expression>),
+impl<F: PrimeField> Expression<F> {
+    /// The value, given those of the advice column by rotation, and of the other columns.
+    pub fn evaluate(
+        &self,
+        advice: &impl Fn(i32) -> F,
+        fixed: &impl Fn(usize) -> F,
+        instance: &impl Fn(usize) -> F,
+    ) -> F {
+        let value = |e: &Self| e.evaluate(advice, fixed, instance);
+        match self {
+            Expression::Constant(value) => *value,
+            Expression::Advice(rotation) => advice(*rotation),
+            Expression::Fixed(column) => fixed(*column),
+            Expression::Instance(column) => instance(*column),
+            Expression::Negated(e) => -value(e),
+            Expression::Sum(a, b) => value(a) + value(b),
+            Expression::Product(a, b) => value(a) * value(b),
+        }
+    }
+
+    fn is_zero(&self) -> bool {
+        matches!(self, Expression::Constant(c) if c.is_zero_vartime())
+    }
+
+    fn sum(self, other: Self) -> Self {
+        match (self.is_zero(), other.is_zero()) {
+            (true, _) => other,
+            (_, true) => self,
+            _ => Expression::Sum(Box::new(self), Box::new(other)),
+        }
+    }
+
+    fn product(self, other: Self) -> Self {
+        let one = |e: &Self| matches!(e, Expression::Constant(c) if *c == F::ONE);
+        match (self.is_zero() || other.is_zero(), one(&self), one(&other)) {
+            (true, _, _) => Expression::Constant(F::ZERO),
+            (_, true, _) => other,
+            (_, _, true) => self,
+            _ => Expression::Product(Box::new(self), Box::new(other)),
+        }
+    }
+
+    fn negated(self) -> Self {
+        if self.is_zero() { self } else { Expression::Negated(Box::new(self)) }
+    }
+
+    /// The parts without the fixed column `column`, and its coefficient; `None` if the degree in it is above one.
+    pub fn linear_in(&self, column: usize) -> Option<(Self, Self)> {
+        let zero = || Expression::Constant(F::ZERO);
+        Some(match self {
+            Expression::Fixed(fixed) if *fixed == column => (zero(), Expression::Constant(F::ONE)),
+            Expression::Negated(e) => {
+                let (rest, coefficient) = e.linear_in(column)?;
+                (rest.negated(), coefficient.negated())
+            }
+            Expression::Sum(a, b) => {
+                let ((a, a1), (b, b1)) = (a.linear_in(column)?, b.linear_in(column)?);
+                (a.sum(b), a1.sum(b1))
+            }
+            Expression::Product(a, b) => {
+                let ((a, a1), (b, b1)) = (a.linear_in(column)?, b.linear_in(column)?);
+                if !(a1.is_zero() || b1.is_zero()) {
+                    return None;
+                }
+                (a.clone().product(b.clone()), a1.product(b).sum(b1.product(a)))
+            }
+            other => (other.clone(), zero()),
+        })
+    }
 }
 
-/// An instance column. It is not committed: verifiers evaluate it from its closed form.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum InstanceColumn {
-    /// Constants in given rows, and the public values in given rows; zero elsewhere.
-    Public { constants: Vec<(usize, u64)>, rows: Vec<usize> },
-    /// One on even rows, zero on odd rows and on the last `off` rows.
-    EvenRows { off: usize },
-}
-
-/// A committed polynomial.
+/// A committed polynomial that is opened, or the linearisation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Polynomial {
-    Advice(usize),
-    /// The permutation's running product of one chunk of columns.
-    Product(usize),
+    Advice,
     Fixed(usize),
-    Sigma(usize),
-    /// The quotient, recombined from its pieces.
-    Quotient,
+    /// The permutation's running product.
+    Product,
+    /// Weights, sigma, running product and quotient, combined so that the value at `x` is zero.
+    Linearisation,
 }
 
 /// Polynomials that are opened at the same rotations of `x`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RotationSet {
     pub rotations: Vec<i32>,
-    pub polynomials: Vec<Polynomial>,
+    /// The polynomials, each with the power of `nu` that it is combined by.
+    pub polynomials: Vec<(usize, Polynomial)>,
 }
 
 /// A factor of the one product that the verifier inverts.
@@ -77,96 +141,116 @@ pub struct RotationSet {
 pub enum Denominator {
     /// `x - omega^row`, for the Lagrange polynomial of that row (negative rows count from the end).
     Row(i32),
-    /// `x^n - 1`, for the quotient.
-    Vanishing,
+    /// `D_s(x^(n/P))`, for the selector of that section.
+    Section(usize),
     /// `x`, for the interpolation through rotations of `x`.
     Point,
 }
 
 /// Challenges, in the order in which they are drawn.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Challenges {
-    pub beta: Fr,
-    pub gamma: Fr,
+pub struct Challenges<F> {
+    /// Of the permutation; drawn only if there is one, as is `gamma`.
+    pub beta: F,
+    pub gamma: F,
     /// Combines the constraints.
-    pub y: Fr,
+    pub y: F,
     /// Where the polynomials are evaluated.
-    pub x: Fr,
-    /// SHPLONK: combines polynomials within a rotation set.
-    pub zeta: Fr,
-    /// SHPLONK: combines rotation sets.
-    pub nu: Fr,
+    pub x: F,
+    /// SHPLONK: combines the opened polynomials.
+    pub nu: F,
     /// SHPLONK: where the combination is opened.
-    pub mu: Fr,
+    pub mu: F,
+}
+
+/// The permutation argument on the advice column.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Permutation<C: Curve> {
+    /// Commitment to sigma.
+    pub sigma: C::G1Affine,
+    /// Rows at the end that hold randomness; the row before them is the last of the argument.
+    pub blinding_rows: usize,
 }
 
 /// The verifier as plain data.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Protocol {
+pub struct Protocol<C: Curve = Bn254> {
     pub k: u32,
     /// Generator of the domain of `2^k` rows.
-    pub omega: Fr,
-    pub fixed: Vec<G1Affine>,
-    pub sigma: Vec<G1Affine>,
-    pub g1: G1Affine,
-    pub g2: G2Affine,
-    pub s_g2: G2Affine,
-    pub advice_columns: usize,
-    pub advice_queries: Vec<(usize, i32)>,
-    pub fixed_queries: Vec<(usize, i32)>,
-    pub instance_queries: Vec<(usize, i32)>,
-    pub instance_columns: Vec<InstanceColumn>,
-    pub gates: Vec<Expression>,
-    /// Columns under the permutation argument and how many share one running product.
-    pub permutation: Vec<Column>,
-    pub permutation_chunk: usize,
-    /// Rows at the end that hold randomness; the row before them is the permutation's last.
-    pub blinding_rows: usize,
+    pub omega: C::Scalar,
+    /// Commitments to the fixed columns.
+    pub fixed: Vec<C::G1Affine>,
+    pub permutation: Option<Permutation<C>>,
+    /// `[tau]_2`.
+    pub s_g2: C::G2Affine,
+    /// Rotations at which the advice column is opened, ascending.
+    pub advice_rotations: Vec<i32>,
+    /// Instance columns, and the fixed column that is part of the linearisation.
+    pub shape: Shape<C::Scalar>,
+    pub gates: Vec<Expression<C::Scalar>>,
     pub quotient_pieces: usize,
 }
 
-impl Protocol {
-    /// Describe the verifier of a circuit in the `general` layout with the given rows of public values.
+/// Commitments that key generation makes, and the setup they are made under.
+#[derive(Clone, Debug)]
+pub struct Commitments<C: Curve> {
+    pub fixed: Vec<C::G1Affine>,
+    /// `None` for layouts without a permutation.
+    pub sigma: Option<C::G1Affine>,
+    pub s_g2: C::G2Affine,
+}
+
+impl<C: Curve> Protocol<C> {
+    /// Describe the verifier of a constraint system over a domain of `2^k` rows generated by `omega`.
     pub fn new(
-        vk: &VerifyingKey<G1Affine>,
-        (g1, g2, s_g2): (G1Affine, G2Affine, G2Affine),
-        public_rows: &[usize],
+        (k, omega): (u32, C::Scalar),
+        cs: &ConstraintSystem<C::Scalar>,
+        shape: Shape<C::Scalar>,
+        commitments: Commitments<C>,
+        quotient_pieces: usize,
     ) -> Result<Self, UnsupportedError> {
-        let cs = vk.cs();
         let unsupported = |feature| Err(UnsupportedError { feature });
+        let Commitments { fixed, sigma, s_g2 } = commitments;
         if !cs.lookups().is_empty() {
             return unsupported("lookup arguments");
         }
         if cs.num_challenges() != 0 {
             return unsupported("challenges of several phases");
         }
-        if cs.instance_queries().iter().any(|(_, rotation)| *rotation != Rotation::cur()) {
-            return unsupported("rotated instance columns");
+        if cs.num_advice_columns() != 1 {
+            return unsupported("several advice columns");
+        }
+        if cs.permutation().get_columns().len() > 1 || cs.permutation().get_columns().is_empty() == sigma.is_some() {
+            return unsupported("permutations of several columns");
+        }
+        if cs.num_fixed_columns() != fixed.len() || cs.num_instance_columns() != shape.instance_columns.len() {
+            return unsupported("columns without a description");
+        }
+        if cs.degree() != 3 {
+            return unsupported("constraints of a degree other than three");
+        }
+        let at_zero = |rotation: &Rotation| *rotation == Rotation::cur();
+        if !cs.instance_queries().iter().all(|(_, r)| at_zero(r)) || !cs.fixed_queries().iter().all(|(_, r)| at_zero(r))
+        {
+            return unsupported("rotated fixed or instance columns");
         }
         let gates = cs.gates().iter().flat_map(|gate| gate.polynomials()).map(expression);
-        let degree = cs.degree();
-        Ok(Self {
-            k: vk.get_domain().k(),
-            omega: vk.get_domain().get_omega(),
-            fixed: vk.fixed_commitments().clone(),
-            sigma: vk.permutation().commitments().clone(),
-            g1,
-            g2,
-            s_g2,
-            advice_columns: cs.num_advice_columns(),
-            advice_queries: cs.advice_queries().iter().map(|(c, r)| (c.index(), r.0)).collect(),
-            fixed_queries: cs.fixed_queries().iter().map(|(c, r)| (c.index(), r.0)).collect(),
-            instance_queries: cs.instance_queries().iter().map(|(c, r)| (c.index(), r.0)).collect(),
-            instance_columns: vec![
-                InstanceColumn::Public { constants: vec![(0, ANCHOR)], rows: public_rows.to_vec() },
-                InstanceColumn::EvenRows { off: PARITY_OFF_ROWS },
-            ],
-            gates: gates.collect::<Result<_, _>>()?,
-            permutation: cs.permutation().get_columns().iter().map(column).collect(),
-            permutation_chunk: degree - 2,
-            blinding_rows: cs.blinding_factors(),
-            quotient_pieces: vk.get_domain().get_quotient_poly_degree(),
-        })
+        let gates: Vec<_> = gates.collect::<Result<_, _>>()?;
+        if gates.iter().any(|gate| gate.linear_in(shape.weights).is_none()) {
+            return unsupported("gates of a higher degree in the weights");
+        }
+        let advice: BTreeSet<i32> = cs.advice_queries().iter().map(|(_, rotation)| rotation.0).collect();
+        let permutation = sigma.map(|sigma| Permutation { sigma, blinding_rows: cs.blinding_factors() });
+        let advice_rotations = advice.into_iter().collect();
+        let protocol = Self { k, omega, fixed, permutation, s_g2, advice_rotations, shape, gates, quotient_pieces };
+
+        // every polynomial is opened at some of the rotations of the advice column, and no two of these are one point
+        let rotations = protocol.rotations();
+        let points: BTreeSet<i32> = rotations.iter().map(|rotation| rotation.rem_euclid(protocol.n() as i32)).collect();
+        if rotations != protocol.advice_rotations || points.len() != rotations.len() {
+            return unsupported("rotations that meet, or that the advice column is not opened at");
+        }
+        Ok(protocol)
     }
 
     /// Number of rows.
@@ -174,77 +258,65 @@ impl Protocol {
         1 << self.k
     }
 
-    /// Rows of the public values, in their order.
-    pub fn public_rows(&self) -> Vec<usize> {
-        let rows = |column: &InstanceColumn| match column {
-            InstanceColumn::Public { rows, .. } => rows.clone(),
-            InstanceColumn::EvenRows { .. } => Vec::new(),
-        };
-        self.instance_columns.iter().flat_map(rows).collect()
+    /// Number of public values.
+    pub fn public_values(&self) -> usize {
+        let terms = self.public_rows().flat_map(|row| &row.terms);
+        terms.map(|(index, _)| index + 1).max().unwrap_or(0)
     }
 
-    /// Number of running products of the permutation argument.
-    pub fn products(&self) -> usize {
-        self.permutation.len().div_ceil(self.permutation_chunk)
+    /// Rows of the public column.
+    pub fn public_rows(&self) -> impl Iterator<Item = &crate::circuit::PublicRow<C::Scalar>> {
+        let rows = |column| match column {
+            &InstanceColumn::Public(ref rows) => rows.as_slice(),
+            _ => &[],
+        };
+        self.shape.instance_columns.iter().flat_map(rows)
     }
 
     /// Rotation of the permutation's last row.
-    pub fn last_rotation(&self) -> i32 {
-        -(self.blinding_rows as i32 + 1)
+    pub fn last_rotation(&self) -> Option<i32> {
+        self.permutation.as_ref().map(|permutation| -(permutation.blinding_rows as i32 + 1))
     }
 
-    /// Rotations at which running product `i` is opened, in the order of their evaluations in the proof.
-    pub fn product_rotations(&self, i: usize) -> Vec<i32> {
-        let last = (i + 1 < self.products()).then_some(self.last_rotation());
-        [0, 1].into_iter().chain(last).collect()
+    /// Fixed columns that are opened on their own.
+    pub fn evaluated_fixed(&self) -> impl Iterator<Item = usize> {
+        let weights = self.shape.weights;
+        (0..self.fixed.len()).filter(move |&column| column != weights)
     }
 
-    /// Every evaluation of the proof, in order: which polynomial, at which rotation. The quotient's is not among them,
-    /// verifiers compute it.
+    /// Every evaluation of the proof, in order: which polynomial, at which rotation.
     pub fn evaluations(&self) -> Vec<(Polynomial, i32)> {
-        let advice = self.advice_queries.iter().map(|&(column, rotation)| (Polynomial::Advice(column), rotation));
-        let fixed = self.fixed_queries.iter().map(|&(column, rotation)| (Polynomial::Fixed(column), rotation));
-        let sigma = (0..self.sigma.len()).map(|i| (Polynomial::Sigma(i), 0));
-        let products = (0..self.products())
-            .flat_map(|i| self.product_rotations(i).into_iter().map(move |r| (Polynomial::Product(i), r)));
-        advice.chain(fixed).chain(sigma).chain(products).collect()
+        let advice = self.advice_rotations.iter().map(|&rotation| (Polynomial::Advice, rotation));
+        let fixed = self.evaluated_fixed().map(|column| (Polynomial::Fixed(column), 0));
+        advice.chain(fixed).chain(self.permutation.iter().map(|_| (Polynomial::Product, 1))).collect()
     }
 
-    /// Number of points in the proof: advice, running products, quotient pieces, two of the opening.
+    /// Number of points in the proof but for the last: advice, running product, quotient, first of the opening.
     pub fn points(&self) -> usize {
-        self.advice_columns + self.products() + self.quotient_pieces + 2
+        2 + usize::from(self.permutation.is_some()) + self.quotient_pieces
     }
 
     /// Words of 32 bytes in an encoded proof: points, evaluations, the inverse.
     pub fn proof_words(&self) -> usize {
-        2 * self.points() + self.evaluations().len() + 1
+        C::POINT_WORDS * self.points() + C::LAST_POINT_WORDS + self.evaluations().len() + 1
     }
 
-    /// The rotation sets of the multi-opening, in the order in which halo2 meets their first polynomials.
-    pub fn rotation_sets(&self) -> Vec<RotationSet> {
-        let evaluations = self.evaluations();
-        let opened = |kind: fn(&Polynomial) -> bool| evaluations.iter().copied().filter(move |(p, _)| kind(p));
-        let queries = opened(|p| matches!(p, Polynomial::Advice(_)))
-            .chain(opened(|p| matches!(p, Polynomial::Product(_))))
-            .chain(opened(|p| matches!(p, Polynomial::Fixed(_))))
-            .chain(opened(|p| matches!(p, Polynomial::Sigma(_))))
-            .chain([(Polynomial::Quotient, 0)]);
+    /// The opened polynomials, each with its rotations; combined by ascending powers of `nu`.
+    fn opened(&self) -> Vec<(Polynomial, Vec<i32>)> {
+        let mut opened: Vec<(Polynomial, Vec<i32>)> = vec![(Polynomial::Advice, self.advice_rotations.clone())];
+        opened.extend(self.evaluated_fixed().map(|column| (Polynomial::Fixed(column), vec![0])));
+        opened.push((Polynomial::Linearisation, vec![0]));
+        opened.extend(self.permutation.iter().map(|_| (Polynomial::Product, vec![1])));
+        opened
+    }
 
-        let mut polynomials: Vec<(Polynomial, BTreeSet<i32>)> = Vec::new();
-        for (polynomial, rotation) in queries {
-            match polynomials.iter_mut().find(|(p, _)| *p == polynomial) {
-                Some((_, rotations)) => {
-                    rotations.insert(rotation);
-                }
-                None => polynomials.push((polynomial, BTreeSet::from([rotation]))),
-            }
-        }
+    /// The rotation sets of the multi-opening. The first is that of the advice column and has all rotations.
+    pub fn rotation_sets(&self) -> Vec<RotationSet> {
         let mut sets: Vec<RotationSet> = Vec::new();
-        for (polynomial, rotations) in polynomials {
-            let rotations: Vec<i32> = rotations.into_iter().collect();
+        for (power, (polynomial, rotations)) in self.opened().into_iter().enumerate() {
             match sets.iter_mut().find(|set| set.rotations == rotations) {
-                Some(set) => set.polynomials.push(polynomial),
-                None => sets.push(RotationSet { rotations, polynomials: vec![polynomial] }),
+                Some(set) => set.polynomials.push((power, polynomial)),
+                None => sets.push(RotationSet { rotations, polynomials: vec![(power, polynomial)] }),
             }
         }
         sets
@@ -252,98 +324,108 @@ impl Protocol {
 
     /// Every rotation at which something is opened, ascending.
     pub fn rotations(&self) -> Vec<i32> {
-        let all: BTreeSet<i32> = self.rotation_sets().iter().flat_map(|set| set.rotations.clone()).collect();
+        let all: BTreeSet<i32> = self.opened().into_iter().flat_map(|(_, rotations)| rotations).collect();
         all.into_iter().collect()
     }
 
-    /// Rows whose Lagrange polynomials the verifier evaluates: the first, those of the public values, the last rows.
+    /// Rows whose Lagrange polynomials the verifier evaluates, ascending: the last ones as negative rows, the first,
+    /// those of the public values.
     pub fn lagrange_rows(&self) -> Vec<i32> {
-        let mut rows = BTreeSet::from([0]);
-        rows.extend((self.last_rotation()..0).collect::<Vec<_>>());
-        for column in &self.instance_columns {
+        let mut rows = BTreeSet::new();
+        if let Some(last) = self.last_rotation() {
+            rows.extend(last..=0);
+        }
+        for column in &self.shape.instance_columns {
             match column {
-                InstanceColumn::Public { constants, rows: public } => {
-                    rows.extend(constants.iter().map(|(row, _)| *row as i32));
-                    rows.extend(public.iter().map(|row| *row as i32));
-                }
-                InstanceColumn::EvenRows { off } => rows.extend(self.off_rows(*off)),
+                InstanceColumn::Public(public) => rows.extend(public.iter().map(|public| public.row as i32)),
+                InstanceColumn::EvenRows { off } => rows.extend(off_rows(*off)),
+                InstanceColumn::Section(_) | InstanceColumn::OutsideSections => {}
             }
         }
         rows.into_iter().collect()
     }
 
-    /// The even rows among the last `off`, as negative rows.
-    pub fn off_rows(&self, off: usize) -> Vec<i32> {
-        (1..=off as i32).filter(|row| row % 2 == 0).map(|row| -row).collect()
-    }
-
     /// The factors of the product whose inverse comes with the proof.
     pub fn denominators(&self) -> Vec<Denominator> {
         let rows = self.lagrange_rows().into_iter().map(Denominator::Row);
-        rows.chain([Denominator::Vanishing, Denominator::Point]).collect()
+        let sections = self.shape.instance_columns.iter().filter_map(|column| match column {
+            InstanceColumn::Section(section) => Some(Denominator::Section(*section)),
+            _ => None,
+        });
+        let interpolates = self.advice_rotations.len() > 1;
+        rows.chain(sections).chain(interpolates.then_some(Denominator::Point)).collect()
     }
 
     /// `omega^row`.
-    pub fn omega_power(&self, row: i32) -> Fr {
+    pub fn omega_power(&self, row: i32) -> C::Scalar {
         self.omega.pow([row.rem_euclid(self.n() as i32) as u64])
+    }
+
+    /// The generator of a period's domain and `x^(n/P)`; `None` if the layout has no periodic selector.
+    pub fn period(&self, x: C::Scalar) -> Option<(C::Scalar, C::Scalar)> {
+        let periods = 1u64 << (self.k - self.shape.periodic.as_ref()?.log_period);
+        Some((self.omega.pow([periods]), x.pow([periods])))
+    }
+
+    /// The value of a denominator at `x`.
+    pub fn denominator(&self, denominator: Denominator, x: C::Scalar) -> C::Scalar {
+        match denominator {
+            Denominator::Row(row) => x - self.omega_power(row),
+            Denominator::Section(section) => match (&self.shape.periodic, self.period(x)) {
+                (Some(periodic), Some((g, u))) => periodic.section_product(section, g, u),
+                _ => C::Scalar::ZERO,
+            },
+            Denominator::Point => x,
+        }
     }
 
     /// The inverse that the proof carries; `None` if the product is zero, for which no proof verifies (one `x` in
     /// about 2^240).
-    pub fn inverse(&self, challenges: &Challenges) -> Option<Fr> {
-        let x = challenges.x;
-        let factor = |denominator| match denominator {
-            Denominator::Row(row) => x - self.omega_power(row),
-            Denominator::Vanishing => x.pow([self.n() as u64]) - Fr::ONE,
-            Denominator::Point => x,
-        };
-        self.denominators().into_iter().map(factor).product::<Fr>().invert().into()
+    pub fn inverse(&self, x: C::Scalar) -> Option<C::Scalar> {
+        let factors = self.denominators().into_iter().map(|denominator| self.denominator(denominator, x));
+        factors.product::<C::Scalar>().invert().into()
     }
 
     /// Keccak-256 of the description: what the transcript starts with. It binds the verifying key, the setup, the
     /// gates, the rows of the public values and the order of everything.
     pub fn digest(&self) -> [u8; 32] {
         let mut hasher = Keccak256::new();
-        hasher.update(b"hallmark protocol 1: plonk, shplonk, kzg, bn254, keccak-256");
+        hasher.update(format!("hallmark protocol 2: plonk, shplonk, kzg, {}, keccak-256", C::ID));
         hasher.update(self.k.to_be_bytes());
-        hasher.update(encode::scalar(&self.omega));
-        for points in [&self.fixed, &self.sigma, &vec![self.g1]] {
+        hasher.update(scalar_word(&self.omega));
+        let sigma: Vec<C::G1Affine> = self.permutation.iter().map(|permutation| permutation.sigma).collect();
+        for points in [&self.fixed, &sigma, &vec![C::G1Affine::generator()]] {
             hasher.update((points.len() as u64).to_be_bytes());
-            points.iter().for_each(|point| hasher.update(encode::g1(point).concat()));
+            points.iter().flat_map(C::point).for_each(|word| hasher.update(word));
         }
-        for point in [&self.g2, &self.s_g2] {
-            hasher.update(encode::g2(point).concat());
+        for point in [&C::G2Affine::generator(), &self.s_g2] {
+            C::point2(point).iter().for_each(|word| hasher.update(word));
         }
         // plain data without maps or floats: its debug form is a canonical encoding of the shape
         let shape = (
-            (self.advice_columns, &self.advice_queries, &self.fixed_queries, &self.instance_queries),
-            (&self.instance_columns, &self.gates, &self.permutation, self.permutation_chunk),
-            (self.blinding_rows, self.quotient_pieces, self.rotation_sets(), self.denominators()),
+            (&self.shape, &self.gates, &self.advice_rotations, self.quotient_pieces),
+            (self.permutation.as_ref().map(|permutation| permutation.blinding_rows), self.evaluations()),
+            (self.rotation_sets(), self.denominators()),
         );
         hasher.update(format!("{shape:?}"));
         hasher.finalize().into()
     }
 }
 
-fn column(column: &plonk::Column<Any>) -> Column {
-    match column.column_type() {
-        Any::Advice(_) => Column::Advice(column.index()),
-        Any::Fixed => Column::Fixed(column.index()),
-        Any::Instance => Column::Instance(column.index()),
-    }
+/// The even rows among the last `off`, as negative rows, from the last up.
+pub fn off_rows(off: usize) -> Vec<i32> {
+    (1..=off as i32).filter(|row| row % 2 == 0).map(|row| -row).collect()
 }
 
-fn expression(source: &plonk::Expression<Fr>) -> Result<Expression, UnsupportedError> {
-    let boxed = |e: &plonk::Expression<Fr>| expression(e).map(Box::new);
+fn expression<F: PrimeField>(source: &plonk::Expression<F>) -> Result<Expression<F>, UnsupportedError> {
+    let boxed = |e: &plonk::Expression<F>| expression(e).map(Box::new);
     Ok(match source {
         plonk::Expression::Constant(value) => Expression::Constant(*value),
         plonk::Expression::Selector(_) => return Err(UnsupportedError { feature: "virtual selectors" }),
         plonk::Expression::Challenge(_) => return Err(UnsupportedError { feature: "challenges in gates" }),
-        plonk::Expression::Advice(query) => Expression::Query(Column::Advice(query.column_index()), query.rotation().0),
-        plonk::Expression::Fixed(query) => Expression::Query(Column::Fixed(query.column_index()), query.rotation().0),
-        plonk::Expression::Instance(query) => {
-            Expression::Query(Column::Instance(query.column_index()), query.rotation().0)
-        }
+        plonk::Expression::Advice(query) => Expression::Advice(query.rotation().0),
+        plonk::Expression::Fixed(query) => Expression::Fixed(query.column_index()),
+        plonk::Expression::Instance(query) => Expression::Instance(query.column_index()),
         plonk::Expression::Negated(e) => Expression::Negated(boxed(e)?),
         plonk::Expression::Sum(a, b) => Expression::Sum(boxed(a)?, boxed(b)?),
         plonk::Expression::Product(a, b) => Expression::Product(boxed(a)?, boxed(b)?),

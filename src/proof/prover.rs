@@ -1,25 +1,21 @@
-//! Prove a statement, verify a proof.
+//! Prove a statement.
 
-use halo2_proofs::{
-    plonk::{create_proof_from_advice, verify_proof},
-    poly::kzg::{
-        commitment::{KZGCommitmentScheme, ParamsKZG},
-        strategy::SingleStrategy,
-    },
-};
-use halo2curves::bn256::{Bn256, Fr};
+use ff::{Field, PrimeField};
 use rand_core::{CryptoRng, RngCore};
 use thiserror::Error;
 
 use super::{
-    encode::{self, Word},
-    keys::{ProvingKey, VerifyingKey},
-    opening::{self, OpeningVerifier},
-    record::{NoOpening, ProofParams, RecordingKzg},
-    transcript::{Challenge, Reader, Writer},
+    curve::{Curve, Word, scalar_word},
+    equations::{Evaluations, Linearisation},
+    keys::{ProvingKey, commit},
+    opening::{OpenedSet, evaluate, first_polynomial, last_polynomial, linear_combination},
+    protocol::{Challenges, Polynomial},
+    quotient::{Columns, EarlyChallenges, coefficients, quotient, running_product},
+    transcript::Transcript,
+    verifier::verify,
 };
 use crate::{
-    circuit::{GeneralConfig, ModelCircuit, builder::field},
+    circuit::{LaidOut, NotPeriodic, builder::field},
     graph::{IntegerModel, Interval},
 };
 
@@ -49,28 +45,17 @@ pub enum ProveError {
     InputCount { expected: usize, found: usize },
     #[error("input \"{feature}\": {value} is outside of its domain [{}, {}] (in quantised units)", .range.lo, .range.hi)]
     OutsideDomain { feature: String, value: i128, range: Interval },
+    #[error(transparent)]
+    Layout(#[from] NotPeriodic),
     #[error("the prover failed: {detail}; this is a bug in hallmark or a damaged proving key")]
     Prover { detail: String },
-}
-
-/// A proof does not verify.
-#[derive(Debug, PartialEq, Error)]
-pub enum VerifyError {
-    #[error("{found} public values, the verifying key has {expected}")]
-    PublicValueCount { expected: usize, found: usize },
-    #[error("public value {index} is {value}, outside of its proved range [{}, {}]", .range.lo, .range.hi)]
-    PublicValueRange { index: usize, value: i128, range: Interval },
-    #[error("the proof has {found} words, the verifying key wants {expected}")]
-    Length { expected: usize, found: usize },
-    #[error("the proof is not valid for this verifying key, public values and context: {detail}")]
-    Invalid { detail: String },
 }
 
 /// Prove that the model gives its outputs for `input` (one integer per feature, inside the domain).
 ///
 /// `rng` blinds the witness; the proof is checked before it is returned.
-pub fn prove(
-    pk: &ProvingKey,
+pub fn prove<C: Curve>(
+    pk: &ProvingKey<C>,
     model: &IntegerModel,
     input: &[i128],
     context: [u8; 32],
@@ -86,84 +71,124 @@ pub fn prove(
     }
     let trace = model.trace(input);
     let statement = Statement { context, public_values: model.public_values(&trace) };
-    let circuit = ModelCircuit::<Fr>::new(model, &trace);
+    let circuit = LaidOut::new(pk.verifying_key().layout(), model, &trace)?;
     prove_circuit(pk, &circuit, statement, rng)
 }
 
 /// Prove the assignment of `circuit`, whatever it is: an unsatisfied one gives an error.
-fn prove_circuit(
-    pk: &ProvingKey,
-    circuit: &ModelCircuit<Fr>,
+fn prove_circuit<C: Curve>(
+    pk: &ProvingKey<C>,
+    circuit: &LaidOut<C::Scalar>,
     statement: Statement,
     rng: &mut (impl RngCore + CryptoRng),
 ) -> Result<Proof, ProveError> {
     let failed = |detail: String| ProveError::Prover { detail };
     let protocol = pk.verifying_key().protocol();
-    if circuit.k != protocol.k {
-        return Err(failed(format!("the circuit has k = {}, the key k = {}", circuit.k, protocol.k)));
+    if circuit.k() != protocol.k {
+        return Err(failed(format!("the circuit has k = {}, the key k = {}", circuit.k(), protocol.k)));
     }
-    let instances = circuit.instances(&statement.public_values);
-    let instances: Vec<&[Fr]> = instances.iter().map(Vec::as_slice).collect();
-    let mut transcript = Writer::new(protocol, &statement);
-    let params = ProofParams::new(&pk.params);
-    create_proof_from_advice::<RecordingKzg<'_>, NoOpening, Challenge, _, _>(
-        &params,
-        &pk.plonk,
-        &instances,
-        vec![circuit.advice()],
-        rng,
-        &mut transcript,
-    )
-    .map_err(|error| failed(error.to_string()))?;
-    opening::open(pk, params.take_committed(), &mut transcript).map_err(|error| failed(error.to_string()))?;
-    let (mut words, challenges) = transcript.finish().ok_or_else(|| failed("the transcript is not complete".into()))?;
-    let inverse = protocol.inverse(&challenges).ok_or_else(|| failed("a challenge hit the domain".into()))?;
-    words.push(encode::scalar(&inverse));
-
+    let words = proof_words(pk, circuit, &statement, rng).ok_or_else(|| failed("a challenge hit the domain".into()))?;
     let proof = Proof { statement, words };
     verify(pk.verifying_key(), &proof).map_err(|error| failed(error.to_string()))?;
     Ok(proof)
 }
 
-/// Verify a proof natively, with halo2's verifier. Accepts exactly what the contract accepts.
-pub fn verify(vk: &VerifyingKey, proof: &Proof) -> Result<(), VerifyError> {
-    let (protocol, values) = (vk.protocol(), &proof.statement.public_values);
-    let ranges = vk.public_ranges();
-    if values.len() != ranges.len() {
-        return Err(VerifyError::PublicValueCount { expected: ranges.len(), found: values.len() });
-    }
-    for (index, (&value, &range)) in values.iter().zip(ranges).enumerate() {
-        if !range.contains(value) {
-            return Err(VerifyError::PublicValueRange { index, value, range });
-        }
-    }
-    let (expected, found) = (protocol.proof_words(), proof.words.len());
-    let (inverse, words) = match proof.words.split_last() {
-        Some(split) if expected == found => split,
-        _ => return Err(VerifyError::Length { expected, found }),
+/// The words of a proof; `None` for the challenges, one in about 2^240, for which there is none.
+fn proof_words<C: Curve>(
+    pk: &ProvingKey<C>,
+    circuit: &LaidOut<C::Scalar>,
+    statement: &Statement,
+    rng: &mut (impl RngCore + CryptoRng),
+) -> Option<Vec<Word>> {
+    let protocol = pk.verifying_key().protocol();
+    let (domain, n) = (&pk.domain, protocol.n());
+    let mut transcript = Transcript::new(protocol, statement);
+    let mut words: Vec<Word> = Vec::with_capacity(protocol.proof_words());
+    let commit_to = |polynomial: &[C::Scalar]| C::point(&commit::<C>(polynomial, &pk.powers));
+    let mut send = |transcript: &mut Transcript, sent: Vec<Word>| {
+        transcript.absorb(&sent);
+        words.extend(sent);
     };
 
-    let outputs: Vec<(usize, Fr)> = protocol.public_rows().into_iter().zip(values.iter().map(|&v| field(v))).collect();
-    let instances = GeneralConfig::instance_columns(protocol.k, &outputs);
-    let instances: Vec<&[Fr]> = instances.iter().map(Vec::as_slice).collect();
-    let mut transcript = Reader::new(protocol, &proof.statement, words);
-    let params: &ParamsKZG<Bn256> = &vk.params;
-    verify_proof::<KZGCommitmentScheme<Bn256>, OpeningVerifier<'_>, Challenge, _, _>(
-        params,
-        &vk.plonk,
-        SingleStrategy::new(params),
-        &[&instances],
-        &mut transcript,
-    )
-    .map_err(|error| VerifyError::Invalid { detail: error.to_string() })?;
+    let assignment = circuit.assignment();
+    let mut rows = assignment.advice;
+    assignment.free_rows.into_iter().for_each(|row| rows[row] = C::Scalar::random(&mut *rng));
+    let advice = coefficients(domain, rows.clone());
+    send(&mut transcript, commit_to(&advice));
 
-    let expected = transcript.challenges().and_then(|challenges| protocol.inverse(&challenges));
-    if expected.map(|inverse| encode::scalar(&inverse)) != Some(*inverse) {
-        return Err(VerifyError::Invalid {
-            detail: "its last word is not the inverse that the contract expects".into(),
-        });
+    let mut early = EarlyChallenges { beta: C::Scalar::ZERO, gamma: C::Scalar::ZERO, y: C::Scalar::ZERO };
+    let mut product = Vec::new();
+    if let Some((sigma, last)) = pk.sigma.as_ref().map(|(rows, _)| rows).zip(protocol.last_rotation()) {
+        early.beta = transcript.challenge();
+        early.gamma = transcript.challenge();
+        let last = n - last.unsigned_abs() as usize;
+        let mut values = running_product(&rows, sigma, protocol.omega, last, early);
+        values.resize_with(n, || C::Scalar::random(&mut *rng));
+        product = coefficients(domain, values);
+        send(&mut transcript, commit_to(&product));
     }
-    Ok(())
+
+    early.y = transcript.challenge();
+    let public_values: Vec<C::Scalar> = statement.public_values.iter().map(|&value| field(value)).collect();
+    let permutation = pk.sigma.as_ref().map(|(_, sigma)| (sigma.as_slice(), product.as_slice()));
+    let columns = Columns { advice: &advice, fixed: &pk.fixed, permutation };
+    let quotient = quotient(protocol, domain, columns, &public_values, early);
+    let pieces: Vec<&[C::Scalar]> = quotient.chunks(quotient.len() / protocol.quotient_pieces).collect();
+    for piece in &pieces {
+        send(&mut transcript, commit_to(piece));
+    }
+
+    let x: C::Scalar = transcript.challenge();
+    let point = |rotation: i32| protocol.omega_power(rotation) * x;
+    let opened = |polynomial| match polynomial {
+        Polynomial::Advice => advice.as_slice(),
+        Polynomial::Fixed(column) => pk.fixed[column].as_slice(),
+        Polynomial::Product | Polynomial::Linearisation => product.as_slice(),
+    };
+    let values = protocol.evaluations().into_iter().map(|(p, rotation)| evaluate(opened(p), point(rotation)));
+    let values: Vec<C::Scalar> = values.collect();
+    send(&mut transcript, values.iter().map(scalar_word).collect());
+
+    let evaluations = Evaluations::new(protocol, &values)?;
+    let nu: C::Scalar = transcript.challenge();
+    let EarlyChallenges { beta, gamma, y } = early;
+    let mut challenges = Challenges { beta, gamma, y, x, nu, mu: C::Scalar::ZERO };
+    let scalars = protocol.linearisation(&challenges, &evaluations, &public_values)?;
+    let linearisation = linearised(&scalars, &pk.fixed[protocol.shape.weights], permutation, &pieces);
+    let opened = |polynomial| match polynomial {
+        Polynomial::Linearisation => linearisation.as_slice(),
+        other => opened(other),
+    };
+    let sets = protocol.rotation_sets();
+    let sets: Vec<_> = sets.iter().map(|set| OpenedSet::new(set, nu, opened, point)).collect();
+    let w = first_polynomial(&sets);
+    send(&mut transcript, commit_to(&w));
+
+    challenges.mu = transcript.challenge();
+    let opening = protocol.opening(&challenges, &evaluations)?;
+    let last = last_polynomial(&sets, &w, &opening, challenges.mu);
+    words.extend(C::last_point(&commit::<C>(&last, &pk.powers)));
+    words.push(scalar_word(&protocol.inverse(x)?));
+    Some(words)
+}
+
+/// The coefficients of the linearisation.
+fn linearised<F: PrimeField>(
+    scalars: &Linearisation<F>,
+    weights: &[F],
+    permutation: Option<(&[F], &[F])>,
+    pieces: &[&[F]],
+) -> Vec<F> {
+    let mut terms = vec![(scalars.weights, weights)];
+    if let Some((sigma, product)) = permutation {
+        terms.extend([(scalars.sigma, sigma), (scalars.product, product)]);
+    }
+    terms.extend(scalars.quotient.iter().copied().zip(pieces.iter().copied()));
+    let mut polynomial = linear_combination(&terms);
+    if let Some(constant) = polynomial.first_mut() {
+        *constant += scalars.constant;
+    }
+    polynomial
 }
 
 #[cfg(test)]
@@ -173,26 +198,37 @@ mod tests {
     use rand_core::SeedableRng;
 
     use super::*;
-    use crate::{circuit::testing::mlp, proof::Srs};
+    use crate::{
+        circuit::{Layout, testing::mlp},
+        proof::{Bls12381, Bn254, Srs, VerifyingKey},
+    };
+    use halo2curves::{bls12_381, bn256::Fr};
+
+    fn laid_out<F: PrimeField>(layout: Layout, model: &IntegerModel) -> LaidOut<F> {
+        LaidOut::for_keygen(layout, model).unwrap()
+    }
+
+    /// Keys on BN254; `whole` says whether the quotient is committed to as a whole.
+    fn keys_with(layout: Layout, model: &IntegerModel, whole: bool) -> ProvingKey {
+        let circuit = laid_out(layout, model);
+        let srs = Srs::embedded(circuit.k() + u32::from(whole)).unwrap();
+        ProvingKey::generate(model, &circuit, srs).unwrap()
+    }
 
     fn keys(model: &IntegerModel) -> ProvingKey {
-        let k = ModelCircuit::<Fr>::for_keygen(model).k;
-        ProvingKey::generate(model, Srs::embedded(k).unwrap()).unwrap()
+        keys_with(Layout::General, model, true)
     }
 
     fn rng() -> ChaCha20Rng {
         ChaCha20Rng::seed_from_u64(1)
     }
 
-    #[test]
-    fn proofs_verify_and_depend_on_every_word() {
-        let model = mlp(&[3, 4, 2], 100, 1);
-        let pk = keys(&model);
-        let proof = prove(&pk, &model, &[5, -100, 42], [7; 32], &mut rng()).unwrap();
+    fn every_word_counts<C: Curve>(pk: &ProvingKey<C>, model: &IntegerModel) {
+        let proof = prove(pk, model, &[5, -100, 42], [7; 32], &mut rng()).unwrap();
         let vk = pk.verifying_key();
         assert_eq!(verify(vk, &proof), Ok(()));
         for word in 0..proof.words.len() {
-            for byte in [0, 31] {
+            for byte in [0, 15, 31] {
                 let mut forged = proof.clone();
                 forged.words[word][byte] ^= 1;
                 assert!(verify(vk, &forged).is_err(), "word {word}, byte {byte}");
@@ -206,6 +242,21 @@ mod tests {
         let mut forged = proof.clone();
         forged.statement.context[31] ^= 1;
         assert!(verify(vk, &forged).is_err());
+    }
+
+    #[test]
+    fn proofs_verify_and_depend_on_every_word() {
+        let model = mlp(&[3, 4, 2], 100, 1);
+        for layout in Layout::ALL {
+            let circuit = laid_out::<bls12_381::Fr>(layout, &model);
+            for pieces in [1, 2] {
+                every_word_counts(&keys_with(layout, &model, pieces == 1), &model);
+                let srs = Srs::ethereum(circuit.k() + 2 - pieces).unwrap();
+                let pk = ProvingKey::<Bls12381>::generate(&model, &circuit, srs).unwrap();
+                assert_eq!(pk.verifying_key().protocol().quotient_pieces, pieces as usize);
+                every_word_counts(&pk, &model);
+            }
+        }
     }
 
     #[test]
@@ -223,11 +274,12 @@ mod tests {
         let pk = keys(&model);
         let trace = model.trace(&[3, -4]);
         let statement = Statement { context: [0; 32], public_values: model.public_values(&trace) };
-        let honest = ModelCircuit::<Fr>::new(&model, &trace);
+        let honest = LaidOut::<Fr>::new(Layout::General, &model, &trace).unwrap();
         prove_circuit(&pk, &honest, statement.clone(), &mut rng()).unwrap();
-        for row in (0..honest.layout.rows()).step_by(7) {
-            let mut forged = honest.clone();
+        for row in (0..honest.rows()).step_by(7) {
+            let LaidOut::General(mut forged) = honest.clone() else { panic!("another layout") };
             forged.layout.a[row] += Fr::ONE;
+            let forged = LaidOut::General(forged);
             assert!(prove_circuit(&pk, &forged, statement.clone(), &mut rng()).is_err(), "row {row}");
         }
         let mut forged = statement.clone();
@@ -249,22 +301,24 @@ mod tests {
         let (model, other) = (mlp(&[2, 3, 1], 10, 1), mlp(&[2, 3, 1], 10, 2));
         let pk = keys(&model);
         let vk_bytes = pk.verifying_key().to_bytes().unwrap();
-        let vk = VerifyingKey::from_bytes(&vk_bytes, pk.verifying_key().protocol().k).unwrap();
+        let circuit = laid_out(Layout::General, &model);
+        let read_vk = |bytes: &[u8]| VerifyingKey::<Bn254>::from_bytes(bytes, &model, &circuit);
+        let vk = read_vk(&vk_bytes).unwrap();
         assert_eq!(vk.protocol(), pk.verifying_key().protocol());
-        let read = ProvingKey::from_bytes(&pk.to_bytes(), vk.clone(), &model).unwrap();
+        let read = ProvingKey::from_bytes(&pk.to_bytes(), vk.clone(), &circuit).unwrap();
         let proof = prove(&read, &model, &[1, 2], [0; 32], &mut rng()).unwrap();
         assert_eq!(verify(&vk, &proof), Ok(()));
 
         let foreign = keys(&other).to_bytes();
         assert!(
-            ProvingKey::from_bytes(&foreign, vk.clone(), &model).unwrap_err().to_string().contains("another model")
+            ProvingKey::from_bytes(&foreign, vk.clone(), &circuit).unwrap_err().to_string().contains("another model")
         );
-        assert!(ProvingKey::from_bytes(&pk.to_bytes()[..100], vk.clone(), &model).is_err());
+        assert!(ProvingKey::from_bytes(&pk.to_bytes()[..100], vk.clone(), &circuit).is_err());
         let mut damaged = pk.to_bytes();
         damaged[40] ^= 1;
-        assert!(ProvingKey::from_bytes(&damaged, vk, &model).is_err());
+        assert!(ProvingKey::from_bytes(&damaged, vk, &circuit).is_err());
         for len in 0..vk_bytes.len() {
-            assert!(VerifyingKey::from_bytes(&vk_bytes[..len], 20).is_err());
+            assert!(read_vk(&vk_bytes[..len]).is_err());
         }
     }
 

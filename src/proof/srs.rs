@@ -1,12 +1,14 @@
-//! The KZG setup (structured reference string) on BN254.
+//! KZG setups (structured reference strings): on BN254 embedded, imported or generated; on BLS12-381 Ethereum's own.
 
 use std::{
     fmt, io,
     path::{Path, PathBuf},
 };
 
-use ff::PrimeField;
-use halo2curves::bn256::{Fq, G1Affine, G2Affine};
+use halo2curves::{
+    bls12_381,
+    bn256::{G1Affine, G2Affine},
+};
 use rand_core::RngCore;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -14,6 +16,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     artifact::ArtifactError,
+    curve::{Bls12381, Bn254, Curve, CurveId},
     points::{Encoding, in_g2_subgroup},
     powers::{PowersCheck, PowersError, UnsafeSecret},
 };
@@ -30,12 +33,20 @@ pub const MAX_UNSAFE_K: u32 = 24;
 const AZTEC_IGNITION: &[u8] = include_bytes!("../../assets/srs/bn254-aztec-ignition-k14.bin");
 const AZTEC_LENGTH_PREFIX: usize = 8;
 
+/// log2 of the number of powers of Ethereum's KZG ceremony.
+pub const ETHEREUM_K: u32 = 12;
+/// The powers and `[tau]_2`, compressed. Provenance: `assets/srs/README.md`.
+const ETHEREUM_KZG: &[u8] = include_bytes!("../../assets/srs/bls12-381-ethereum-kzg-k12.bin");
+const ETHEREUM_G1_LEN: usize = 48;
+
 /// Where a setup comes from, and so whether anyone knows its secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum SrsOrigin {
     /// The Aztec Ignition ceremony (2019-2020, 176 participants), embedded.
     AztecIgnition,
+    /// Ethereum's KZG ceremony on BLS12-381 (EIP-4844; 2023, 141,416 contributions), embedded.
+    EthereumKzg,
     /// Imported from a ceremony file that the user chose and vouches for.
     Imported {
         /// The file's name, without its folder.
@@ -58,6 +69,7 @@ impl fmt::Display for SrsOrigin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             SrsOrigin::AztecIgnition => f.write_str("Aztec Ignition ceremony"),
+            SrsOrigin::EthereumKzg => f.write_str("Ethereum KZG ceremony"),
             SrsOrigin::Imported { file, sha256 } => write!(f, "imported from {file} (sha256 {sha256})"),
             SrsOrigin::Unsafe => f.write_str("UNSAFE (generated, for tests only)"),
         }
@@ -69,6 +81,11 @@ impl fmt::Display for SrsOrigin {
 pub enum SrsError {
     #[error("the setup ({setup}) is too small: it supports k = {have_k}, and k = {need_k} is needed; {hint}")]
     TooSmall { setup: String, have_k: u32, need_k: u32, hint: String },
+    #[error(
+        "Ethereum's KZG ceremony, which BLS12-381 verifiers are bound to, supports k = {have_k}, and k = {need_k} is needed; \
+         use `--curve bn254`"
+    )]
+    EthereumTooSmall { have_k: u32, need_k: u32 },
     #[error("k = {k} is out of range: a setup has k between 1 and {max}")]
     KOutOfRange { k: u32, max: u32 },
     #[error("the embedded setup is damaged: {detail}; reinstall hallmark")]
@@ -97,14 +114,14 @@ pub enum SrsError {
 ///
 /// A value of this type has passed, or is embedded and has been tested to pass, every check of [`PowersCheck`].
 #[derive(Clone)]
-pub struct Srs {
+pub struct Srs<C: Curve = Bn254> {
     origin: SrsOrigin,
     k: u32,
-    g: Vec<G1Affine>,
-    s_g2: G2Affine,
+    g: Vec<C::G1Affine>,
+    s_g2: C::G2Affine,
 }
 
-impl fmt::Debug for Srs {
+impl<C: Curve> fmt::Debug for Srs<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Srs")
             .field("origin", &self.origin)
@@ -143,6 +160,33 @@ impl Srs {
         Ok(Srs { origin, k: g.len().ilog2(), g, s_g2 })
     }
 
+    /// Whether the embedded ceremony has this `[tau]_2`.
+    pub(super) fn is_aztec_ignition(s_g2: &G2Affine) -> Result<bool, SrsError> {
+        Ok(aztec_s_g2()? == *s_g2)
+    }
+}
+
+impl Srs<Bls12381> {
+    /// The first `2^k` powers of Ethereum's KZG ceremony, which the point evaluation precompile checks openings against.
+    ///
+    /// Costs one square root per power, in parallel; the powers are not checked by pairing again.
+    pub fn ethereum(k: u32) -> Result<Self, SrsError> {
+        check_k(k, MAX_K)?;
+        if k > ETHEREUM_K {
+            return Err(SrsError::EthereumTooSmall { have_k: ETHEREUM_K, need_k: k });
+        }
+        let powers = ETHEREUM_KZG.get(..ETHEREUM_G1_LEN << k).ok_or_else(|| damaged("it is too short"))?;
+        let point = |(index, bytes): (usize, &[u8])| {
+            let bytes = bytes.try_into().unwrap_or(&[0; ETHEREUM_G1_LEN]);
+            Option::from(bls12_381::G1Affine::from_compressed_unchecked_be(bytes))
+                .ok_or_else(|| damaged(&format!("power {index} is not a point of G1")))
+        };
+        let g = powers.par_chunks_exact(ETHEREUM_G1_LEN).enumerate().map(point).collect::<Result<_, _>>()?;
+        Ok(Srs { origin: SrsOrigin::EthereumKzg, k, g, s_g2: ethereum_s_g2()? })
+    }
+}
+
+impl<C: Curve> Srs<C> {
     /// The setup cut down to its first `2^k` powers.
     ///
     /// # Errors
@@ -167,48 +211,44 @@ impl Srs {
     }
 
     /// `[tau^i]_1` for `i < 2^k`.
-    pub fn g(&self) -> &[G1Affine] {
+    pub fn g(&self) -> &[C::G1Affine] {
         &self.g
     }
 
-    /// `[1]_2`.
-    pub fn g2(&self) -> G2Affine {
-        G2Affine::generator()
-    }
-
     /// `[tau]_2`.
-    pub fn s_g2(&self) -> G2Affine {
+    pub fn s_g2(&self) -> C::G2Affine {
         self.s_g2
     }
 
     /// Names the secret, whatever the number of powers: see [`setup_digest`].
     pub fn digest(&self) -> [u8; 32] {
-        setup_digest(&self.s_g2)
+        setup_digest::<C>(&self.s_g2)
     }
 
-    /// A setup from parts that have passed the checks before: those that a proving key carries.
-    pub(super) fn from_checked_parts(origin: SrsOrigin, k: u32, g: Vec<G1Affine>, s_g2: G2Affine) -> Self {
-        Self { origin, k, g, s_g2 }
+    /// Whether a setup with this `[tau]_2` may claim the origin: the embedded ceremonies are known.
+    pub(super) fn may_have_origin(s_g2: &C::G2Affine, origin: &SrsOrigin) -> bool {
+        let is = |known: Vec<u8>| known == C::to_raw2(s_g2);
+        match (origin, C::ID) {
+            (SrsOrigin::AztecIgnition, CurveId::Bn254) => aztec_s_g2().is_ok_and(|known| is(Bn254::to_raw2(&known))),
+            (SrsOrigin::EthereumKzg, CurveId::Bls12381) => {
+                ethereum_s_g2().is_ok_and(|known| is(Bls12381::to_raw2(&known)))
+            }
+            (SrsOrigin::Imported { .. } | SrsOrigin::Unsafe, CurveId::Bn254) => true,
+            _ => false,
+        }
     }
 
-    /// Whether the embedded ceremony has this `[tau]_2`.
-    pub(super) fn is_aztec_ignition(s_g2: &G2Affine) -> Result<bool, SrsError> {
-        Ok(aztec_s_g2()? == *s_g2)
-    }
-
-    pub(super) fn into_parts(self) -> (SrsOrigin, u32, Vec<G1Affine>, G2Affine) {
+    pub(super) fn into_parts(self) -> (SrsOrigin, u32, Vec<C::G1Affine>, C::G2Affine) {
         (self.origin, self.k, self.g, self.s_g2)
     }
 }
 
-/// The sha256 of `"hallmark setup bn254 v1"` and the coordinates x.c0, x.c1, y.c0, y.c1 of `[tau]_2`, 32 bytes each,
-/// little endian. tau is fixed by `[tau]_2` and fixes every power, so this names a setup independently of k.
-pub fn setup_digest(s_g2: &G2Affine) -> [u8; 32] {
+/// The sha256 of `"hallmark setup bn254 v2"` (or `bls12-381`) and the coordinates of `[tau]_2`, as [`Curve::point2`] has them.
+/// tau is fixed by `[tau]_2` and fixes every power, so this names a setup independently of k.
+pub fn setup_digest<C: Curve>(s_g2: &C::G2Affine) -> [u8; 32] {
     let mut hash = Sha256::new();
-    hash.update(b"hallmark setup bn254 v1");
-    for coordinate in [s_g2.x.c0, s_g2.x.c1, s_g2.y.c0, s_g2.y.c1] {
-        hash.update(Fq::to_repr(&coordinate));
-    }
+    hash.update(format!("hallmark setup {} v2", C::ID));
+    C::point2(s_g2).iter().for_each(|word| hash.update(word));
     hash.finalize().into()
 }
 
@@ -252,6 +292,12 @@ fn aztec_s_g2() -> Result<G2Affine, SrsError> {
         .ok_or_else(|| damaged("[tau]_2 is not a point of G2"))
 }
 
+/// `[tau]_2` of Ethereum's KZG ceremony.
+pub fn ethereum_s_g2() -> Result<bls12_381::G2Affine, SrsError> {
+    let bytes = ETHEREUM_KZG.get(ETHEREUM_G1_LEN << ETHEREUM_K..).unwrap_or_default();
+    Bls12381::from_raw2(bytes).ok_or_else(|| damaged("[tau]_2 is not a point of G2"))
+}
+
 fn damaged(detail: &str) -> SrsError {
     SrsError::Embedded { detail: detail.to_owned() }
 }
@@ -259,6 +305,8 @@ fn damaged(detail: &str) -> SrsError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ff::PrimeField;
+    use halo2curves::bn256::Fq;
     use rand_chacha::ChaCha20Rng;
     use rand_core::SeedableRng;
 
@@ -305,6 +353,28 @@ mod tests {
         hash.update(g2_bytes(aztec_s_g2().unwrap()));
         hash.update(0u64.to_le_bytes());
         assert_eq!(hex::encode(hash.finalize()), PUBLISHED);
+    }
+
+    const ETHEREUM_SHA256: &str = "eb7daf99a45c417546e4c08ddce498b9054027de817eabe419ebdaf42c37c99a";
+
+    /// `e(sum rho^i P_(i+1), [1]_2) = e(sum rho^i P_i, [tau]_2)`, for all embedded powers.
+    #[test]
+    fn ethereums_powers_satisfy_the_pairing_equation() {
+        use crate::proof::{curve::pairings_cancel, msm::msm};
+        use group::Curve as _;
+        assert_eq!(hex::encode(Sha256::digest(ETHEREUM_KZG)), ETHEREUM_SHA256);
+        let srs = Srs::ethereum(ETHEREUM_K).unwrap();
+        assert_eq!(srs.g()[0], bls12_381::G1Affine::generator());
+        assert!(srs.g().iter().all(|point| bool::from(point.is_torsion_free())));
+        let rho = bls12_381::Fr::from(0x9e37_79b9_7f4a_7c15);
+        let powers: Vec<_> =
+            std::iter::successors(Some(rho), |power| Some(power * rho)).take(srs.g().len() - 1).collect();
+        let low = msm::<Bls12381>(&powers, &srs.g()[..powers.len()]).to_affine();
+        let high = msm::<Bls12381>(&powers, &srs.g()[1..]).to_affine();
+        let generator = bls12_381::G2Affine::generator();
+        assert!(pairings_cancel::<Bls12381>(&[(high, generator), (-low, srs.s_g2())]));
+        assert!(!pairings_cancel::<Bls12381>(&[(low, generator), (-low, srs.s_g2())]));
+        assert!(matches!(Srs::ethereum(13), Err(SrsError::EthereumTooSmall { have_k: 12, need_k: 13 })));
     }
 
     #[test]

@@ -57,7 +57,7 @@ impl SrsWriter {
         let file = BufWriter::with_capacity(1 << 18, AtomicFile::create(path)?);
         let write_error = |source| WriteError::new(path, source);
         let json = serde_json::to_vec(&origin).map_err(|error| write_error(error.into()))?;
-        let digest = setup_digest(&s_g2);
+        let digest = setup_digest::<super::curve::Bn254>(&s_g2);
         let mut head = Vec::with_capacity(256 + json.len());
         head.extend_from_slice(&k.to_le_bytes());
         head.extend_from_slice(&(json.len() as u32).to_le_bytes());
@@ -186,7 +186,7 @@ fn read_head<R: Read>(reader: &mut ArtifactReader<R>) -> Result<(SrsInfo, G2Affi
     let mut s_g2 = [0; G2_RAW];
     reader.read_exact(&mut s_g2)?;
     let s_g2 = Encoding::Raw.g2(&s_g2).ok_or_else(|| reader.malformed("[tau]_2 is not a point of the curve"))?;
-    if digest != setup_digest(&s_g2) {
+    if digest != setup_digest::<super::curve::Bn254>(&s_g2) {
         return Err(reader.malformed("its setup digest is not that of its [tau]_2").into());
     }
     if origin == SrsOrigin::AztecIgnition && !Srs::is_aztec_ignition(&s_g2)? {

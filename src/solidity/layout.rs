@@ -1,16 +1,15 @@
 //! Where everything is: calldata positions and memory slots of a generated verifier.
 
-use crate::proof::protocol::{Polynomial, Protocol};
+use crate::proof::{
+    curve::Curve,
+    protocol::{Polynomial, Protocol},
+};
 
 /// Bytes of the function selector.
 pub const SELECTOR: usize = 4;
 
 /// Bytes of a word.
 pub const WORD: usize = 32;
-
-/// First byte of the contract's scratch memory: room above Solidity's own `0x80` for what its compiler spills. The most seen
-/// is up to `0x5e0`, by solc 0.8.20 with via-IR; without via-IR it spills nothing.
-pub const SCRATCH: usize = 0x800;
 
 /// A named constant of the contract.
 #[derive(Clone, Debug)]
@@ -19,88 +18,112 @@ pub struct Named {
     pub value: usize,
 }
 
+fn named(name: impl Into<String>, value: usize) -> Named {
+    Named { name: name.into(), value }
+}
+
+/// `_NEXT1` for the rotation 1, and so on.
+pub fn rotation_suffix(rotation: i32) -> String {
+    match rotation {
+        0 => String::new(),
+        r if r > 0 => format!("_NEXT{r}"),
+        r => format!("_PREV{}", -r),
+    }
+}
+
 /// Calldata positions: `selector | context | public values | points | evaluations | opening | inverse`, every one fixed, since
 /// all arguments have static types.
 #[derive(Clone, Debug)]
 pub struct CalldataLayout {
     pub public_values: usize,
-    /// Points in proof order: advice, running products, quotient pieces.
-    advice: usize,
-    products: usize,
+    pub advice: usize,
+    /// The running product, or where it would be.
+    pub product: usize,
+    /// The first piece; the others follow.
     pub quotient: usize,
     pub evaluations: usize,
+    /// First point of the opening.
     pub opening: usize,
-    pub opening_quotient: usize,
+    /// Last point.
+    pub last: usize,
     pub inverse: usize,
     pub end: usize,
     evaluation_order: Vec<(Polynomial, i32)>,
+    quotient_pieces: Vec<usize>,
+    has_product: bool,
 }
 
 impl CalldataLayout {
-    pub fn new(protocol: &Protocol) -> Self {
+    pub fn new<C: Curve>(protocol: &Protocol<C>) -> Self {
         let evaluation_order = protocol.evaluations();
+        let (point, has_product) = (WORD * C::POINT_WORDS, protocol.permutation.is_some());
         let public_values = SELECTOR + WORD;
-        let advice = public_values + WORD * protocol.public_rows().len();
-        let products = advice + 2 * WORD * protocol.advice_columns;
-        let quotient = products + 2 * WORD * protocol.products();
-        let evaluations = quotient + 2 * WORD * protocol.quotient_pieces;
+        let advice = public_values + WORD * protocol.public_values();
+        let product = advice + point;
+        let quotient = product + point * usize::from(has_product);
+        let evaluations = quotient + point * protocol.quotient_pieces;
         let opening = evaluations + WORD * evaluation_order.len();
-        let opening_quotient = opening + 2 * WORD;
-        let inverse = opening_quotient + 2 * WORD;
-        let end = inverse + WORD;
+        let last = opening + point;
+        let inverse = last + WORD * C::LAST_POINT_WORDS;
+        let quotient_pieces = (0..protocol.quotient_pieces).map(|piece| quotient + point * piece).collect();
         Self {
             public_values,
             advice,
-            products,
+            product,
             quotient,
             evaluations,
             opening,
-            opening_quotient,
+            last,
             inverse,
-            end,
+            end: inverse + WORD,
             evaluation_order,
-        }
-    }
-
-    /// Position of the first running product's commitment.
-    pub fn products(&self) -> usize {
-        self.products
-    }
-
-    /// Position of a commitment that the proof carries; `None` for those of the verifying key and for the quotient, whose
-    /// pieces start at [`Self::quotient`].
-    pub fn commitment(&self, polynomial: Polynomial) -> Option<usize> {
-        match polynomial {
-            Polynomial::Advice(i) => Some(self.advice + 2 * WORD * i),
-            Polynomial::Product(i) => Some(self.products + 2 * WORD * i),
-            Polynomial::Fixed(_) | Polynomial::Sigma(_) | Polynomial::Quotient => None,
+            quotient_pieces,
+            has_product,
         }
     }
 
     /// Name of the constant with the position of an evaluation.
     pub fn evaluation_name(polynomial: Polynomial, rotation: i32) -> String {
-        let rotation = match rotation {
-            0 => String::new(),
-            r if r > 0 => format!("_NEXT{r}"),
-            r => format!("_PREV{}", -r),
-        };
-        let name = match polynomial {
-            Polynomial::Advice(i) => format!("ADVICE{i}"),
-            Polynomial::Product(i) => format!("PRODUCT{i}"),
-            Polynomial::Fixed(i) => format!("FIXED{i}"),
-            Polynomial::Sigma(i) => format!("SIGMA{i}"),
-            Polynomial::Quotient => "QUOTIENT".into(),
-        };
-        format!("EVAL_{name}{rotation}")
+        let rotation = rotation_suffix(rotation);
+        match polynomial {
+            Polynomial::Advice => format!("EVAL_ADVICE{rotation}"),
+            Polynomial::Product => format!("EVAL_PRODUCT{rotation}"),
+            Polynomial::Fixed(i) => format!("EVAL_FIXED{i}{rotation}"),
+            Polynomial::Linearisation => format!("EVAL_LINEARISATION{rotation}"),
+        }
     }
 
-    /// Every evaluation's position, named, in proof order.
-    pub fn evaluations(&self) -> Vec<Named> {
-        let named = |(i, &(polynomial, rotation)): (usize, &(Polynomial, i32))| Named {
-            name: Self::evaluation_name(polynomial, rotation),
-            value: self.evaluations + WORD * i,
+    /// Name of the constant with the position of a public value.
+    pub fn public_value_name(index: usize) -> String {
+        format!("OUTPUT{index}")
+    }
+
+    /// Name of the constant with the position of a piece of the quotient.
+    pub fn quotient_name(piece: usize) -> String {
+        format!("QUOTIENT{piece}")
+    }
+
+    /// The positions of all scalars of the proof, which must be below the order of the group.
+    pub fn scalars(&self) -> Vec<Named> {
+        let evaluation = |(i, &(polynomial, rotation)): (usize, &(Polynomial, i32))| {
+            named(Self::evaluation_name(polynomial, rotation), self.evaluations + WORD * i)
         };
-        self.evaluation_order.iter().enumerate().map(named).collect()
+        let evaluations = self.evaluation_order.iter().enumerate().map(evaluation);
+        evaluations.chain([named("INVERSE", self.inverse)]).collect()
+    }
+
+    /// Every position with its name, in order.
+    pub fn positions(&self) -> Vec<Named> {
+        let public_values = (self.public_values..self.advice).step_by(WORD).enumerate();
+        let mut positions: Vec<Named> = public_values.map(|(i, at)| named(Self::public_value_name(i), at)).collect();
+        positions.push(named("ADVICE", self.advice));
+        positions.extend(self.has_product.then(|| named("PRODUCT", self.product)));
+        let pieces = self.quotient_pieces.iter().enumerate();
+        positions.extend(pieces.map(|(piece, &at)| named(Self::quotient_name(piece), at)));
+        positions.extend([named("OPENING", self.opening), named("LAST_POINT", self.last)]);
+        positions.extend(self.scalars());
+        positions.sort_by_key(|position| position.value);
+        positions
     }
 }
 
@@ -112,15 +135,24 @@ pub struct Memory {
 }
 
 impl Memory {
-    pub fn new() -> Self {
-        Self { slots: Vec::new(), next: SCRATCH }
+    /// Slots from `start` up.
+    pub fn new(start: usize) -> Self {
+        Self { slots: Vec::new(), next: start }
     }
 
     /// Reserve `words` words under `name`; returns the name.
     pub fn reserve(&mut self, name: impl Into<String>, words: usize) -> String {
         let name = name.into();
-        self.slots.push(Named { name: name.clone(), value: self.next });
+        self.slots.push(named(name.clone(), self.next));
         self.next += WORD * words;
+        name
+    }
+
+    /// Name a word inside of a reserved range; returns the name.
+    pub fn alias(&mut self, name: impl Into<String>, base: &str, offset: usize) -> String {
+        let name = name.into();
+        let base = self.slots.iter().find(|slot| slot.name == base).map_or(self.next, |slot| slot.value);
+        self.slots.push(named(name.clone(), base + offset));
         name
     }
 
@@ -129,7 +161,7 @@ impl Memory {
         self.next
     }
 
-    /// All slots in order of their addresses.
+    /// All slots.
     pub fn slots(&self) -> &[Named] {
         &self.slots
     }

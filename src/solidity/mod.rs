@@ -1,8 +1,12 @@
-//! From the protocol description to Solidity: the verifier contract and its calldata.
+//! The verifier contract and the calldata of its entry points, generated from the protocol description.
 
-pub mod calldata;
+mod bls12_381;
+mod bn254;
+mod calldata;
 mod contract;
+mod evaluation;
 mod layout;
+mod opening;
 mod verifier;
 mod yul;
 

@@ -38,7 +38,7 @@ fn the_credit_example_from_model_to_receipt() {
     hallmark!("calldata", &folder, &proof, "--json", "-o", &fixture).succeeds();
     serde_json::from_slice::<Value>(&fs::read(fixture).unwrap()).unwrap();
 
-    let bench = hallmark!("bench", &folder, "--input", &input, "--context", CONTEXT, "--json").json();
+    let bench = hallmark!("bench", &folder, "--input", &input, "--context", CONTEXT, "--compare", "--json").json();
     let figure =
         |pointer: &str| bench.pointer(pointer).and_then(Value::as_f64).unwrap_or_else(|| panic!("{pointer}: {bench}"));
     for (pointer, bar) in BARS {
@@ -52,6 +52,29 @@ fn the_credit_example_from_model_to_receipt() {
     assert_eq!((calldata.len() - 2) / 2, figure("/calldata_bytes") as usize);
     assert_eq!(bench["outputs"][0]["integer"], "53477823688992");
     assert_eq!(bench["context"], CONTEXT);
+
+    let ours = &bench["compare"]["ours"];
+    assert_eq!(
+        (&ours["transaction_gas"], &ours["calldata_bytes"]),
+        (&bench["gas"]["transaction"], &bench["calldata_bytes"])
+    );
+    let peers = bench["compare"]["peers"].as_array().unwrap();
+    let ezkl = peers.iter().find(|peer| peer["name"] == "EZKL").unwrap();
+    assert!(ezkl["transaction_gas"].as_u64().unwrap() > 2 * ours["transaction_gas"].as_u64().unwrap(), "{bench}");
+}
+
+#[test]
+fn bench_compares_in_a_table_of_aligned_columns() {
+    let scene = Scene::new();
+    let ended = scene.untouched(|| hallmark!("bench", scene.folder(), "--compare"));
+    let lines: Vec<&str> = ended.succeeds().stdout.lines().collect();
+    let head = lines.iter().position(|line| line.trim_start().starts_with("statement")).unwrap();
+    let rows = &lines[head + 1..];
+    assert!(rows.len() > 7 && rows.iter().any(|row| row.contains("EZKL 23.0.5")), "{lines:?}");
+    let ours = rows.iter().find(|row| row.contains("Hallmark")).unwrap();
+    assert!(ours.contains(" 1.00 x  now"), "{lines:?}");
+    let column = lines[head].find("transaction").unwrap() + "transaction".len();
+    assert!(rows.iter().all(|row| row[..column].ends_with(|c: char| c.is_ascii_digit())), "{lines:?}");
 }
 
 #[test]

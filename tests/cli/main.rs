@@ -7,6 +7,7 @@
 
 mod artifacts;
 mod crafted;
+mod gas;
 mod inputs;
 mod journey;
 mod models;

@@ -16,7 +16,7 @@ use crate::{
 #[test]
 fn wrong_usage_exits_with_2_and_says_what_is_right() {
     let scene = Scene::new();
-    let cases: [(&[&str], &str); 12] = [
+    let cases: [(&[&str], &str); 14] = [
         (&[], "Usage: hallmark"),
         (&["frobnicate"], "unrecognized subcommand 'frobnicate'"),
         (&["--frobnicate"], "unexpected argument '--frobnicate'"),
@@ -27,6 +27,8 @@ fn wrong_usage_exits_with_2_and_says_what_is_right() {
         (&["prove", "a", "--input", "b", "-o", "c", "--index", "first"], "invalid value 'first'"),
         (&["bench", "a", "--port", "65536"], "65536"),
         (&["bench", "a", "--index", "1"], "--input"),
+        (&["gas", "a", "--proof", "b", "--input", "c"], "cannot be used with"),
+        (&["gas", "a", "--index", "1"], "--input"),
         (&["srs", "generate-unsafe", "-k", "many", "-o", "a"], "invalid value 'many'"),
         (&["completions", "powerfish"], "[possible values: bash"),
     ];
@@ -73,6 +75,7 @@ fn json_is_one_document_for_success_and_for_errors() {
         (hallmark!("--json", "verify", &folder, "no.json"), 1, "no.json"),
         (hallmark!("--json", "calldata", &folder, "no.json"), 1, "no.json"),
         (hallmark!("--json", "bench", "no"), 1, "no/manifest.json"),
+        (hallmark!("--json", "gas", "no"), 1, "no/manifest.json"),
         (hallmark!("--json", "srs", "info", "no.srs"), 1, "no.srs"),
         (hallmark!("--json", "srs", "import", "no.ptau", "-o", "no.srs"), 1, "no.ptau"),
     ];

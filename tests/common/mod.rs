@@ -9,20 +9,25 @@ pub use forgery::{Digits, claims, complete};
 pub use random::{Draw, mlp, random_input, random_model};
 
 use hallmark::{
-    circuit::ModelCircuit,
+    circuit::{LaidOut, Layout},
     graph::IntegerModel,
     ops::Op,
-    proof::{Proof, ProvingKey, Srs},
+    proof::{Bn254, Curve, Proof, ProvingKey, Srs},
     solidity::{ContractInfo, verifier_source},
 };
-use halo2curves::bn256::Fr;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 
-/// Keys under the embedded setup, and the contract's source.
+/// Keys on BN254 under the embedded setup, and the contract's source.
 pub fn keys_and_contract(model: &IntegerModel, name: &str) -> (ProvingKey, String) {
-    let k = ModelCircuit::<Fr>::for_keygen(model).k;
-    let pk = ProvingKey::generate(model, Srs::embedded(k).unwrap()).unwrap();
+    let circuit = LaidOut::for_keygen(Layout::General, model).unwrap();
+    let pk = ProvingKey::<Bn254>::generate(model, &circuit, Srs::embedded(circuit.k() + 1).unwrap()).unwrap();
+    let source = contract(&pk, model, name);
+    (pk, source)
+}
+
+/// The contract's source.
+pub fn contract<C: Curve>(pk: &ProvingKey<C>, model: &IntegerModel, name: &str) -> String {
     let vk = pk.verifying_key();
     let info = ContractInfo {
         name: name.into(),
@@ -30,12 +35,11 @@ pub fn keys_and_contract(model: &IntegerModel, name: &str) -> (ProvingKey, Strin
         setup: vk.setup().to_string(),
         outputs: model.public_names(),
     };
-    let source = verifier_source(vk.protocol(), vk.public_ranges(), &info).unwrap();
-    (pk, source)
+    verifier_source(vk.protocol(), vk.public_ranges(), &info).unwrap()
 }
 
 /// A proof with blinding from a fixed seed, for context `0x0707...`.
-pub fn prove(pk: &ProvingKey, model: &IntegerModel, input: &[i128]) -> Proof {
+pub fn prove<C: Curve>(pk: &ProvingKey<C>, model: &IntegerModel, input: &[i128]) -> Proof {
     hallmark::proof::prove(pk, model, input, [7; 32], &mut ChaCha20Rng::seed_from_u64(1)).unwrap()
 }
 

@@ -2,7 +2,7 @@
 
 use ff::Field;
 use hallmark::{
-    circuit::{GeneralConfig, ModelCircuit},
+    circuit::{self, LaidOut, ModelCircuit},
     graph::IntegerModel,
     proof::{ProvingKey, Srs},
 };
@@ -23,12 +23,12 @@ impl Layout for ModelCircuit<Fr> {
     }
 
     fn instances(&self, public_values: &[Fr]) -> Vec<Vec<Fr>> {
-        let outputs: Vec<_> = self.layout.public_rows.iter().copied().zip(public_values.iter().copied()).collect();
-        GeneralConfig::instance_columns(self.k, &outputs).to_vec()
+        ModelCircuit::instances(self, public_values)
     }
 
     fn own_keys(model: &IntegerModel, srs: Srs) -> ProvingKey {
-        ProvingKey::generate(model, srs).unwrap()
+        let circuit = LaidOut::for_keygen(circuit::Layout::General, model).unwrap();
+        ProvingKey::generate(model, &circuit, srs).unwrap()
     }
 
     fn lies(&self, draw: &mut Draw) -> Vec<Lie> {

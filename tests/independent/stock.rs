@@ -14,7 +14,7 @@ use halo2_proofs::{
         },
     },
 };
-use halo2curves::bn256::{Bn256, Fr, G1Affine};
+use halo2curves::bn256::{Bn256, Fr, G1Affine, G2Affine};
 use rand_chacha::ChaCha20Rng;
 use rand_core::{OsRng, SeedableRng};
 use snark_verifier::{
@@ -49,7 +49,7 @@ fn params(k: u32) -> &'static ParamsKZG<Bn256> {
         let srs = srs(k);
         // halo2 has no other public constructor from powers; the receiver is not used
         let receiver = ParamsKZG::<Bn256>::setup(0, ChaCha20Rng::seed_from_u64(0));
-        receiver.from_parts(k, srs.g().to_vec(), None, srs.g2(), srs.s_g2())
+        receiver.from_parts(k, srs.g().to_vec(), None, G2Affine::generator(), srs.s_g2())
     })
 }
 

@@ -1,30 +1,167 @@
-//! Activation functions: Relu.
+//! Piecewise linear activation functions: Abs, Clip, HardSigmoid, LeakyRelu, PRelu, Relu.
+//!
+//! All of them are sums of a linear part and of ReLUs of affine maps: `|x| = 2 max(x, 0) - x`, for instance.
 
 use std::rc::Rc;
 
 use super::{Lowering, Node, OnnxError, Registry, Value};
-use crate::graph::FloatOp;
+use crate::graph::{Affine, AffineBuilder, FloatOp};
+use crate::onnx::shape::{broadcast, broadcast_offsets};
 use crate::onnx::tensor::Constant;
 
 fn relu(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError> {
     let shape = node.input(0)?.shape().to_vec();
     lowering.charge_shape(node, &shape)?;
-    Ok(vec![match node.input(0)? {
+    Ok(vec![rectified(lowering, node, node.input(0)?)?])
+}
+
+/// `max(x, 0)`, elementwise.
+fn rectified(lowering: &mut Lowering, node: &Node, x: &Value) -> Result<Value, OnnxError> {
+    let shape = x.shape().to_vec();
+    Ok(match x {
         Value::Constant(c) => {
             let data = c.data.iter().map(|v| v.max(0.0)).collect();
             Value::Constant(Rc::new(Constant::new(node.name, shape, c.kind, data)?))
         }
         Value::Activation(a) => lowering.push(node, FloatOp::Relu, vec![a.id], shape, a.kind),
-    }])
+    })
+}
+
+/// `scale * x + offset`, elementwise.
+fn scaled(lowering: &mut Lowering, node: &Node, x: &Value, scale: f64, offset: f64) -> Result<Value, OnnxError> {
+    let mut rows = AffineBuilder::new(x.len());
+    (0..x.len()).for_each(|i| rows.push(vec![(i, scale)], offset));
+    lowering.affine(node, &[x], rows.finish(), x.shape().to_vec(), x.kind())
+}
+
+/// `slope(i) * x_i + sum of factor(i) * part_i`, elementwise, over `x` and parts of its shape.
+fn combined(
+    lowering: &mut Lowering,
+    node: &Node,
+    x: &Value,
+    slope: impl Fn(usize) -> f64,
+    parts: &[(&Value, &dyn Fn(usize) -> f64)],
+    offset: f64,
+) -> Result<Value, OnnxError> {
+    let len = x.len();
+    let mut rows = AffineBuilder::new(len * (1 + parts.len()));
+    for i in 0..len {
+        let parts = parts.iter().enumerate().map(|(j, (_, factor))| (len * (1 + j) + i, factor(i)));
+        rows.push(std::iter::once((i, slope(i))).chain(parts).collect(), offset);
+    }
+    let map: Affine<f64, f64> = rows.finish();
+    let operands: Vec<&Value> = std::iter::once(x).chain(parts.iter().map(|(value, _)| *value)).collect();
+    lowering.affine(node, &operands, map, x.shape().to_vec(), x.kind())
+}
+
+/// `|x| = 2 max(x, 0) - x`.
+fn abs(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError> {
+    let x = node.input(0)?;
+    lowering.charge(node.name, [x.len(), 3])?;
+    let positive = rectified(lowering, node, x)?;
+    Ok(vec![combined(lowering, node, x, |_| -1.0, &[(&positive, &|_| 2.0)], 0.0)?])
+}
+
+/// `x` above zero, `slope(i) x` below: `slope x + (1 - slope) max(x, 0)`.
+fn leaky(
+    lowering: &mut Lowering,
+    node: &Node,
+    x: &Value,
+    slope: impl Fn(usize) -> f64,
+) -> Result<Vec<Value>, OnnxError> {
+    lowering.charge(node.name, [x.len(), 3])?;
+    let positive = rectified(lowering, node, x)?;
+    Ok(vec![combined(lowering, node, x, &slope, &[(&positive, &|i| 1.0 - slope(i))], 0.0)?])
+}
+
+fn leaky_relu(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError> {
+    let alpha = node.float("alpha")?.unwrap_or(0.01);
+    leaky(lowering, node, node.input(0)?, |_| alpha)
+}
+
+fn p_relu(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError> {
+    let (x, slope) = (node.input(0)?, node.input(1)?);
+    let Some(constant) = slope.constant() else { return Err(node.not_linear("its slope is not constant")) };
+    if broadcast(x.shape(), slope.shape()).as_deref() != Some(x.shape()) {
+        return Err(node.mismatch(x.shape(), slope.shape(), "the slope does not broadcast to the input"));
+    }
+    let offsets = broadcast_offsets(slope.shape(), x.shape());
+    leaky(lowering, node, x, |i| constant.data[offsets[i]])
+}
+
+/// `x`, no less than `low` and no more than `high`.
+fn clamped(
+    lowering: &mut Lowering,
+    node: &Node,
+    x: &Value,
+    low: Option<f64>,
+    high: Option<f64>,
+) -> Result<Value, OnnxError> {
+    lowering.charge(node.name, [x.len(), 6])?;
+    Ok(match (low, high) {
+        (None, None) => x.clone(),
+        // low + max(x - low, 0)
+        (Some(low), None) => {
+            let above = scaled(lowering, node, x, 1.0, -low)?;
+            let above = rectified(lowering, node, &above)?;
+            scaled(lowering, node, &above, 1.0, low)?
+        }
+        // high - max(high - x, 0)
+        (None, Some(high)) => {
+            let below = scaled(lowering, node, x, -1.0, high)?;
+            let below = rectified(lowering, node, &below)?;
+            scaled(lowering, node, &below, -1.0, high)?
+        }
+        // everything is high: the upper bound goes first
+        (Some(low), Some(high)) if low >= high => scaled(lowering, node, x, 0.0, high)?,
+        // low + max(x - low, 0) - max(x - high, 0)
+        (Some(low), Some(high)) => {
+            let above = scaled(lowering, node, x, 1.0, -low)?;
+            let above = rectified(lowering, node, &above)?;
+            let beyond = scaled(lowering, node, x, 1.0, -high)?;
+            let beyond = rectified(lowering, node, &beyond)?;
+            combined(lowering, node, &above, |_| 1.0, &[(&beyond, &|_| -1.0)], low)?
+        }
+    })
+}
+
+/// The bounds are attributes up to operator set 10, inputs from 11 on.
+fn clip(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError> {
+    let bound = |name: &str, position: usize| -> Result<Option<f64>, OnnxError> {
+        if node.opset < 11 {
+            return Ok(node.float(name)?.filter(|bound| bound.abs() < f64::from(f32::MAX)));
+        }
+        let Some(value) = node.optional_input(position) else { return Ok(None) };
+        match value.constant().map(|constant| constant.data.as_slice()) {
+            Some([bound]) => Ok(Some(*bound).filter(|bound| bound.abs() < f64::from(f32::MAX))),
+            _ => Err(node.unsupported(name, "it must be one constant number")),
+        }
+    };
+    let (low, high) = (bound("min", 1)?, bound("max", 2)?);
+    Ok(vec![clamped(lowering, node, node.input(0)?, low, high)?])
+}
+
+/// `alpha x + beta`, clamped to `[0, 1]`.
+fn hard_sigmoid(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError> {
+    let (alpha, beta) = (node.float("alpha")?.unwrap_or(0.2), node.float("beta")?.unwrap_or(0.5));
+    let x = node.input(0)?;
+    lowering.charge(node.name, [x.len()])?;
+    let line = scaled(lowering, node, x, alpha, beta)?;
+    Ok(vec![clamped(lowering, node, &line, Some(0.0), Some(1.0))?])
 }
 
 pub(super) fn register(registry: &mut Registry) {
+    registry.add("Abs", abs);
+    registry.add("Clip", clip);
+    registry.add("HardSigmoid", hard_sigmoid);
+    registry.add("LeakyRelu", leaky_relu);
+    registry.add("PRelu", p_relu);
     registry.add("Relu", relu);
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::onnx::testing::{agrees, floats, model, node};
+    use crate::onnx::testing::{Attr, agrees, floats, graph_of, model, node};
 
     #[test]
     fn relu_of_an_activation_and_of_a_constant() {
@@ -35,5 +172,36 @@ mod tests {
         ];
         let graph = agrees(&model(&[("x", &[1, 3])], "y", vec![floats("w", &[3], &[-1.0, 0.0, 2.5])], nodes));
         assert_eq!(graph.eval(&[-5.0, 2.0, 1.0]), [0.0, 2.0, 3.5]);
+    }
+
+    #[test]
+    fn piecewise_linear_functions_agree() {
+        let one = |op, attributes| agrees(&model(&[("x", &[1, 3])], "y", vec![], vec![node(op, &["x"], "y", attributes)]));
+        assert_eq!(one("Abs", vec![]).eval(&[-5.0, 0.0, 1.5]), [5.0, 0.0, 1.5]);
+        assert_eq!(one("LeakyRelu", vec![("alpha", Attr::Float(0.25))]).eval(&[-4.0, 0.0, 2.0]), [-1.0, 0.0, 2.0]);
+        one("LeakyRelu", vec![]);
+        one("HardSigmoid", vec![]);
+        let steep = one("HardSigmoid", vec![("alpha", Attr::Float(1.0)), ("beta", Attr::Float(0.0))]);
+        assert_eq!(steep.eval(&[-1.0, 0.5, 7.0]), [0.0, 0.5, 1.0]);
+        let slopes = floats("s", &[3], &[0.5, -1.0, 2.0]);
+        let graph = agrees(&model(&[("x", &[1, 3])], "y", vec![slopes], vec![node("PRelu", &["x", "s"], "y", vec![])]));
+        assert_eq!(graph.eval(&[-2.0, -2.0, -2.0]), [-1.0, 2.0, -4.0]);
+    }
+
+    #[test]
+    fn clip_has_one_bound_or_two_as_inputs_or_attributes() {
+        let bounds = || vec![floats("lo", &[], &[-0.5]), floats("hi", &[], &[1.25])];
+        let clip = |inputs: &[&str]| {
+            agrees(&model(&[("x", &[1, 3])], "y", bounds(), vec![node("Clip", inputs, "y", vec![])])).eval(&[-9.0, 0.25, 9.0])
+        };
+        assert_eq!(clip(&["x", "lo", "hi"]), [-0.5, 0.25, 1.25]);
+        assert_eq!(clip(&["x", "lo"]), [-0.5, 0.25, 9.0]);
+        assert_eq!(clip(&["x", "", "hi"]), [-9.0, 0.25, 1.25]);
+        assert_eq!(clip(&["x"]), [-9.0, 0.25, 9.0]);
+        let attributes = vec![("min", Attr::Float(-1.0)), ("max", Attr::Float(1.0))];
+        let mut old = model(&[("x", &[1, 3])], "y", vec![], vec![node("Clip", &["x"], "y", attributes)]);
+        old.opset_import[0].version = 9;
+        assert_eq!(graph_of(&mut old).node.len(), 1);
+        assert_eq!(agrees(&old).eval(&[-9.0, 0.25, 9.0]), [-1.0, 0.25, 1.0]);
     }
 }

@@ -1,0 +1,120 @@
+//! A model in one of the layouts.
+
+use std::{fmt, str::FromStr};
+
+use ff::PrimeField;
+use halo2_proofs::plonk::{Circuit, ConstraintSystem};
+use serde::{Deserialize, Serialize};
+
+use super::{Assignment, ModelCircuit, NotPeriodic, PeriodicCircuit, Shape};
+use crate::graph::{IntegerModel, Trace};
+
+/// A family of circuits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Layout {
+    /// Models that a few rows per neuron can hold: copies are rotations, and there is no permutation.
+    Periodic,
+    /// Any model: one permutation ties copies together.
+    General,
+}
+
+impl Layout {
+    /// All layouts.
+    pub const ALL: [Layout; 2] = [Layout::Periodic, Layout::General];
+}
+
+impl fmt::Display for Layout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Layout::Periodic => "periodic",
+            Layout::General => "general",
+        })
+    }
+}
+
+impl FromStr for Layout {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        let layout = Self::ALL.into_iter().find(|layout| layout.to_string() == name);
+        layout.ok_or_else(|| format!("there is no layout \"{name}\": choose periodic or general"))
+    }
+}
+
+/// A model laid out with the witness of one run. What verifiers know of it depends on the model alone.
+#[derive(Clone, Debug)]
+pub enum LaidOut<F: PrimeField> {
+    Periodic(PeriodicCircuit<F>),
+    General(ModelCircuit<F>),
+}
+
+/// Do the same for the circuit of either layout.
+macro_rules! either {
+    ($laid_out:expr, $circuit:ident => $body:expr) => {
+        match $laid_out {
+            LaidOut::Periodic($circuit) => $body,
+            LaidOut::General($circuit) => $body,
+        }
+    };
+}
+
+impl<F: PrimeField> LaidOut<F> {
+    /// Lay out the model with the witness `trace`. The layout `general` holds every model.
+    pub fn new(layout: Layout, model: &IntegerModel, trace: &Trace) -> Result<Self, NotPeriodic> {
+        Ok(match layout {
+            Layout::Periodic => LaidOut::Periodic(PeriodicCircuit::new(model, trace)?),
+            Layout::General => LaidOut::General(ModelCircuit::new(model, trace)),
+        })
+    }
+
+    /// The circuit for key generation: the layout with the witness of one in-domain input, the lower corner.
+    pub fn for_keygen(layout: Layout, model: &IntegerModel) -> Result<Self, NotPeriodic> {
+        let corner: Vec<i128> = model.features.iter().map(|f| f.range.lo).collect();
+        Self::new(layout, model, &model.trace(&corner))
+    }
+
+    /// Which layout it is.
+    pub fn layout(&self) -> Layout {
+        match self {
+            LaidOut::Periodic(_) => Layout::Periodic,
+            LaidOut::General(_) => Layout::General,
+        }
+    }
+
+    /// The domain has `2^k` rows.
+    pub fn k(&self) -> u32 {
+        match self {
+            LaidOut::Periodic(circuit) => circuit.k(),
+            LaidOut::General(circuit) => circuit.k,
+        }
+    }
+
+    /// Rows in use.
+    pub fn rows(&self) -> usize {
+        match self {
+            LaidOut::Periodic(circuit) => circuit.rows(),
+            LaidOut::General(circuit) => circuit.layout.rows(),
+        }
+    }
+
+    /// What verifiers know of it besides its gates.
+    pub fn shape(&self) -> Shape<F> {
+        either!(self, circuit => circuit.shape())
+    }
+
+    /// What the prover commits to.
+    pub fn assignment(&self) -> Assignment<F> {
+        either!(self, circuit => circuit.assignment())
+    }
+
+    /// Columns and gates.
+    pub fn constraint_system(&self) -> ConstraintSystem<F> {
+        fn configured<F: PrimeField, C: Circuit<F>>(circuit: &C) -> ConstraintSystem<F> {
+            let mut cs = ConstraintSystem::default();
+            C::configure_with_params(&mut cs, circuit.params());
+            cs
+        }
+        either!(self, circuit => configured(circuit))
+    }
+}

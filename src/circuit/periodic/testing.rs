@@ -1,0 +1,288 @@
+//! Test support: which gates an advice column violates, and what a prover can reach who chooses some cells and completes the
+//! rest by the rules.
+
+use std::collections::HashMap;
+
+use ff::{Field, PrimeField};
+use halo2_proofs::{
+    plonk::{ConstraintSystem, Expression},
+    poly::{EvaluationDomain, Rotation},
+};
+use halo2curves::bn256::Fr;
+
+use super::{
+    PeriodicCircuit, PeriodicConfig, PeriodicParams, layout,
+    plan::Plan,
+    program::{Program, Register},
+    unfold::Definition,
+};
+use crate::{circuit::builder::field, graph::IntegerModel};
+
+/// Gates, in the order in which they are declared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gate {
+    Mac,
+    Copy,
+    Act,
+    Bias,
+    Bit,
+    End,
+}
+
+const GATES: [Gate; 6] = [Gate::Mac, Gate::Copy, Gate::Act, Gate::Bias, Gate::Bit, Gate::End];
+
+/// A model with its layout.
+pub struct Case {
+    pub model: IntegerModel,
+    pub plan: Plan<Fr>,
+    pub circuit: PeriodicCircuit<Fr>,
+    gates: Vec<Expression<Fr>>,
+    /// Instance columns for public values of zero.
+    instance: Vec<Vec<Fr>>,
+}
+
+/// `value / 2`, rounded down as an integer of `[0, r)`.
+pub fn halved(value: Fr) -> Fr {
+    (value - if bool::from(value.is_odd()) { Fr::ONE } else { Fr::ZERO }) * Fr::TWO_INV
+}
+
+/// The generator of a domain of `2^k` rows.
+pub fn omega(k: u32) -> Fr {
+    EvaluationDomain::<Fr>::new(1, k).get_omega()
+}
+
+impl Case {
+    pub fn new(model: &IntegerModel) -> Self {
+        let plan = Plan::new(Program::new(model).unwrap()).unwrap();
+        let circuit = PeriodicCircuit::for_keygen(model).unwrap();
+        let mut cs = ConstraintSystem::default();
+        PeriodicConfig::configure(&mut cs, PeriodicParams { log_period: plan.geometry.log_period });
+        let gates = cs.gates().iter().flat_map(|gate| gate.polynomials().to_vec()).collect();
+        let zeros = vec![Fr::ZERO; circuit.public.len()];
+        let instance = circuit.shape().instance_values(circuit.k(), &zeros);
+        Self { model: model.clone(), plan, circuit, gates, instance }
+    }
+
+    /// The advice column of an input.
+    pub fn honest(&self, input: &[i128]) -> Vec<Fr> {
+        layout::advice(&self.plan, &self.plan.program.witness(input))
+    }
+
+    pub fn outputs(&self, input: &[i128]) -> Vec<Fr> {
+        self.model.public_values(&self.model.trace(input)).into_iter().map(field).collect()
+    }
+
+    /// Row of a position in a block.
+    pub fn row(&self, block: usize, position: usize) -> usize {
+        block * self.plan.geometry.period() + position
+    }
+
+    /// Row of a left register in the first block.
+    pub fn register(&self, register: usize) -> usize {
+        self.row(0, self.plan.geometry.left_register(register))
+    }
+
+    /// Left registers that hold what `holds` says.
+    pub fn registers(&self, holds: impl Fn(&Register) -> bool) -> Vec<usize> {
+        let registers = &self.plan.program.registers;
+        (0..registers.len()).filter(|&i| holds(&registers[i])).collect()
+    }
+
+    /// The definition of the variable that a register holds, if it is one.
+    pub fn definition(&self, register: &Register) -> Option<&Definition> {
+        register.value.as_value().map(|id| &self.plan.program.unfolded.variables[id].definition)
+    }
+
+    /// Whether a gate reads the cell.
+    pub fn constrained(&self, row: usize) -> bool {
+        (1..=self.plan.geometry.digits_end()).contains(&(row % self.plan.geometry.period()))
+    }
+
+    /// The violated gates among these rows, for the given public values.
+    pub fn violations_in(&self, rows: impl Iterator<Item = usize>, advice: &[Fr], public: &[Fr]) -> Vec<(Gate, usize)> {
+        let n = advice.len();
+        let values: HashMap<usize, Fr> =
+            self.circuit.public.iter().zip(public).map(|(row, &value)| (row.row, value)).collect();
+        let mut violations = Vec::new();
+        for row in rows {
+            let at = |rotation: Rotation| (row as i32 + rotation.0).rem_euclid(n as i32) as usize;
+            for (gate, polynomial) in GATES.into_iter().zip(&self.gates) {
+                let value = polynomial.evaluate(
+                    &|constant| constant,
+                    &|_| unreachable!("no selectors"),
+                    &|query| self.circuit.fixed[at(query.rotation())],
+                    &|query| advice[at(query.rotation())],
+                    &|query| {
+                        let value = self.instance[query.column_index()][row];
+                        let public = values.get(&row).filter(|_| query.column_index() == 0);
+                        public.map_or(value, |public| value + public)
+                    },
+                    &|_| unreachable!("no challenges"),
+                    &|value| -value,
+                    &|left, right| left + right,
+                    &|left, right| left * right,
+                    &|value, factor| value * factor,
+                );
+                if value != Fr::ZERO {
+                    violations.push((gate, row));
+                }
+            }
+        }
+        violations
+    }
+
+    /// The violated gates among all rows, for the public values that the witness arrives at itself.
+    pub fn violations(&self, advice: &[Fr]) -> Vec<(Gate, usize)> {
+        self.violations_in(0..advice.len(), advice, &self.claims(advice))
+    }
+
+    /// Whether no gate is violated for these public values.
+    pub fn accepts(&self, advice: &[Fr], public: &[Fr]) -> bool {
+        self.violations_in(0..advice.len(), advice, public).is_empty()
+    }
+
+    /// Whether the gates that read a cell hold.
+    pub fn accepts_cell(&self, row: usize, advice: &[Fr], public: &[Fr]) -> bool {
+        let n = advice.len();
+        let readers = [0, 1, 2, self.plan.geometry.period()].map(|rotation| (row + n - rotation) % n);
+        self.violations_in(readers.into_iter(), advice, public).is_empty()
+    }
+
+    /// The public values that the witness arrives at: what closes the cycle of their right registers.
+    pub fn claims(&self, advice: &[Fr]) -> Vec<Fr> {
+        let period = self.plan.geometry.period();
+        let claim = |public: &crate::circuit::PublicRow<Fr>| {
+            let row = public.row;
+            advice[row % period] - advice[row] - self.circuit.fixed[row] * advice[row + 1] - public.constant
+        };
+        self.circuit.public.iter().map(claim).collect()
+    }
+
+    /// The witness of a prover who puts these values in these cells and goes on by the rules: copies are copies, sums are
+    /// sums, magnitudes are magnitudes, and digits are bits until they have to end. What the prover is free to choose
+    /// otherwise is as in `honest`.
+    pub fn complete(&self, honest: &[Fr], chosen: &[(usize, Fr)]) -> Vec<Fr> {
+        let (geometry, w) = (self.plan.geometry, &self.circuit.fixed);
+        let period = geometry.period();
+        let chosen: HashMap<usize, Fr> = chosen.iter().copied().collect();
+        let mut a = honest.to_vec();
+        for row in 0..a.len() {
+            let (first, position) = (row < period, row % period);
+            let registers = geometry.value();
+            a[row] = if let Some(&value) = chosen.get(&row) {
+                value
+            } else if position == 0 || position > geometry.digits_end() {
+                a[row]
+            } else if position == 1 {
+                w[row - 1]
+            } else if position <= registers && position % 2 == 1 {
+                a[row - 2] + w[row - 2] * a[row - 1]
+            } else if position <= geometry.digits_start() && position % 2 == 0 {
+                if first { a[row] } else { a[row - period] + w[row - period] * a[row - period + 1] }
+            } else if position == geometry.magnitude(0) {
+                a[row - 2].min(-a[row - 2])
+            } else if position <= geometry.digits_start() {
+                a[row - 2]
+            } else if w[row - 1] == Fr::ONE {
+                Fr::ZERO
+            } else {
+                halved(a[row - 1])
+            };
+        }
+        a
+    }
+
+    /// Ways to pass the magnitude of a block off as one below `2^bits`: one digit, each of them in turn, takes what is between the
+    /// magnitude `value` and `target`, those before it are the bits of `value`, those after it the bits of `target`.
+    pub fn passed_off(&self, block: usize, value: Fr, target: u128) -> Vec<Vec<(usize, Fr)>> {
+        let (first, bits) = (self.row(block, self.plan.geometry.digits_start()), self.bits(block));
+        let forged = |taker: usize| {
+            let mut cell = value;
+            let cells = (1..=bits).map(|i| {
+                cell = if i <= taker { halved(cell) } else { Fr::from_u128(target.checked_shr(i as u32).unwrap_or(0)) };
+                (first + i, cell)
+            });
+            cells.collect()
+        };
+        (0..bits).map(forged).collect()
+    }
+
+    /// Ways to expand `value + r` in place of `value`, wrong digit by wrong digit: every digit is a bit, and the expansion
+    /// goes on below the row in which it has to end.
+    pub fn wrapped(&self, block: usize, value: Fr) -> Vec<Vec<(usize, Fr)>> {
+        let geometry = self.plan.geometry;
+        let (first, last) = (self.row(block, geometry.digits_start()), self.row(block, geometry.digits_end()));
+        let forged = |wrong: usize| {
+            let mut cell = value;
+            let cells = (first + 1..=last).enumerate().map(|(i, row)| {
+                let rest = halved(cell);
+                cell = match (i == wrong, rest.double() == cell) {
+                    (false, _) => rest,
+                    (true, true) => rest - Fr::TWO_INV,
+                    (true, false) => rest + Fr::TWO_INV,
+                };
+                (row, cell)
+            });
+            cells.collect()
+        };
+        (0..self.bits(block)).map(forged).collect()
+    }
+
+    /// Digits of a block.
+    pub fn bits(&self, block: usize) -> usize {
+        self.plan.blocks[block].atom.bits as usize
+    }
+
+    /// The form of a block, as a field element.
+    pub fn value(&self, block: usize, advice: &[Fr]) -> Fr {
+        advice[self.row(block, self.plan.geometry.value())]
+    }
+
+    /// Whether a witness shows what a proof says: its public values are the model's outputs for an input of the domain.
+    /// Inputs that no output depends on are any of the domain.
+    pub fn tells_the_truth(&self, advice: &[Fr]) -> bool {
+        let mut input: Vec<i128> = self.model.features.iter().map(|feature| feature.range.lo).collect();
+        for (i, register) in self.plan.program.registers.iter().enumerate() {
+            if let Some(Definition::Input(feature)) = self.definition(register) {
+                let (cell, range) = (advice[self.register(i)], self.model.features[*feature].range);
+                match (range.lo..=range.hi).find(|&value| field::<Fr>(value) == cell) {
+                    Some(value) => input[*feature] = value,
+                    None => return false,
+                }
+            }
+        }
+        self.outputs(&input) == self.claims(advice)
+    }
+
+    /// Check that the honest witness is accepted and that it no longer is after a change of any one cell that is constrained,
+    /// by several deltas. If all that follows from the changed cell is completed, it is rejected unless it is a true
+    /// statement. Outputs that differ from the interpreter's are rejected as well.
+    pub fn assert_pinned(&self, input: &[i128]) {
+        let (honest, public) = (self.honest(input), self.outputs(input));
+        assert!(self.accepts(&honest, &public), "the honest witness of {input:?} is rejected");
+        assert_eq!(self.claims(&honest), public);
+        assert_eq!(self.complete(&honest, &[]), honest);
+        for row in (0..honest.len()).filter(|&row| self.constrained(row)) {
+            let cell = honest[row];
+            for forged in [cell + Fr::ONE, cell - Fr::ONE, cell.double() + Fr::ONE, -cell + Fr::from(2)] {
+                let mut tampered = honest.clone();
+                tampered[row] = forged;
+                assert!(
+                    forged == cell || !self.accepts_cell(row, &tampered, &public),
+                    "input {input:?}: row {row} accepts {forged:?} in place of {cell:?}"
+                );
+                let completed = self.complete(&honest, &[(row, forged)]);
+                assert!(
+                    !self.violations(&completed).is_empty() || self.tells_the_truth(&completed),
+                    "input {input:?}: with {forged:?} in row {row}, {:?} is accepted as the output",
+                    self.claims(&completed)
+                );
+            }
+        }
+        for i in 0..public.len() {
+            let mut forged = public.clone();
+            forged[i] += Fr::ONE;
+            assert!(!self.accepts(&honest, &forged), "input {input:?}: public value {i} is not bound");
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! A breakdown as a picture: SVG, or an HTML page that needs nothing else. Both are readable on light and dark ground.
+
+use std::fmt::Write;
+
+use super::{Breakdown, Part, PartKind, thousands};
+
+/// What a picture shows.
+#[derive(Clone, Copy, Debug)]
+pub struct Picture<'a> {
+    pub title: &'a str,
+    /// Names and values around the figures, such as the compiler's version.
+    pub facts: &'a [(String, String)],
+    pub breakdown: &'a Breakdown,
+}
+
+const WIDTH: u64 = 880;
+const MARGIN: u64 = 16;
+/// Where the bars of the parts start, and how long the longest is.
+const BARS: u64 = 290;
+const LONGEST_BAR: u64 = 450;
+const ROW: u64 = 24;
+/// Where the parts start, below the title and the bar of the whole.
+const TOP: u64 = 112;
+
+const STYLE: &str = "\
+text { font: 13px system-ui, sans-serif; fill: #24292f }
+.title { font-size: 17px; font-weight: 600 }
+.faint { fill: #6e7781 }
+.figure { text-anchor: end; font-variant-numeric: tabular-nums }
+@media (prefers-color-scheme: dark) { text { fill: #e6edf3 } .faint { fill: #8d96a0 } }";
+
+fn colour(kind: PartKind) -> &'static str {
+    match kind {
+        PartKind::Base => "#8c959f",
+        PartKind::Calldata | PartKind::CalldataFloor => "#57808f",
+        PartKind::Entry => "#a0a7b0",
+        PartKind::Step => "#3b82d9",
+        PartKind::Multiplication => "#d97a34",
+        PartKind::Addition => "#d9a934",
+        PartKind::Pairing => "#9a62d6",
+        PartKind::PointEvaluation => "#3f9f5f",
+        PartKind::Modexp => "#c9517f",
+        PartKind::OtherCall => "#7a7f52",
+    }
+}
+
+/// Text for an element or a quoted attribute.
+fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            c if c.is_control() => out.push('\u{fffd}'),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// A part's name, with its number of calls where there is one.
+fn label(part: &Part) -> String {
+    part.calls.map_or_else(|| part.name.clone(), |calls| format!("{calls} × {}", part.name))
+}
+
+/// `gas` of `whole` in percent, with one decimal.
+fn share(gas: u64, whole: u64) -> String {
+    format!("{:.1}%", 100.0 * gas as f64 / whole.max(1) as f64)
+}
+
+impl Picture<'_> {
+    /// The picture as an SVG document.
+    pub fn svg(&self) -> String {
+        let whole = self.breakdown.transaction;
+        let parts = &self.breakdown.parts;
+        let height = TOP + ROW * parts.len() as u64 + MARGIN;
+        let title = escape(self.title);
+        let mut out = format!(
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" width=\"{WIDTH}\" \
+             height=\"{height}\" role=\"img\" aria-label=\"{title}\">\n<style>\n{STYLE}\n</style>\n\
+             <text class=\"title\" x=\"{MARGIN}\" y=\"30\">{title}</text>\n\
+             <text class=\"faint\" x=\"{MARGIN}\" y=\"52\">{} gas, of which execution {}</text>\n",
+            thousands(whole),
+            thousands(self.breakdown.execution),
+        );
+
+        // the whole, stacked
+        let length = WIDTH - 2 * MARGIN;
+        let mut before = 0;
+        for part in parts.iter().filter(|part| part.gas > 0) {
+            let x = before as f64 * length as f64 / whole.max(1) as f64;
+            let width = part.gas as f64 * length as f64 / whole.max(1) as f64;
+            let _ = writeln!(
+                out,
+                "<rect x=\"{:.2}\" y=\"66\" width=\"{width:.2}\" height=\"24\" fill=\"{}\"><title>{}: {}</title></rect>",
+                MARGIN as f64 + x,
+                colour(part.kind),
+                escape(&label(part)),
+                thousands(part.gas),
+            );
+            before += part.gas;
+        }
+
+        let largest = parts.iter().map(|part| part.gas).max().unwrap_or(0).max(1);
+        for (i, part) in parts.iter().enumerate() {
+            let y = TOP + ROW * i as u64;
+            let (indent, class) = if part.kind.is_call() { (MARGIN, " class=\"faint\"") } else { (0, "") };
+            let _ = writeln!(
+                out,
+                "<text{class} x=\"{}\" y=\"{}\">{}</text>\n\
+                 <rect x=\"{BARS}\" y=\"{}\" width=\"{:.2}\" height=\"14\" rx=\"2\" fill=\"{}\"/>\n\
+                 <text class=\"figure\" x=\"{}\" y=\"{}\">{}</text>\n\
+                 <text class=\"figure faint\" x=\"{}\" y=\"{}\">{}</text>",
+                MARGIN + indent,
+                y + 12,
+                escape(&label(part)),
+                y + 1,
+                part.gas as f64 * LONGEST_BAR as f64 / largest as f64,
+                colour(part.kind),
+                WIDTH - MARGIN - 56,
+                y + 12,
+                thousands(part.gas),
+                WIDTH - MARGIN,
+                y + 12,
+                share(part.gas, whole),
+            );
+        }
+        out.push_str("</svg>\n");
+        out
+    }
+
+    /// The picture, the facts and a table of all parts as an HTML page.
+    pub fn html(&self) -> String {
+        let title = escape(self.title);
+        let mut out = format!(
+            "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+             <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>{title}</title>\n<style>\n\
+             :root {{ color-scheme: light dark }}\n\
+             body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 920px; margin: 2rem auto; padding: 0 1rem }}\n\
+             svg {{ max-width: 100%; height: auto }}\n\
+             table {{ border-collapse: collapse; margin: 1.5rem 0 }}\n\
+             td, th {{ padding: 0.2rem 1rem 0.2rem 0; border-bottom: 1px solid #8884; text-align: left; vertical-align: top }}\n\
+             .figure {{ text-align: right; font-variant-numeric: tabular-nums }}\n\
+             .call {{ padding-left: 1.2rem }}\n</style>\n</head>\n<body>\n<h1>{title}</h1>\n",
+        );
+        out.push_str(&self.svg());
+        out.push_str("<table>\n<tr><th>part</th><th class=\"figure\">gas</th><th class=\"figure\">share</th></tr>\n");
+        let whole = self.breakdown.transaction;
+        let mut row = |class: &str, name: &str, gas: u64| {
+            let _ = writeln!(
+                out,
+                "<tr><td{class}>{}</td><td class=\"figure\">{}</td><td class=\"figure\">{}</td></tr>",
+                escape(name),
+                thousands(gas),
+                share(gas, whole),
+            );
+        };
+        for part in &self.breakdown.parts {
+            row(if part.kind.is_call() { " class=\"call\"" } else { "" }, &label(part), part.gas);
+        }
+        row("", "transaction", whole);
+        out.push_str("</table>\n<table>\n");
+        for (name, value) in self.facts {
+            let _ = writeln!(out, "<tr><th>{}</th><td>{}</td></tr>", escape(name), escape(value));
+        }
+        out.push_str("</table>\n</body>\n</html>\n");
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn part(kind: PartKind, name: &str, gas: u64) -> Part {
+        Part { kind, name: name.into(), step: None, calls: kind.is_call().then_some(2), gas }
+    }
+
+    fn breakdown() -> Breakdown {
+        let parts = vec![
+            part(PartKind::Base, "base", 21_000),
+            part(PartKind::Step, "1. <script>alert('x' & \"y\")</script>", 4_000),
+            part(PartKind::Multiplication, "multiplication of points", 12_000),
+        ];
+        Breakdown { transaction: 37_000, execution: 16_000, parts }
+    }
+
+    /// The text between the tags of a document, and a check that the tags nest.
+    fn text(document: &str) -> String {
+        let (mut text, mut open) = (String::new(), vec![]);
+        for piece in document.split('<').skip(1) {
+            let (tag, rest) = piece.split_once('>').unwrap();
+            let name = tag.split_whitespace().next().unwrap();
+            if let Some(name) = name.strip_prefix('/') {
+                assert_eq!(open.pop(), Some(name), "{document}");
+            } else if !tag.ends_with('/') && !matches!(name, "!doctype" | "meta") {
+                open.push(name);
+            }
+            text.push_str(rest);
+            text.push(' ');
+        }
+        assert_eq!(open, Vec::<&str>::new());
+        text
+    }
+
+    #[test]
+    fn pictures_are_well_formed_and_quote_nothing() {
+        let facts = [("solc <b>".to_string(), "0.8 & \u{1b}[2J".to_string())];
+        let breakdown = breakdown();
+        let picture = Picture { title: "A \"B\" <C>", facts: &facts, breakdown: &breakdown };
+        for document in [picture.svg(), picture.html()] {
+            let text = text(&document);
+            for words in ["A &quot;B&quot; &lt;C&gt;", "&lt;script&gt;", "2 × multiplication of points", "37,000"] {
+                assert!(text.contains(words), "{words}: {text}");
+            }
+            assert!(!document.contains("<script") && !document.contains('\u{1b}'));
+        }
+        assert!(text(&picture.html()).contains("solc &lt;b&gt;"));
+    }
+
+    #[test]
+    fn bars_fill_the_whole_and_are_in_proportion() {
+        let breakdown = breakdown();
+        let svg = Picture { title: "", facts: &[], breakdown: &breakdown }.svg();
+        let width = |line: &str| -> f64 {
+            line.split("width=\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap().parse().unwrap()
+        };
+        let widths = |y: &str| -> Vec<f64> {
+            svg.lines().filter(|line| line.starts_with("<rect") && line.contains(y)).map(width).collect()
+        };
+        let stacked = widths("y=\"66\"");
+        assert_eq!(stacked.len(), 3);
+        assert!((stacked.iter().sum::<f64>() - (WIDTH - 2 * MARGIN) as f64).abs() < 0.05, "{stacked:?}");
+        let rows = widths("rx=");
+        assert!((rows[0] - LONGEST_BAR as f64).abs() < 0.01, "{rows:?}");
+        assert!((rows[2] / rows[0] - 12.0 / 21.0).abs() < 0.001, "{rows:?}");
+    }
+}

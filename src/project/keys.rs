@@ -1,0 +1,179 @@
+//! Keys on either curve.
+
+use rand_core::{CryptoRng, RngCore};
+
+use super::ProjectError;
+use crate::{
+    circuit::{LaidOut, Layout},
+    graph::{IntegerModel, Interval},
+    proof::{Bls12381, Bn254, CurveId, Proof, ProvingKey, Srs, SrsOrigin, VerifyingKey, keys::peek, prove, verify},
+    solidity::{ContractInfo, verifier_source},
+};
+
+/// A verifying key on either curve.
+#[derive(Clone, Debug)]
+pub enum AnyVerifyingKey {
+    Bn254(VerifyingKey<Bn254>),
+    Bls12381(VerifyingKey<Bls12381>),
+}
+
+/// A proving key on either curve.
+#[derive(Debug)]
+pub enum AnyProvingKey {
+    Bn254(ProvingKey<Bn254>),
+    Bls12381(ProvingKey<Bls12381>),
+}
+
+/// A setup on either curve.
+#[derive(Clone, Debug)]
+pub enum AnySrs {
+    Bn254(Srs<Bn254>),
+    Bls12381(Srs<Bls12381>),
+}
+
+/// Do the same on either curve.
+macro_rules! on_curve {
+    ($any:ident, $value:expr, $key:ident => $body:expr) => {
+        match $value {
+            $any::Bn254($key) => $body,
+            $any::Bls12381($key) => $body,
+        }
+    };
+}
+
+impl AnySrs {
+    /// Where the setup comes from.
+    pub fn origin(&self) -> &SrsOrigin {
+        on_curve!(AnySrs, self, srs => srs.origin())
+    }
+
+    /// Names the secret.
+    pub fn digest(&self) -> [u8; 32] {
+        on_curve!(AnySrs, self, srs => srs.digest())
+    }
+}
+
+impl AnyVerifyingKey {
+    /// Read the key of a model from its bytes; also returns the `k` and the rows in use of the model's circuit.
+    pub fn from_bytes(bytes: &[u8], model: &IntegerModel) -> Result<Self, ProjectError> {
+        let (curve, layout) = peek(bytes)?;
+        Ok(match curve {
+            CurveId::Bn254 => {
+                Self::Bn254(VerifyingKey::from_bytes(bytes, model, &LaidOut::for_keygen(layout, model)?)?)
+            }
+            CurveId::Bls12381 => {
+                Self::Bls12381(VerifyingKey::from_bytes(bytes, model, &LaidOut::for_keygen(layout, model)?)?)
+            }
+        })
+    }
+
+    /// The curve.
+    pub fn curve(&self) -> CurveId {
+        match self {
+            Self::Bn254(_) => CurveId::Bn254,
+            Self::Bls12381(_) => CurveId::Bls12381,
+        }
+    }
+
+    /// The layout of the circuit.
+    pub fn layout(&self) -> Layout {
+        on_curve!(AnyVerifyingKey, self, key => key.layout())
+    }
+
+    /// The protocol's digest in hex: the name of the approved model.
+    pub fn id(&self) -> String {
+        on_curve!(AnyVerifyingKey, self, key => key.id())
+    }
+
+    /// Where the setup comes from.
+    pub fn setup(&self) -> &SrsOrigin {
+        on_curve!(AnyVerifyingKey, self, key => key.setup())
+    }
+
+    /// Proved interval of every public value.
+    pub fn public_ranges(&self) -> &[Interval] {
+        on_curve!(AnyVerifyingKey, self, key => key.public_ranges())
+    }
+
+    /// The domain has `2^k` rows.
+    pub fn k(&self) -> u32 {
+        on_curve!(AnyVerifyingKey, self, key => key.protocol().k)
+    }
+
+    /// Fixed columns, columns under the permutation argument, pieces of the quotient, in this order.
+    pub fn columns(&self) -> (usize, usize, usize) {
+        on_curve!(AnyVerifyingKey, self, key => {
+            let protocol = key.protocol();
+            (protocol.fixed.len(), usize::from(protocol.permutation.is_some()), protocol.quotient_pieces)
+        })
+    }
+
+    /// Words of 32 bytes in a proof.
+    pub fn proof_words(&self) -> usize {
+        on_curve!(AnyVerifyingKey, self, key => key.protocol().proof_words())
+    }
+
+    /// The key's bytes, the same on every machine.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, ProjectError> {
+        Ok(on_curve!(AnyVerifyingKey, self, key => key.to_bytes())?)
+    }
+
+    /// The verifier contract.
+    pub fn contract(&self, info: &ContractInfo) -> Result<String, ProjectError> {
+        Ok(on_curve!(AnyVerifyingKey, self, key => verifier_source(key.protocol(), key.public_ranges(), info))?)
+    }
+
+    /// Verify a proof natively.
+    pub fn verify(&self, proof: &Proof) -> Result<(), ProjectError> {
+        Ok(on_curve!(AnyVerifyingKey, self, key => verify(key, proof))?)
+    }
+}
+
+impl AnyProvingKey {
+    /// Generate the keys of a model in a layout.
+    pub fn generate(model: &IntegerModel, layout: Layout, srs: AnySrs) -> Result<Self, ProjectError> {
+        Ok(match srs {
+            AnySrs::Bn254(srs) => Self::Bn254(ProvingKey::generate(model, &LaidOut::for_keygen(layout, model)?, srs)?),
+            AnySrs::Bls12381(srs) => {
+                Self::Bls12381(ProvingKey::generate(model, &LaidOut::for_keygen(layout, model)?, srs)?)
+            }
+        })
+    }
+
+    /// Read a key from its bytes, the verifying key and the model that it was generated for.
+    pub fn from_bytes(bytes: &[u8], vk: AnyVerifyingKey, model: &IntegerModel) -> Result<Self, ProjectError> {
+        let layout = vk.layout();
+        Ok(match vk {
+            AnyVerifyingKey::Bn254(vk) => {
+                Self::Bn254(ProvingKey::from_bytes(bytes, vk, &LaidOut::for_keygen(layout, model)?)?)
+            }
+            AnyVerifyingKey::Bls12381(vk) => {
+                Self::Bls12381(ProvingKey::from_bytes(bytes, vk, &LaidOut::for_keygen(layout, model)?)?)
+            }
+        })
+    }
+
+    /// The verifying key.
+    pub fn verifying_key(&self) -> AnyVerifyingKey {
+        match self {
+            Self::Bn254(key) => AnyVerifyingKey::Bn254(key.verifying_key().clone()),
+            Self::Bls12381(key) => AnyVerifyingKey::Bls12381(key.verifying_key().clone()),
+        }
+    }
+
+    /// The key's bytes.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        on_curve!(AnyProvingKey, self, key => key.to_bytes())
+    }
+
+    /// Prove that the model gives its outputs for `input`, one integer per feature.
+    pub fn prove(
+        &self,
+        model: &IntegerModel,
+        input: &[i128],
+        context: [u8; 32],
+        rng: &mut (impl RngCore + CryptoRng),
+    ) -> Result<Proof, ProjectError> {
+        Ok(on_curve!(AnyProvingKey, self, key => prove(key, model, input, context, rng))?)
+    }
+}

@@ -1,0 +1,93 @@
+//! Verify a proof natively: the same checks as the contract's, from the same description.
+
+use group::{Curve as _, prime::PrimeCurveAffine};
+use thiserror::Error;
+
+use super::{
+    Proof,
+    curve::{Curve, pairings_cancel, read_scalar, scalar_word},
+    equations::Evaluations,
+    keys::VerifyingKey,
+    msm::msm,
+    protocol::Polynomial,
+    transcript::ProofWords,
+};
+use crate::{circuit::builder::field, graph::Interval};
+
+/// A proof does not verify.
+#[derive(Debug, PartialEq, Error)]
+pub enum VerifyError {
+    #[error("{found} public values, the verifying key has {expected}")]
+    PublicValueCount { expected: usize, found: usize },
+    #[error("public value {index} is {value}, outside of its proved range [{}, {}]", .range.lo, .range.hi)]
+    PublicValueRange { index: usize, value: i128, range: Interval },
+    #[error("the proof has {found} words, the verifying key wants {expected}")]
+    Length { expected: usize, found: usize },
+    #[error("the proof is not valid for this verifying key, public values and context: {detail}")]
+    Invalid { detail: &'static str },
+}
+
+/// Verify a proof. Accepts exactly what the contract accepts.
+pub fn verify<C: Curve>(vk: &VerifyingKey<C>, proof: &Proof) -> Result<(), VerifyError> {
+    let (protocol, values) = (vk.protocol(), &proof.statement.public_values);
+    let ranges = vk.public_ranges();
+    if values.len() != ranges.len() {
+        return Err(VerifyError::PublicValueCount { expected: ranges.len(), found: values.len() });
+    }
+    for (index, (&value, &range)) in values.iter().zip(ranges).enumerate() {
+        if !range.contains(value) {
+            return Err(VerifyError::PublicValueRange { index, value, range });
+        }
+    }
+    let (expected, found) = (protocol.proof_words(), proof.words.len());
+    let words = ProofWords::split(protocol, &proof.words).filter(|_| expected == found);
+    let words = words.ok_or(VerifyError::Length { expected, found })?;
+    let invalid = |detail| VerifyError::Invalid { detail };
+
+    let scalars: Option<Vec<C::Scalar>> = words.evaluations.iter().map(read_scalar).collect();
+    let scalars = scalars.ok_or(invalid("a scalar is not below the modulus"))?;
+    let points = |words: &[_]| words.chunks(C::POINT_WORDS).map(C::read_point).collect::<Option<Vec<_>>>();
+    let off_curve = || invalid("a point is not on the curve");
+    let [advice, opening] = [words.advice, words.opening].map(C::read_point);
+    let (advice, opening) = (advice.ok_or_else(off_curve)?, opening.ok_or_else(off_curve)?);
+    let product = points(words.product).ok_or_else(off_curve)?;
+    let quotient = points(words.quotient).ok_or_else(off_curve)?;
+    let last = C::read_last_point(words.last).ok_or_else(off_curve)?;
+
+    let challenges = words.challenges(protocol, &proof.statement);
+    let inverse = protocol.inverse(challenges.x).ok_or(invalid("a challenge hits the domain"))?;
+    if scalar_word(&inverse) != *words.inverse {
+        return Err(invalid("its last word is not the inverse that the contract expects"));
+    }
+    let public_values: Vec<C::Scalar> = values.iter().map(|&value| field(value)).collect();
+    let evaluations = Evaluations::new(protocol, &scalars).ok_or(invalid("an evaluation is missing"))?;
+    let hits = || invalid("a challenge hits the domain");
+    let linearisation = protocol.linearisation(&challenges, &evaluations, &public_values).ok_or_else(hits)?;
+    let combined = protocol.opening(&challenges, &evaluations).ok_or_else(hits)?;
+
+    // sum_s c_s P_s - sum_s c_s R_s(mu) - Z(mu) W + mu W'
+    let mut terms: Vec<(C::Scalar, C::G1Affine)> =
+        vec![(-combined.remainder, C::G1Affine::generator()), (-combined.vanishing, opening), (challenges.mu, last)];
+    for (set, coefficient) in protocol.rotation_sets().into_iter().zip(combined.sets) {
+        for (power, polynomial) in set.polynomials {
+            let factor = coefficient * ff::Field::pow(&challenges.nu, [power as u64]);
+            match polynomial {
+                Polynomial::Advice => terms.push((factor, advice)),
+                Polynomial::Fixed(column) => terms.push((factor, protocol.fixed[column])),
+                Polynomial::Product => terms.extend(product.iter().map(|&point| (factor, point))),
+                Polynomial::Linearisation => {
+                    terms.push((factor * linearisation.constant, C::G1Affine::generator()));
+                    terms.push((factor * linearisation.weights, protocol.fixed[protocol.shape.weights]));
+                    terms.extend(product.iter().map(|&point| (factor * linearisation.product, point)));
+                    terms.extend(protocol.permutation.iter().map(|p| (factor * linearisation.sigma, p.sigma)));
+                    let pieces = linearisation.quotient.iter().zip(&quotient);
+                    terms.extend(pieces.map(|(&coefficient, &point)| (factor * coefficient, point)));
+                }
+            }
+        }
+    }
+    let (scalars, bases): (Vec<_>, Vec<_>) = terms.into_iter().unzip();
+    let sum = msm::<C>(&scalars, &bases).to_affine();
+    let accepted = pairings_cancel::<C>(&[(sum, C::G2Affine::generator()), (-last, protocol.s_g2)]);
+    if accepted { Ok(()) } else { Err(invalid("the pairing equation does not hold")) }
+}

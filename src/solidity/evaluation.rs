@@ -1,0 +1,401 @@
+//! Steps that evaluate at `x`: one inversion, the instance columns, the constraints' linearisation.
+
+use ff::{Field, PrimeField};
+
+use super::{
+    layout::CalldataLayout,
+    verifier::{Generator, Step},
+    yul::{Block, Emitter, Signed, Value, product},
+};
+use crate::{
+    circuit::{InstanceColumn, PublicRow},
+    proof::{
+        curve::Curve,
+        protocol::{Expression, Polynomial, off_rows},
+    },
+};
+
+fn row_name(row: i32) -> String {
+    if row < 0 { format!("MINUS{}", -row) } else { row.to_string() }
+}
+
+/// Rows whose Lagrange polynomials are only ever needed as a sum.
+struct RowGroup {
+    rows: Vec<i32>,
+}
+
+impl RowGroup {
+    fn slot(&self) -> String {
+        let rows: Vec<String> = self.rows.iter().map(|&row| row_name(row)).collect();
+        format!("LAGRANGE_{}", rows.join("_"))
+    }
+
+    /// The coefficients of `1/n sum omega^row prod (X - omega^other)`, the constant one first: the numerator of the sum of
+    /// the Lagrange polynomials, less their common factor `X^n - 1`.
+    fn numerator<F: Field>(&self, n: F, omega_power: impl Fn(i32) -> F) -> Vec<F> {
+        let mut sum = vec![F::ZERO; self.rows.len()];
+        let inverse = n.invert().unwrap_or(F::ZERO);
+        for &row in &self.rows {
+            let mut term = vec![omega_power(row) * inverse];
+            for &other in self.rows.iter().filter(|&&other| other != row) {
+                let root = omega_power(other);
+                term.push(F::ZERO);
+                for i in (0..term.len()).rev() {
+                    let below = if i > 0 { term[i - 1] } else { F::ZERO };
+                    term[i] = below - root * term[i];
+                }
+            }
+            sum.iter_mut().zip(term).for_each(|(sum, coefficient)| *sum += coefficient);
+        }
+        sum
+    }
+}
+
+/// A factor of the product that is inverted.
+struct Factor {
+    /// Where its inverse goes, times what it is needed with.
+    slot: String,
+    value: Value,
+    result: Factored,
+}
+
+enum Factored {
+    /// `(x^n - 1) / D_s`.
+    Section,
+    Rows(RowGroup),
+    /// `1 / x`.
+    Point,
+}
+
+impl<C: Curve> Generator<'_, C> {
+    fn minus_omega(&mut self, row: i32) -> Value {
+        if row == 0 {
+            return self.minus_one();
+        }
+        let power = -self.protocol.omega_power(row);
+        self.scalar(format!("MINUS_OMEGA_{}", row_name(row)), &power, format!("-omega^{row}"))
+    }
+
+    fn minus_one(&mut self) -> Value {
+        self.scalar("MINUS_ONE", &-C::Scalar::ONE, "")
+    }
+
+    /// The Lagrange rows, those together whose polynomials all enter the same sums.
+    fn row_groups(&self) -> Vec<RowGroup> {
+        let p = self.protocol;
+        // the numbers of the sums that a row's Lagrange polynomial enters; those of public values are of one row each
+        let sums = |row: i32| -> Vec<(usize, i32)> {
+            let last = p.last_rotation();
+            let permutation = [(0, last.is_some() && row == 0), (1, last == Some(row))];
+            let inactive = (2, last.is_some_and(|last| (last..0).contains(&row)));
+            let columns = p.shape.instance_columns.iter().enumerate().flat_map(|(i, column)| match column {
+                InstanceColumn::EvenRows { off } => off_rows(*off).contains(&row).then_some((3 + i, 0)),
+                InstanceColumn::Public(rows) => rows.iter().any(|r| r.row as i32 == row).then_some((3 + i, row)),
+                _ => None,
+            });
+            let permutation = permutation.into_iter().chain([inactive]).filter(|(_, enters)| *enters);
+            permutation.map(|(sum, _)| (sum, 0)).chain(columns).collect()
+        };
+        let mut groups: Vec<RowGroup> = Vec::new();
+        for row in p.lagrange_rows() {
+            match groups.iter_mut().find(|group| sums(group.rows[0]) == sums(row)) {
+                Some(group) => group.rows.push(row),
+                None => groups.push(RowGroup { rows: vec![row] }),
+            }
+        }
+        groups
+    }
+
+    /// The sum of the Lagrange polynomials of these rows, which are whole groups.
+    fn lagrange_sum(&self, rows: &[i32]) -> Option<Value> {
+        let groups = self.row_groups().into_iter().filter(|group| rows.contains(&group.rows[0]));
+        groups.map(|group| self.slot(&group.slot())).reduce(|sum, value| sum.plus(&value))
+    }
+
+    pub fn inversion(&mut self) -> Step {
+        let p = self.protocol;
+        let mut block = Block::default();
+        let [r_x, running, inverse] = ["x", "p", "inverse"].map(|name| self.value(name));
+        block.line("let r := R").define("x", &self.slot("X"));
+        self.powers(&mut block);
+        let factors = self.factors(&mut block);
+
+        block.comment("the inverse that the proof brings fits: so no factor is zero either");
+        block.line("let inverse := calldataload(INVERSE)");
+        block.line(format!("if iszero(eq({}, 1)) {{ failure := 4 }}", running.times(&inverse)));
+        block.comment("back down, inverses one by one");
+        let mut scaled = false;
+        for (i, factor) in factors.iter().enumerate().rev() {
+            let is_point = matches!(factor.result, Factored::Point);
+            if !is_point && !scaled {
+                block.comment("from here on times x^n - 1, which Lagrange polynomials and selectors have");
+                block.assign("inverse", &inverse.times(&self.value("t")));
+                scaled = true;
+            }
+            let mut value = if i == 0 { inverse.clone() } else { inverse.times(&self.slot(&factor.slot)) };
+            if let Factored::Rows(group) = &factor.result {
+                let n = C::Scalar::from(p.n() as u64);
+                let numerator = group.numerator(n, |row| p.omega_power(row));
+                let mut sum: Option<Value> = None;
+                for (degree, coefficient) in numerator.iter().enumerate().rev() {
+                    let name = format!("{}_C{degree}", group.slot().replace("LAGRANGE", "NUMERATOR"));
+                    let coefficient = self.scalar(name, coefficient, "of the Lagrange polynomials' numerator");
+                    sum = Some(sum.map_or(coefficient.clone(), |sum| sum.times(&r_x).plus(&coefficient)));
+                }
+                value = sum.map_or(value.clone(), |sum| value.times(&sum));
+            }
+            block.store(&factor.slot, &value);
+            if i > 0 {
+                block.assign("inverse", &inverse.times(&factor.value));
+            }
+        }
+        Step {
+            title: "One inversion",
+            notes: vec!["All denominators are inverted at once, from the inverse of their product."],
+            block,
+        }
+    }
+
+    /// `t = x^n - 1`, and the powers of `x` on the way that closed forms need.
+    fn powers(&mut self, block: &mut Block) {
+        let p = self.protocol;
+        let columns = &p.shape.instance_columns;
+        let needs_half = columns.iter().any(|column| matches!(column, InstanceColumn::EvenRows { .. }));
+        let period = p.shape.periodic.as_ref().map(|periodic| p.k - periodic.log_period);
+        block.comment(format!("powers of x up to x^n, n = 2^{}", p.k));
+        let mut power = self.value("x");
+        for exponent in 0..=p.k {
+            if exponent > 0 {
+                let square = power.times(&power);
+                power = square.named("p");
+                if exponent == 1 { block.define("p", &square) } else { block.assign("p", &square) };
+            }
+            if period == Some(exponent) {
+                block.define("u", &power);
+            }
+            if exponent + 1 == p.k && needs_half {
+                let slot = self.memory.reserve("X_HALF", 1);
+                block.store(&slot, &power);
+            }
+        }
+        block.define("t", &power.plus_reduced(&self.minus_one()));
+        let slot = self.memory.reserve("VANISHING", 1);
+        block.store(&slot, &self.value("t"));
+    }
+
+    /// Evaluate all factors; leaves their product in `p`, and in each factor's slot but the first's the product of those
+    /// before it.
+    fn factors(&mut self, block: &mut Block) -> Vec<Factor> {
+        let p = self.protocol;
+        let mut factors: Vec<Factor> = Vec::new();
+        let running = self.value("p");
+        let mut multiply = |block: &mut Block, slot: String, value: &Value, kept: Value, result: Factored| {
+            if factors.is_empty() {
+                block.assign("p", value);
+            } else {
+                block.store(&slot, &running).assign("p", &running.times(value));
+            }
+            factors.push(Factor { slot, value: kept, result });
+        };
+        let d = self.value("d");
+        if let Some(periodic) = &p.shape.periodic {
+            let g = p.omega.pow([1 << (p.k - periodic.log_period)]);
+            let columns = &p.shape.instance_columns;
+            let column = |wanted: InstanceColumn<C::Scalar>| columns.iter().position(|column| *column == wanted);
+            let outside = column(InstanceColumn::OutsideSections);
+            block.comment("for each section of the period, the product of the distances of u = x^(n/P) from its positions");
+            block.line("let d").line("let outside := 1");
+            let outside_value = self.value("outside");
+            for (s, positions) in periodic.sections.iter().enumerate() {
+                let column = column(InstanceColumn::Section(s));
+                if column.is_none() && outside.is_none() {
+                    continue;
+                }
+                block.comment(format!("section {s}"));
+                for (i, &position) in positions.iter().enumerate() {
+                    let name = format!("MINUS_G_{position}");
+                    let comment = format!("-g^{position}, g of order {}", periodic.period());
+                    let root = self.scalar(name, &-g.pow([position as u64]), comment);
+                    let distance = self.value("u").plus(&root);
+                    block.assign("d", &if i == 0 { distance } else { d.times(&distance) });
+                }
+                if outside.is_some() {
+                    block.assign("outside", &outside_value.times(&d));
+                }
+                if let Some(column) = column {
+                    let roots = self.memory.reserve(format!("SECTION{s}"), 1);
+                    block.store(&roots, &d);
+                    let slot = self.memory.reserve(format!("INSTANCE{column}"), 1);
+                    multiply(block, slot, &d, self.slot(&roots), Factored::Section);
+                }
+            }
+            if let Some(column) = outside {
+                let slot = self.memory.reserve(format!("INSTANCE{column}"), 1);
+                block.store(&slot, &outside_value);
+            }
+        }
+        block.comment("distances of x from the rows of Lagrange polynomials; sums of these have one denominator");
+        for group in self.row_groups() {
+            let distances: Vec<Value> =
+                group.rows.iter().map(|&row| self.value("x").plus(&self.minus_omega(row))).collect();
+            let Some(value) = product(&distances) else { continue };
+            let slot = self.memory.reserve(group.slot(), 1);
+            if distances.len() > 1 {
+                let roots = self.memory.reserve(format!("{}_ROOTS", group.slot()), 1);
+                block.store(&roots, &value);
+                multiply(block, slot, &self.slot(&roots), self.slot(&roots), Factored::Rows(group));
+            } else {
+                multiply(block, slot, &value, value.clone(), Factored::Rows(group));
+            }
+        }
+        let slot = self.memory.reserve("INVERSE_X", 1);
+        block.comment("and x");
+        multiply(block, slot, &self.value("x"), self.value("x"), Factored::Point);
+        factors
+    }
+
+    pub fn instances(&mut self) -> Step {
+        let mut block = Block::default();
+        block.line("let r := R");
+        for (i, column) in self.protocol.shape.instance_columns.iter().enumerate() {
+            let value = match column {
+                InstanceColumn::Public(rows) => {
+                    block.comment("public values in their rows; a negative value v is r - |v|");
+                    self.public_column(&mut block, rows)
+                }
+                InstanceColumn::EvenRows { off } => {
+                    block.comment(format!(
+                        "1 on even rows but the last {off} rows: (1 + x^(n/2)) / 2 less their Lagrange polynomials"
+                    ));
+                    let half = self.scalar("ONE_HALF", &C::Scalar::TWO_INV, "1 / 2");
+                    let even = self.slot("X_HALF").plus(&self.value("1")).times(&half);
+                    let off = self.lagrange_sum(&off_rows(*off));
+                    off.map_or(even.clone(), |off| even.minus(&off))
+                }
+                InstanceColumn::Section(_) | InstanceColumn::OutsideSections => continue,
+            };
+            self.keep(&mut block, &format!("INSTANCE{i}"), &value);
+        }
+        Step {
+            title: "Instance columns",
+            notes: vec!["Not committed: evaluated here from the outputs and from closed forms."],
+            block,
+        }
+    }
+
+    /// `sum (constant + sum coefficient * value) * lagrange`, in a local.
+    fn public_column(&mut self, block: &mut Block, rows: &[PublicRow<C::Scalar>]) -> Value {
+        block.line("let v").line("let y");
+        let mut sum: Option<Value> = None;
+        for row in rows {
+            let mut value = Signed::constant(&row.constant);
+            for &(index, coefficient) in &row.terms {
+                let position = CalldataLayout::public_value_name(index);
+                block.line(format!("y := calldataload({position})"));
+                let term = Signed { value: self.value("add(y, mul(r, slt(y, 0)))"), negative: false };
+                let Some(coefficient) = Signed::constant(&coefficient) else { continue };
+                let term = term.times(&coefficient);
+                value = Some(value.map_or(term.clone(), |value| value.plus(&term)));
+                block.assign("v", &sum.clone().unwrap_or_else(|| self.value("0")));
+            }
+            let lagrange = Signed { value: self.slot(&format!("LAGRANGE_{}", row.row)), negative: false };
+            let Some(value) = value else { continue };
+            let value = value.times(&lagrange).value();
+            let total = sum.map_or(value.clone(), |sum: Value| sum.plus(&value));
+            block.assign("v", &total);
+            sum = Some(total.named("v"));
+        }
+        sum.unwrap_or_else(|| self.value("0"))
+    }
+
+    fn leaf(&self, expression: &Expression<C::Scalar>) -> Value {
+        match *expression {
+            Expression::Advice(rotation) => self.evaluation(Polynomial::Advice, rotation),
+            Expression::Fixed(column) => self.evaluation(Polynomial::Fixed(column), 0),
+            Expression::Instance(column) => self.slot(&format!("INSTANCE{column}")),
+            _ => self.value("0"),
+        }
+    }
+
+    pub fn constraints(&mut self) -> Step {
+        let p = self.protocol;
+        let mut block = Block::default();
+        block.line("let r := R").define("y", &self.hash("Y")).line("let c").line("let w");
+        let y = self.hash("y_").named("y");
+        let (mut constant, mut weights): (Option<Signed>, Option<Signed>) = (None, None);
+        // accumulator := accumulator * y + value
+        let fold = |block: &mut Block, name: &str, accumulator: &mut Option<Signed>, value: Option<Signed>| {
+            let shifted = accumulator.as_ref().map(|sum| Signed { value: sum.value.times(&y), ..*sum });
+            *accumulator = match (shifted, value) {
+                (Some(sum), Some(value)) => Some(sum.plus(&value)),
+                (sum, value) => sum.or(value),
+            };
+            if let Some(sum) = accumulator {
+                block.assign(name, &sum.value);
+                sum.value = sum.value.named(name);
+            }
+        };
+        for (i, gate) in p.gates.iter().enumerate() {
+            let Some((rest, coefficient)) = gate.linear_in(p.shape.weights) else { continue };
+            block.comment(format!("gate {i}")).open("");
+            let [rest, coefficient] = Emitter::emit(&mut block, [&rest, &coefficient], &|leaf| self.leaf(leaf));
+            fold(&mut block, "c", &mut constant, rest);
+            fold(&mut block, "w", &mut weights, coefficient);
+            block.close();
+        }
+        let [mut constant, mut weights] = [constant, weights]
+            .map(|sum| sum.unwrap_or_else(|| Signed { value: self.value("0"), negative: false }));
+        if let Some(last) = p.last_rotation() {
+            self.permutation(&mut block, last, &mut constant, &mut weights);
+        }
+        self.keep(&mut block, "CONSTANT", &constant.value());
+        self.keep(&mut block, "WEIGHTS", &weights.value());
+        Step {
+            title: "Constraints",
+            notes: vec![
+                "All constraints at x, combined by powers of y: a constant, plus coefficients times the polynomials whose",
+                "values at x are not known. Their commitments, so combined, must be that of a polynomial that is zero at x.",
+            ],
+            block,
+        }
+    }
+
+    fn permutation(&mut self, block: &mut Block, last: i32, constant: &mut Signed, weights: &mut Signed) {
+        let y = self.hash("y_").named("y");
+        let inactive: Vec<i32> = (last..0).collect();
+        let (Some(inactive), Some(first), Some(last)) =
+            (self.lagrange_sum(&inactive), self.lagrange_sum(&[0]), self.lagrange_sum(&[last]))
+        else {
+            return;
+        };
+        let beta = self.hash("BETA");
+        block.comment("permutation: l_0 (1 - z), l_last (1 - z), and on active rows");
+        block.comment("z(omega x) (a + beta sigma + gamma) - z (a + beta x + gamma)");
+        block.define("a", &self.evaluation(Polynomial::Advice, 0).plus_reduced(&self.slot("GAMMA")));
+        block.define("active", &self.value("1").plus_reduced(&inactive.negated()));
+        let [a, active, next] = ["a", "active", "next"].map(|name| self.value(name));
+        block.define("next", &active.times(&self.evaluation(Polynomial::Product, 1)));
+        block.define("ends", &first.times(&y).plus(&last));
+        let ends = first.times(&y).plus(&last).named("ends");
+        let y2 = y.times(&y);
+        block.define("y2", &y2);
+        let y2 = y2.named("y2");
+        // ((c y + first) y + last) y + next * (a + gamma)
+        let value = constant.value().times(&y2).plus(&ends).times(&y).plus(&next.times(&a));
+        block.assign("c", &value);
+        *constant = Signed { value: value.named("c"), negative: false };
+        let value = weights.value.times(&y2).times(&y);
+        block.assign("w", &value);
+        weights.value = value.named("w");
+        self.keep(block, "SIGMA", &next.times(&beta));
+        let identity = beta.times(&self.slot("X")).plus(&a);
+        self.keep(block, "MINUS_PRODUCT", &ends.times(&y).plus(&active.times(&identity)));
+    }
+
+    /// Store a value in a slot of its own.
+    fn keep(&mut self, block: &mut Block, name: &str, value: &Value) {
+        let slot = self.memory.reserve(name, 1);
+        block.store(&slot, value);
+        self.kept.push((slot.clone(), value.named(&format!("mload({slot})"))));
+    }
+}
