@@ -12,6 +12,7 @@ use super::{
 use crate::proof::{
     curve::{Bls12381, Curve, Word},
     protocol::Protocol,
+    srs::ethereum_s_g2,
 };
 
 /// How many times today's price a precompile is given: room for a future repricing, and all that a bad point, which
@@ -39,8 +40,8 @@ const TERM: usize = 160;
 
 /// The point evaluation precompile has `[tau]_2` of Ethereum's ceremony built in: other setups are refused.
 pub fn check_setup<C: Curve>(protocol: &Protocol<C>) -> Result<(), VerifierError> {
-    let _ = protocol;
-    Ok(())
+    let ceremony = ethereum_s_g2().map(|s_g2| Bls12381::to_raw2(&s_g2));
+    if ceremony.is_ok_and(|ceremony| ceremony == C::to_raw2(&protocol.s_g2)) { Ok(()) } else { Err(VerifierError::Setup) }
 }
 
 /// What G1MSM of so many terms costs; more terms than the table has pay at most its last rate.
