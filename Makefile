@@ -2,7 +2,7 @@
 
 PROFILES := default ir solc20 solc20-ir
 
-.PHONY: setup build demo test snapshot fmt lint bench clean
+.PHONY: setup build demo test matrix analyse snapshot fmt lint bench clean
 
 setup:
 	@script/setup.sh
@@ -20,6 +20,14 @@ test: setup
 		echo "forge test, profile $$profile"; \
 		FOUNDRY_PROFILE=$$profile script/forge test; \
 	done
+
+# Every golden contract in 24 builds: four compilers, via-IR off and on, three numbers of runs. Minutes; writes docs/compilers.md.
+matrix: setup
+	cargo test --release --test matrix -- --ignored --nocapture
+
+# slither, solhint and halmos on the golden contracts; they are installed below cache/ (Python, Node.js).
+analyse: setup
+	script/analyse
 
 # Renews the gas figures of snapshots/, which `forge test` compares in the default profile.
 snapshot: setup
