@@ -10,7 +10,7 @@ use serde::Serialize;
 use thiserror::Error;
 
 use crate::{
-    circuit::{LaidOut, Layout, domain_generator},
+    circuit::{LaidOut, Layout, PeriodicCircuit, domain_generator},
     gas::{CalldataCost, Estimate},
     graph::{IntegerModel, Interval},
     proof::{
@@ -82,6 +82,9 @@ pub struct Alternative {
     /// Why there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// log2 of the powers that a setup needs, if the one at hand has fewer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub needs_k: Option<u32>,
 }
 
 /// What a plan may choose from.
@@ -98,6 +101,13 @@ pub struct PlanOptions {
 #[error("no layout and curve that were asked for fit this model: {reasons}")]
 pub struct PlanError {
     reasons: String,
+}
+
+/// The least k that a setup on BN254 needs for a plan that the options allow, if none fits this one.
+pub fn needed_k(alternatives: &[Alternative], options: &PlanOptions) -> Option<u32> {
+    let allowed = |a: &&Alternative| options.layout.allows(&a.layout) && options.curve.allows(&a.curve);
+    let on_bn254 = alternatives.iter().filter(allowed).filter(|a| a.curve == CurveId::Bn254);
+    on_bn254.filter_map(|a| a.needs_k).min()
 }
 
 /// Every layout on every curve, chosen or not.
@@ -121,23 +131,44 @@ pub fn choose(alternatives: &[Alternative], options: &PlanOptions) -> Result<Pla
 }
 
 fn alternative<C: Curve>(layout: Layout, model: &IntegerModel, setup_k: u32) -> Alternative {
-    let result = plan::<C>(layout, model, setup_k);
-    let (plan, reason) = match result {
-        Ok(plan) => (Some(plan), None),
-        Err(reason) => (None, Some(reason)),
-    };
-    Alternative { layout, curve: C::ID, plan, reason }
+    let mut alternative = Alternative { layout, curve: C::ID, plan: None, reason: None, needs_k: None };
+    match plan::<C>(layout, model, setup_k) {
+        Ok(plan) => alternative.plan = Some(plan),
+        Err(NoPlan::Setup { k }) => {
+            alternative.needs_k = Some(k);
+            alternative.reason = Some(format!("it takes 2^{k} rows, the setup has 2^{setup_k} powers"));
+        }
+        Err(NoPlan::Other(reason)) => alternative.reason = Some(reason),
+    }
+    alternative
 }
 
-fn plan<C: Curve>(layout: Layout, model: &IntegerModel, setup_k: u32) -> Result<Plan, String> {
-    let circuit = LaidOut::<C::Scalar>::for_keygen(layout, model).map_err(|error| error.to_string())?;
+/// Why there is no plan.
+enum NoPlan {
+    /// The setup is too small.
+    Setup {
+        k: u32,
+    },
+    Other(String),
+}
+
+fn plan<C: Curve>(layout: Layout, model: &IntegerModel, setup_k: u32) -> Result<Plan, NoPlan> {
+    let other = |error: &dyn fmt::Display| NoPlan::Other(error.to_string());
+    if layout == Layout::Periodic {
+        // cheap, and says what laying out millions of rows would end with
+        let geometry = PeriodicCircuit::<C::Scalar>::plan(model).map_err(|error| other(&error))?;
+        if geometry.k > setup_k {
+            return Err(NoPlan::Setup { k: geometry.k });
+        }
+    }
+    let circuit = LaidOut::<C::Scalar>::for_keygen(layout, model).map_err(|error| other(&error))?;
     let (k, rows) = (circuit.k(), circuit.rows());
     if k > setup_k {
-        return Err(format!("it takes 2^{k} rows, the setup has 2^{setup_k} powers"));
+        return Err(NoPlan::Setup { k });
     }
     let quotient_pieces = if setup_k > k { 1 } else { 2 };
-    let protocol = outline::<C>(&circuit, quotient_pieces).map_err(|error| error.to_string())?;
-    let estimate = estimate(&protocol, &model.public_ranges()).map_err(|error| error.to_string())?;
+    let protocol = outline::<C>(&circuit, quotient_pieces).map_err(|error| other(&error))?;
+    let estimate = estimate(&protocol, &model.public_ranges()).map_err(|error| other(&error))?;
     Ok(Plan { layout, curve: C::ID, k, rows, quotient_pieces, estimate })
 }
 

@@ -9,8 +9,10 @@ use std::{
 };
 
 use hallmark::{
+    circuit::Layout,
+    plan::Choice,
     project::{Build, CompileOptions, Setup, compile},
-    proof::{Proof, prove, verify},
+    proof::{CurveId, Proof},
     quant::{QuantOptions, read_input},
     solidity::Calldata,
 };
@@ -24,14 +26,16 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn build(model: &str) -> Build {
+fn build(model: &str, name: &str, layout: Choice<Layout>, curve: CurveId) -> Build {
     let options = CompileOptions {
         model: root().join(model),
         data: root().join("examples/credit/calibration.json"),
         domain: None,
-        name: None,
+        name: Some(name.into()),
         quant: QuantOptions::default(),
         setup: Setup::Embedded,
+        layout,
+        curve: Choice::Only(curve),
         allow_unsafe_srs: false,
     };
     compile(&options, |_| ()).unwrap()
@@ -47,7 +51,7 @@ fn proof(build: &Build, applicant: usize) -> Proof {
         Keccak256::digest(b"hallmark").into()
     };
     let mut rng = ChaCha20Rng::seed_from_u64(applicant as u64);
-    prove(&build.proving_key, model, &model.quantise_input(&input).unwrap(), context, &mut rng).unwrap()
+    build.proving_key.prove(model, &model.quantise_input(&input).unwrap(), context, &mut rng).unwrap()
 }
 
 fn check(path: PathBuf, text: &str) {
@@ -63,20 +67,35 @@ fn check(path: PathBuf, text: &str) {
     );
 }
 
-#[test]
-fn the_credit_contract_and_proofs_are_the_golden_ones() {
-    let credit = build("examples/credit/credit.onnx");
-    check(root().join("tests/foundry/golden/CreditVerifier.sol"), &credit.contract);
-    let fixtures = root().join("tests/foundry/fixtures");
+/// The contract, and proofs in the given folder of fixtures.
+fn check_golden(name: &str, layout: Choice<Layout>, curve: CurveId, folder: &str) {
+    let credit = build("examples/credit/credit.onnx", name, layout, curve);
+    check(root().join(format!("tests/foundry/golden/{name}.sol")), &credit.contract);
+    let fixtures = root().join("tests/foundry/fixtures").join(folder);
     let json = |proof: &Proof| serde_json::to_string_pretty(&Calldata::new(proof).to_json()).unwrap() + "\n";
     for applicant in APPLICANTS {
         let proof = proof(&credit, applicant);
         check(fixtures.join(format!("applicant{applicant}.json")), &json(&proof));
     }
 
-    let other = build("tests/models/credit_v2.onnx");
+    let other = build("tests/models/credit_v2.onnx", name, layout, curve);
     let foreign = proof(&other, 0);
-    verify(other.proving_key.verifying_key(), &foreign).unwrap();
-    assert!(verify(credit.proving_key.verifying_key(), &foreign).is_err());
+    other.verifying_key.verify(&foreign).unwrap();
+    assert!(credit.verifying_key.verify(&foreign).is_err());
     check(fixtures.join("other_model.json"), &json(&foreign));
+}
+
+#[test]
+fn the_credit_contract_and_proofs_are_the_golden_ones() {
+    check_golden("CreditVerifier", Choice::Auto, CurveId::Bn254, "");
+}
+
+#[test]
+fn so_are_those_of_the_layout_general() {
+    check_golden("CreditGeneralVerifier", Choice::Only(Layout::General), CurveId::Bn254, "CreditGeneralVerifier");
+}
+
+#[test]
+fn so_are_those_on_bls12_381() {
+    check_golden("CreditBlsVerifier", Choice::Auto, CurveId::Bls12381, "CreditBlsVerifier");
 }

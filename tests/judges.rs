@@ -1,22 +1,21 @@
 //! Three judges of one statement: the interpreter, the native verifier and the generated contract must agree, on honest
 //! proofs of random models and on tampered ones.
 
-use ff::Field;
 use hallmark::{
     chain::{Anvil, AnvilOptions, CompileSettings, Compiled, Search, compile},
+    circuit::Layout,
     graph::IntegerModel,
     ops::Op,
     proof::{
-        Proof, ProvingKey,
-        encode::{self, Word},
-        protocol::{Challenges, Protocol},
+        Bn254, Curve, Proof, ProvingKey,
+        curve::{Word, scalar_word},
+        protocol::Protocol,
+        transcript::ProofWords,
         verify,
     },
     solidity::Calldata,
 };
-use halo2curves::bn256::Fr;
 use rayon::prelude::*;
-use sha3::{Digest, Keccak256};
 
 mod common;
 
@@ -33,9 +32,9 @@ struct Case {
 }
 
 impl Case {
-    fn new(seed: u64, model: IntegerModel) -> Self {
+    fn new(seed: u64, model: IntegerModel, layout: Layout) -> Self {
         assert_eq!(model.validate(), Ok(()), "seed {seed}");
-        let (pk, source) = common::keys_and_contract(&model, "Verifier");
+        let (pk, source) = common::keys_and_contract_in(layout, &model, "Verifier");
         let solc = Search::default().solc().unwrap();
         let sources = [("Verifier.sol".into(), source)];
         let contract = compile(&solc, &sources, "Verifier", &CompileSettings::default()).unwrap();
@@ -107,20 +106,10 @@ const Q: &str = "30644e72e131a029b85045b68181585d97816a916871ca8d3c208c16d87cfd4
 /// The proof with the inverse that the verifier wants for it: what a forger brings who knows that any change before the
 /// evaluations moves the challenges.
 fn repaired(proof: &Proof, protocol: &Protocol) -> Proof {
-    let outputs: Vec<Word> = proof.statement.public_values.iter().map(|&value| encode::public_value(value)).collect();
-    let (advice, products) = (2 * protocol.advice_columns, 2 * protocol.products());
-    let quotient = 2 * protocol.quotient_pieces;
-    let (advice, rest) = proof.words.split_at(advice);
-    let (products, rest) = rest.split_at(products);
-    let hash = |words: &[&[Word]]| -> Word { Keccak256::digest(words.concat().concat()).into() };
-    let beta = hash(&[&[protocol.digest(), proof.statement.context], &outputs, advice]);
-    let gamma = hash(&[&[beta]]);
-    let y = hash(&[&[gamma], products]);
-    let x = encode::reduce(&hash(&[&[y], &rest[..quotient]]));
-    let zero = Fr::ZERO;
-    let challenges = Challenges { beta: zero, gamma: zero, y: zero, x, zeta: zero, nu: zero, mu: zero };
+    let words = ProofWords::split(protocol, &proof.words).unwrap();
+    let x = words.challenges(protocol, &proof.statement).x;
     let mut repaired = proof.clone();
-    *repaired.words.last_mut().unwrap() = encode::scalar(&protocol.inverse(&challenges).unwrap());
+    *repaired.words.last_mut().unwrap() = scalar_word(&protocol.inverse(x).unwrap());
     repaired
 }
 
@@ -150,7 +139,7 @@ fn tampered(proof: &Proof, protocol: &Protocol, draw: &mut Draw) -> Vec<(String,
         tamper(format!("bit {bit} of word {word}"), &mut |proof| proof.words[word][bit / 8] ^= 1 << (bit % 8));
     }
     // evaluations stand between the first points and the opening's two points; the inverse comes last
-    let first = 2 * (protocol.points() - 2);
+    let first = 2 * (protocol.points() - 1);
     let evaluations = protocol.evaluations().len();
     let words = proof.words.len();
     for word in [first + draw.index(evaluations), words - 1] {
@@ -177,7 +166,8 @@ fn anvil() -> Anvil {
 
 #[test]
 fn interpreter_verifier_and_contract_agree_on_random_models() {
-    let cases: Vec<Case> = SEEDS.into_par_iter().map(|seed| Case::new(seed, random_model(seed))).collect();
+    let case = |seed| Case::new(seed, random_model(seed), Layout::ALL[seed as usize % 2]);
+    let cases: Vec<Case> = SEEDS.into_par_iter().map(case).collect();
     let anvil = anvil();
     for case in &cases {
         let judges = case.deploy(&anvil);
@@ -213,7 +203,7 @@ fn interpreter_verifier_and_contract_agree_on_random_models() {
 fn a_proof_of_one_model_is_rejected_by_every_judge_of_its_twin() {
     let model = common::mlp(&[3, 4, 2], 100, 5);
     let models = [twin(&model), model];
-    let cases: Vec<Case> = models.into_par_iter().map(|model| Case::new(5, model)).collect();
+    let cases: Vec<Case> = models.into_par_iter().map(|model| Case::new(5, model, Layout::General)).collect();
     let anvil = anvil();
     for (of, under) in [(0, 1), (1, 0)] {
         let proof = common::prove(&cases[of].pk, &cases[of].model, &[-20, 3, 50]);
@@ -227,8 +217,8 @@ fn a_proof_of_one_model_is_rejected_by_every_judge_of_its_twin() {
 /// Constant inputs need no digits, so one fixed column is zero everywhere and its commitment is the point at infinity.
 #[test]
 fn a_model_without_a_single_digit_is_verified() {
-    let case = Case::new(0, common::mlp(&[2, 2, 1], 0, 9));
-    assert_eq!(case.protocol().fixed.iter().filter(|point| encode::g1(point) == [[0; 32]; 2]).count(), 1);
+    let case = Case::new(0, common::mlp(&[2, 2, 1], 0, 9), Layout::General);
+    assert_eq!(case.protocol().fixed.iter().filter(|point| Bn254::point(point) == [[0; 32]; 2]).count(), 1);
     let anvil = anvil();
     let judges = case.deploy(&anvil);
     let proof = common::prove(&case.pk, &case.model, &[0, 0]);

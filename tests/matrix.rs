@@ -15,8 +15,19 @@ struct Golden {
     foreign: &'static str,
 }
 
-const GOLDEN: [Golden; 1] =
-    [Golden { name: "CreditVerifier", accepted: &["applicant0", "applicant1"], foreign: "other_model" }];
+const GOLDEN: [Golden; 3] = [
+    Golden { name: "CreditVerifier", accepted: &["applicant0", "applicant1"], foreign: "other_model" },
+    Golden {
+        name: "CreditGeneralVerifier",
+        accepted: &["CreditGeneralVerifier/applicant0", "CreditGeneralVerifier/applicant1"],
+        foreign: "CreditGeneralVerifier/other_model",
+    },
+    Golden {
+        name: "CreditBlsVerifier",
+        accepted: &["CreditBlsVerifier/applicant0", "CreditBlsVerifier/applicant1"],
+        foreign: "CreditBlsVerifier/other_model",
+    },
+];
 
 const VERSIONS: [&str; 4] = ["0.8.20", "0.8.24", "0.8.28", "0.8.37"];
 const VIA_IR: [bool; 2] = [false, true];

@@ -59,7 +59,7 @@ fn all_unsupported_operators_are_named_at_once() {
     assert_eq!(*supported, supported_operators());
     let message = error.to_string();
     assert!(message.starts_with("2 of the model's nodes have no lowering:\n  \"Relu_r\": Sigmoid\n"), "{message}");
-    assert!(message.contains("supported operators: Add, Cast, Concat"), "{message}");
+    assert!(message.contains("supported operators: Abs, Add, Cast, Clip, Concat"), "{message}");
 }
 
 #[test]

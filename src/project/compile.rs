@@ -17,7 +17,7 @@ use crate::{
     fsutil::StagedFolder,
     graph::{Interval, MAX_BITS},
     onnx,
-    plan::{Alternative, Choice, Plan, PlanOptions, alternatives, choose},
+    plan::{Alternative, Choice, Plan, PlanOptions, alternatives, choose, needed_k},
     proof::{
         CurveId, Srs, SrsError,
         artifact::{ArtifactKind, write_container},
@@ -131,7 +131,18 @@ pub fn compile(options: &CompileOptions, mut progress: impl FnMut(Stage)) -> Res
     };
     let plan_options = PlanOptions { layout: options.layout, curve: options.curve, bn254_k };
     let alternatives = alternatives(&quantised.model, &plan_options);
-    let plan = choose(&alternatives, &plan_options)?;
+    let plan = match (choose(&alternatives, &plan_options), needed_k(&alternatives, &plan_options)) {
+        (Ok(plan), _) => plan,
+        (Err(error), None) => return Err(error.into()),
+        // reading the setup says what is missing, and where to get it
+        (Err(error), Some(k)) => {
+            match &options.setup {
+                Setup::Embedded => drop(Srs::embedded(k)?),
+                Setup::File(path) => drop(Srs::read(path, k)?),
+            }
+            return Err(error.into());
+        }
+    };
 
     progress(Stage::Setup);
     let srs = setup(&options.setup, &plan, bn254_k)?;

@@ -147,6 +147,10 @@ impl<C: Curve> VerifyingKey<C> {
         let point = |words: &Vec<Word>| C::read_point(words).ok_or_else(|| damaged("a commitment is not a point"));
         let fixed: Vec<_> = data.fixed.iter().map(point).collect::<Result<_, _>>()?;
         let sigma = data.sigma.as_ref().map(point).transpose()?;
+        let cs = circuit.constraint_system();
+        if fixed.len() != cs.num_fixed_columns() || sigma.is_some() == cs.permutation().get_columns().is_empty() {
+            return Err(damaged("its commitments are not those of its columns"));
+        }
         let setup = serde_json::from_str(&data.setup).map_err(|_| damaged("its setup's origin is not known"))?;
         let s_g2 = C::from_raw2(&data.s_g2).ok_or_else(|| damaged("its setup is not a point of G2"))?;
         if !Srs::<C>::may_have_origin(&s_g2, &setup) {

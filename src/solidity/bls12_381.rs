@@ -26,8 +26,7 @@ const G1ADD_GAS: u64 = 375;
 const G1MSM_GAS: u64 = 12_000;
 
 /// EIP-2537: thousandths of the price that a G1MSM of 1, 2, ... terms pays per term.
-const G1MSM_DISCOUNT: [u64; 16] =
-    [1000, 949, 848, 797, 764, 750, 738, 728, 719, 712, 705, 698, 692, 687, 682, 677];
+const G1MSM_DISCOUNT: [u64; 16] = [1000, 949, 848, 797, 764, 750, 738, 728, 719, 712, 705, 698, 692, 687, 682, 677];
 
 /// EIP-4844: point evaluation.
 const POINT_EVALUATION_GAS: u64 = 50_000;
@@ -41,7 +40,11 @@ const TERM: usize = 160;
 /// The point evaluation precompile has `[tau]_2` of Ethereum's ceremony built in: other setups are refused.
 pub fn check_setup<C: Curve>(protocol: &Protocol<C>) -> Result<(), VerifierError> {
     let ceremony = ethereum_s_g2().map(|s_g2| Bls12381::to_raw2(&s_g2));
-    if ceremony.is_ok_and(|ceremony| ceremony == C::to_raw2(&protocol.s_g2)) { Ok(()) } else { Err(VerifierError::Setup) }
+    if ceremony.is_ok_and(|ceremony| ceremony == C::to_raw2(&protocol.s_g2)) {
+        Ok(())
+    } else {
+        Err(VerifierError::Setup)
+    }
 }
 
 /// What G1MSM of so many terms costs; more terms than the table has pay at most its last rate.
@@ -55,7 +58,11 @@ pub fn commitments<C: Curve>(generator: &mut Generator<'_, C>) -> Step {
     generator.memory.reserve("POINT", 4);
     generator.memory.reserve("MULTIPLES", 4);
     let first = generator.terms.first().map_or_else(String::new, |term| term.slot.clone());
-    generator.constant("G1MSM_GAS", (MARGIN * msm_gas(terms)).to_string(), format!("{terms} terms: {MARGIN} times today's price"));
+    generator.constant(
+        "G1MSM_GAS",
+        (MARGIN * msm_gas(terms)).to_string(),
+        format!("{terms} terms: {MARGIN} times today's price"),
+    );
     let mut block = Block::default();
     block.comment("EIP-2537 pads a coordinate with 16 zero bytes: the memory here has not been written before");
     let copy = |block: &mut Block, slot: &str, position: &str| {
@@ -72,7 +79,9 @@ pub fn commitments<C: Curve>(generator: &mut Generator<'_, C>) -> Step {
         }
     }
     block.line(format!("let ok := staticcall(G1MSM_GAS, G1MSM, {first}, {:#x}, MULTIPLES, 0x80)", TERM * terms));
-    block.comment("advice column: its coefficient is one. The addition does not check that it is in the subgroup; the point");
+    block.comment(
+        "advice column: its coefficient is one. The addition does not check that it is in the subgroup; the point",
+    );
     block.comment("evaluation checks the sum, and all that is added to it is in the subgroup");
     copy(&mut block, "POINT", "ADVICE");
     block.line("ok := and(ok, staticcall(G1ADD_GAS, G1ADD, POINT, 0x100, POINT, 0x80))");
@@ -103,9 +112,7 @@ pub fn point_evaluation<C: Curve>(generator: &mut Generator<'_, C>) -> Step {
     let mut block = Block::default();
     block.comment("compress POINT: x, whose top bits say that it is compressed and that y is the larger root");
     block.line("let y := mload(add(POINT, 0x40))");
-    block.line(format!(
-        "let larger := or(gt(y, {high}), and(eq(y, {high}), gt(mload(add(POINT, 0x60)), {low})))"
-    ));
+    block.line(format!("let larger := or(gt(y, {high}), and(eq(y, {high}), gt(mload(add(POINT, 0x60)), {low})))"));
     block.line("let x := or(mload(POINT), or(shl(127, 1), shl(125, larger)))");
     block.line("let low := mload(add(POINT, 0x20))");
     block.line(store(&at(&input, 0x60), "or(shl(128, x), shr(128, low))"));
@@ -121,10 +128,7 @@ pub fn point_evaluation<C: Curve>(generator: &mut Generator<'_, C>) -> Step {
         "ok := and(ok, staticcall(POINT_EVALUATION_GAS, POINT_EVALUATION, {input}, 0xc0, {input}, 0x40))"
     ));
     block.comment("the answer is the number of field elements of a blob, and their modulus");
-    block.open(&format!(
-        "if iszero(and(and(ok, eq(returndatasize(), 0x40)), eq(mload({}), R)))",
-        at(&input, 0x20)
-    ));
+    block.open(&format!("if iszero(and(and(ok, eq(returndatasize(), 0x40)), eq(mload({}), R)))", at(&input, 0x20)));
     block.comment("a call that ran out of gas leaves less than this, and says nothing about the proof");
     block.line("if lt(gas(), div(POINT_EVALUATION_GAS, 63)) { revert(0, 0) }");
     block.line("failure := 6").close();
@@ -176,7 +180,11 @@ pub fn check() -> Check {
             ("G1ADD", "0x0b".into(), "EIP-2537"),
             ("G1MSM", "0x0c".into(), "EIP-2537"),
             ("SHA256_GAS", (MARGIN * SHA256_GAS).to_string(), "four times today's price"),
-            ("POINT_EVALUATION_GAS", (MARGIN * POINT_EVALUATION_GAS).to_string(), "likewise: all that a bad point can burn"),
+            (
+                "POINT_EVALUATION_GAS",
+                (MARGIN * POINT_EVALUATION_GAS).to_string(),
+                "likewise: all that a bad point can burn",
+            ),
             ("G1ADD_GAS", (MARGIN * G1ADD_GAS).to_string(), "likewise"),
         ],
         point_error: "A point of the proof is not in the subgroup of the curve, or not in its one encoding.",

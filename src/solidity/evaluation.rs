@@ -8,12 +8,15 @@ use super::{
     yul::{Block, Emitter, Signed, Value, product},
 };
 use crate::{
-    circuit::{InstanceColumn, PublicRow},
+    circuit::{InstanceColumn, Periodic, PublicRow},
     proof::{
         curve::Curve,
         protocol::{Expression, Polynomial, off_rows},
     },
 };
+
+/// Longest product that is written as one expression: what the stack and a line hold.
+const MAX_PRODUCT: usize = 70;
 
 fn row_name(row: i32) -> String {
     if row < 0 { format!("MINUS{}", -row) } else { row.to_string() }
@@ -120,6 +123,10 @@ impl<C: Curve> Generator<'_, C> {
         self.powers(&mut block);
         let factors = self.factors(&mut block);
 
+        block.comment(
+            "a write that the optimizer cannot follow: with via-IR it would otherwise keep all products on the stack",
+        );
+        block.line("mstore8(0, 0)");
         block.comment("the inverse that the proof brings fits: so no factor is zero either");
         block.line("let inverse := calldataload(INVERSE)");
         block.line(format!("if iszero(eq({}, 1)) {{ failure := 4 }}", running.times(&inverse)));
@@ -168,7 +175,11 @@ impl<C: Curve> Generator<'_, C> {
             if exponent > 0 {
                 let square = power.times(&power);
                 power = square.named("p");
-                if exponent == 1 { block.define("p", &square) } else { block.assign("p", &square) };
+                if exponent == 1 {
+                    block.define("p", &square)
+                } else {
+                    block.assign("p", &square)
+                };
             }
             if period == Some(exponent) {
                 block.define("u", &power);
@@ -199,39 +210,32 @@ impl<C: Curve> Generator<'_, C> {
         };
         let d = self.value("d");
         if let Some(periodic) = &p.shape.periodic {
-            let g = p.omega.pow([1 << (p.k - periodic.log_period)]);
             let columns = &p.shape.instance_columns;
             let column = |wanted: InstanceColumn<C::Scalar>| columns.iter().position(|column| *column == wanted);
-            let outside = column(InstanceColumn::OutsideSections);
-            block.comment("for each section of the period, the product of the distances of u = x^(n/P) from its positions");
-            block.line("let d").line("let outside := 1");
-            let outside_value = self.value("outside");
-            for (s, positions) in periodic.sections.iter().enumerate() {
-                let column = column(InstanceColumn::Section(s));
-                if column.is_none() && outside.is_none() {
-                    continue;
-                }
+            block.comment(
+                "for each section of the period, the product of the distances of u = x^(n/P) from its positions",
+            );
+            block.line("let d");
+            let selected: Vec<(usize, Option<usize>)> =
+                (0..periodic.sections.len()).map(|s| (s, column(InstanceColumn::Section(s)))).collect();
+            for &(s, column) in selected.iter().filter(|(_, column)| column.is_some()) {
                 block.comment(format!("section {s}"));
-                for (i, &position) in positions.iter().enumerate() {
-                    let name = format!("MINUS_G_{position}");
-                    let comment = format!("-g^{position}, g of order {}", periodic.period());
-                    let root = self.scalar(name, &-g.pow([position as u64]), comment);
-                    let distance = self.value("u").plus(&root);
-                    block.assign("d", &if i == 0 { distance } else { d.times(&distance) });
-                }
-                if outside.is_some() {
-                    block.assign("outside", &outside_value.times(&d));
-                }
-                if let Some(column) = column {
-                    let roots = self.memory.reserve(format!("SECTION{s}"), 1);
-                    block.store(&roots, &d);
-                    let slot = self.memory.reserve(format!("INSTANCE{column}"), 1);
-                    multiply(block, slot, &d, self.slot(&roots), Factored::Section);
-                }
+                self.section_product(block, &periodic.sections[s], periodic, false);
+                let roots = self.memory.reserve(format!("SECTION{s}"), 1);
+                block.store(&roots, &d);
+                let slot = self.memory.reserve(format!("INSTANCE{}", column.unwrap_or_default()), 1);
+                multiply(block, slot, &d, self.slot(&roots), Factored::Section);
             }
-            if let Some(column) = outside {
+            if let Some(column) = column(InstanceColumn::OutsideSections) {
+                // the selected sections are in `p` already, if there are any
+                let all = if selected.iter().any(|(_, column)| column.is_some()) { "p" } else { "1" };
+                block.assign("d", &self.value(all));
+                for &(s, _) in selected.iter().filter(|(_, column)| column.is_none()) {
+                    block.comment(format!("section {s}"));
+                    self.section_product(block, &periodic.sections[s], periodic, true);
+                }
                 let slot = self.memory.reserve(format!("INSTANCE{column}"), 1);
-                block.store(&slot, &outside_value);
+                block.store(&slot, &d);
             }
         }
         block.comment("distances of x from the rows of Lagrange polynomials; sums of these have one denominator");
@@ -252,6 +256,25 @@ impl<C: Curve> Generator<'_, C> {
         block.comment("and x");
         multiply(block, slot, &self.value("x"), self.value("x"), Factored::Point);
         factors
+    }
+
+    /// Multiply the local `d` by the distances of `u` from the positions of a section, or define it so.
+    fn section_product(&mut self, block: &mut Block, positions: &[usize], periodic: &Periodic, started: bool) {
+        let g = self.protocol.omega.pow([1 << (self.protocol.k - periodic.log_period)]);
+        let mut product = started.then(|| self.value("d"));
+        for (i, &position) in positions.iter().enumerate() {
+            let comment = format!("-g^{position}, g of order {}", periodic.period());
+            let root = self.scalar(format!("MINUS_G{position}"), &-g.pow([position as u64]), comment);
+            let distance = self.value("u").plus(&root);
+            let next = product.map_or(distance.clone(), |product| distance.times(&product));
+            let full = next.to_string().len() > MAX_PRODUCT || i + 1 == positions.len();
+            product = Some(if full {
+                block.assign("d", &next);
+                next.named("d")
+            } else {
+                next
+            });
+        }
     }
 
     pub fn instances(&mut self) -> Step {
@@ -285,25 +308,29 @@ impl<C: Curve> Generator<'_, C> {
 
     /// `sum (constant + sum coefficient * value) * lagrange`, in a local.
     fn public_column(&mut self, block: &mut Block, rows: &[PublicRow<C::Scalar>]) -> Value {
-        block.line("let v").line("let y");
         let mut sum: Option<Value> = None;
         for row in rows {
             let mut value = Signed::constant(&row.constant);
             for &(index, coefficient) in &row.terms {
-                let position = CalldataLayout::public_value_name(index);
-                block.line(format!("y := calldataload({position})"));
-                let term = Signed { value: self.value("add(y, mul(r, slt(y, 0)))"), negative: false };
+                let word = self.word(&CalldataLayout::public_value_name(index));
+                let term =
+                    Signed { value: self.value(format!("add({word}, mul(r, slt({word}, 0)))")), negative: false };
                 let Some(coefficient) = Signed::constant(&coefficient) else { continue };
                 let term = term.times(&coefficient);
                 value = Some(value.map_or(term.clone(), |value| value.plus(&term)));
-                block.assign("v", &sum.clone().unwrap_or_else(|| self.value("0")));
             }
             let lagrange = Signed { value: self.slot(&format!("LAGRANGE_{}", row.row)), negative: false };
-            let Some(value) = value else { continue };
-            let value = value.times(&lagrange).value();
-            let total = sum.map_or(value.clone(), |sum: Value| sum.plus(&value));
-            block.assign("v", &total);
-            sum = Some(total.named("v"));
+            let Some(value) = value.map(|value| value.times(&lagrange).value()) else { continue };
+            sum = Some(match sum {
+                Some(sum) => {
+                    block.assign("v", &sum.plus(&value));
+                    sum.plus(&value).named("v")
+                }
+                None => {
+                    block.define("v", &value);
+                    value.named("v")
+                }
+            });
         }
         sum.unwrap_or_else(|| self.value("0"))
     }
@@ -343,8 +370,8 @@ impl<C: Curve> Generator<'_, C> {
             fold(&mut block, "w", &mut weights, coefficient);
             block.close();
         }
-        let [mut constant, mut weights] = [constant, weights]
-            .map(|sum| sum.unwrap_or_else(|| Signed { value: self.value("0"), negative: false }));
+        let [mut constant, mut weights] =
+            [constant, weights].map(|sum| sum.unwrap_or_else(|| Signed { value: self.value("0"), negative: false }));
         if let Some(last) = p.last_rotation() {
             self.permutation(&mut block, last, &mut constant, &mut weights);
         }

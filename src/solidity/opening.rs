@@ -134,7 +134,11 @@ impl<C: Curve> Generator<'_, C> {
                 }
             };
             let distance = distances[0].plus(&minus);
-            if i == 0 { block.assign("d0", &distance) } else { block.define(&format!("d{i}"), &distance) };
+            if i == 0 {
+                block.assign("d0", &distance)
+            } else {
+                block.define(&format!("d{i}"), &distance)
+            };
         }
         block.comment("and the products of all but one");
         let mut before: Vec<Option<Value>> = vec![None, Some(distances[0].clone())];

@@ -9,7 +9,7 @@ use thiserror::Error;
 use super::{
     bls12_381, bn254,
     layout::{CalldataLayout, Memory, SELECTOR, WORD},
-    yul::{Block, Value, hex_or_decimal, literal, load},
+    yul::{Block, Value, hex_or_decimal, literal, load, wrapped},
 };
 use crate::{
     graph::Interval,
@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// First byte of the contract's scratch memory: room above Solidity's own `0x80` for what its compiler spills.
-pub const SCRATCH: usize = 0x800;
+pub const SCRATCH: usize = 0x400;
 
 /// The contract cannot be generated.
 #[derive(Debug, Error)]
@@ -90,7 +90,7 @@ pub fn verifier_source<C: Curve>(
             steps.extend([bls12_381::commitments(&mut generator), bls12_381::point_evaluation(&mut generator)]);
         }
     }
-    Ok(generator.contract(info, &steps))
+    Ok(wrapped(&generator.contract(info, &steps)))
 }
 
 /// A step of the verification: title, explanation, assembly.

@@ -291,3 +291,61 @@ impl<'a, F: PrimeField<Repr: Into<[u8; 32]>>> Emitter<'a, F> {
         Some(signed)
     }
 }
+
+/// Longest line of the formatter.
+const LINE: usize = 120;
+
+/// The source with its long lines broken as `forge fmt` breaks them.
+pub fn wrapped(source: &str) -> String {
+    let mut out = String::with_capacity(source.len());
+    for line in source.lines() {
+        wrap(&mut out, line);
+    }
+    out
+}
+
+fn wrap(out: &mut String, line: &str) {
+    let text = line.trim_start();
+    let indent = &line[..line.len() - text.len()];
+    let mut emit = |line: &str| {
+        out.push_str(line);
+        out.push('\n');
+    };
+    if line.chars().count() <= LINE || text.starts_with("//") {
+        return emit(line);
+    }
+    if let Some((name, value)) = text.split_once(" constant ").and(text.split_once(" = ")) {
+        emit(&format!("{indent}{name} ="));
+        return emit(&format!("{indent}    {value}"));
+    }
+    // one call, with what comes before it and a comma behind it if it is an argument
+    let (call, end) = text.strip_suffix(',').map_or((text, ""), |call| (call, ","));
+    let Some((head, arguments)) = call.strip_suffix(')').and_then(|call| call.split_once('(')) else {
+        return emit(line);
+    };
+    emit(&format!("{indent}{head}("));
+    let arguments = split_arguments(arguments);
+    for (i, argument) in arguments.iter().enumerate() {
+        let comma = if i + 1 < arguments.len() { "," } else { "" };
+        wrap(out, &format!("{indent}    {}{comma}", argument.trim()));
+    }
+    out.push_str(&format!("{indent}){end}\n"));
+}
+
+/// The arguments between commas that are in no inner parentheses.
+fn split_arguments(arguments: &str) -> Vec<&str> {
+    let (mut depth, mut start, mut parts) = (0, 0, Vec::new());
+    for (i, c) in arguments.char_indices() {
+        match c {
+            '(' => depth += 1,
+            ')' => depth -= 1,
+            ',' if depth == 0 => {
+                parts.push(&arguments[start..i]);
+                start = i + 1;
+            }
+            _ => {}
+        }
+    }
+    parts.push(&arguments[start..]);
+    parts
+}

@@ -20,7 +20,12 @@ use rand_core::SeedableRng;
 
 /// Keys on BN254 under the embedded setup, and the contract's source.
 pub fn keys_and_contract(model: &IntegerModel, name: &str) -> (ProvingKey, String) {
-    let circuit = LaidOut::for_keygen(Layout::General, model).unwrap();
+    keys_and_contract_in(Layout::General, model, name)
+}
+
+/// The same in a layout.
+pub fn keys_and_contract_in(layout: Layout, model: &IntegerModel, name: &str) -> (ProvingKey, String) {
+    let circuit = LaidOut::for_keygen(layout, model).unwrap();
     let pk = ProvingKey::<Bn254>::generate(model, &circuit, Srs::embedded(circuit.k() + 1).unwrap()).unwrap();
     let source = contract(&pk, model, name);
     (pk, source)

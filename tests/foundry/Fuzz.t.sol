@@ -34,20 +34,20 @@ contract FuzzTest is VerifierTest {
         require(!success, "accepted");
     }
 
-    function testFuzz_randomWords(bytes32 context, int256[1] memory outputs, uint256[22] memory proof) public view {
+    function testFuzz_randomWords(bytes32 context, int256[1] memory outputs, uint256[13] memory proof) public view {
         bytes memory call = abi.encodeCall(verifier.verify, (context, outputs, proof));
         assertRejected("random", 0, call);
     }
 
     /// @dev In range, reduced, and with the inverse that fits: random as an attacker would have it.
-    function testFuzz_randomSealedWords(bytes32 context, int256[1] memory outputs, uint256[22] memory proof)
+    function testFuzz_randomSealedWords(bytes32 context, int256[1] memory outputs, uint256[13] memory proof)
         public
         view
     {
         uint256 width = uint256(Reference.SCORE_MAX - Reference.SCORE_MIN) + 1;
         outputs[0] = Reference.SCORE_MIN + int256(uint256(outputs[0]) % width);
         bytes memory call = abi.encodeCall(verifier.verify, (context, outputs, proof));
-        uint256[6] memory points = Call.points();
+        uint256[4] memory points = Call.points();
         for (uint256 i = 0; i < points.length; i++) {
             (bool success, bytes memory product) =
                 address(7).staticcall(abi.encode(uint256(1), uint256(2), call.word(points[i])));

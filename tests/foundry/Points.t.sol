@@ -15,7 +15,7 @@ contract PointsTest is VerifierTest {
     bytes4 private immutable REJECTED = CreditVerifier.ProofRejected.selector;
 
     function assertEachReplaced(string memory what, uint256 x, uint256 y, bytes4 expected) private view {
-        uint256[6] memory points = Call.points();
+        uint256[4] memory points = Call.points();
         for (uint256 i = 0; i < points.length; i++) {
             bytes memory call = valid;
             call.setPoint(points[i], x, y);
@@ -24,7 +24,7 @@ contract PointsTest is VerifierTest {
     }
 
     function assertAllReplaced(string memory what, uint256 x, uint256 y, bytes4 expected) private view {
-        uint256[6] memory points = Call.points();
+        uint256[4] memory points = Call.points();
         bytes memory call = valid;
         for (uint256 i = 0; i < points.length; i++) {
             call.setPoint(points[i], x, y);
@@ -62,7 +62,7 @@ contract PointsTest is VerifierTest {
         assertEachReplaced("(p, 0)", p, 0, OFF_CURVE);
         assertEachReplaced("(0, p)", 0, p, OFF_CURVE);
         assertEachReplaced("(1 + p, 2)", 1 + p, 2, OFF_CURVE);
-        uint256[6] memory points = Call.points();
+        uint256[4] memory points = Call.points();
         for (uint256 i = 0; i < points.length; i++) {
             for (uint256 coordinate = points[i]; coordinate < points[i] + 2; coordinate++) {
                 bytes memory call = valid;
@@ -77,7 +77,7 @@ contract PointsTest is VerifierTest {
     }
 
     function test_negatedPointsAreRejected() public view {
-        uint256[6] memory points = Call.points();
+        uint256[4] memory points = Call.points();
         for (uint256 i = 0; i < points.length; i++) {
             bytes memory call = valid;
             call.setWord(points[i] + 1, Reference.P - call.word(points[i] + 1));
@@ -87,7 +87,7 @@ contract PointsTest is VerifierTest {
 
     /// @dev The smallest step to another valid point: plus the generator.
     function test_shiftedPointsAreRejected() public view {
-        uint256[6] memory points = Call.points();
+        uint256[4] memory points = Call.points();
         for (uint256 i = 0; i < points.length; i++) {
             bytes memory call = valid;
             (bool success, bytes memory sum) = address(6)
@@ -100,7 +100,7 @@ contract PointsTest is VerifierTest {
     }
 
     function test_swappedPointsAreRejected() public view {
-        uint256[6] memory points = Call.points();
+        uint256[4] memory points = Call.points();
         for (uint256 i = 0; i < points.length; i++) {
             for (uint256 j = 0; j < i; j++) {
                 bytes memory call = valid;
@@ -112,7 +112,7 @@ contract PointsTest is VerifierTest {
     }
 
     function test_swappedCoordinatesAreRejected() public view {
-        uint256[6] memory points = Call.points();
+        uint256[4] memory points = Call.points();
         for (uint256 i = 0; i < points.length; i++) {
             bytes memory call = valid;
             call.setPoint(points[i], valid.word(points[i] + 1), valid.word(points[i]));

@@ -24,11 +24,7 @@ use proptest::prelude::*;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 
-use super::{
-    config::UNUSABLE_ROWS,
-    testing::Case,
-    *,
-};
+use super::{config::UNUSABLE_ROWS, testing::Case, *};
 use crate::{
     circuit::{
         builder::field,

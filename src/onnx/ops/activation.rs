@@ -176,7 +176,8 @@ mod tests {
 
     #[test]
     fn piecewise_linear_functions_agree() {
-        let one = |op, attributes| agrees(&model(&[("x", &[1, 3])], "y", vec![], vec![node(op, &["x"], "y", attributes)]));
+        let one =
+            |op, attributes| agrees(&model(&[("x", &[1, 3])], "y", vec![], vec![node(op, &["x"], "y", attributes)]));
         assert_eq!(one("Abs", vec![]).eval(&[-5.0, 0.0, 1.5]), [5.0, 0.0, 1.5]);
         assert_eq!(one("LeakyRelu", vec![("alpha", Attr::Float(0.25))]).eval(&[-4.0, 0.0, 2.0]), [-1.0, 0.0, 2.0]);
         one("LeakyRelu", vec![]);
@@ -192,7 +193,8 @@ mod tests {
     fn clip_has_one_bound_or_two_as_inputs_or_attributes() {
         let bounds = || vec![floats("lo", &[], &[-0.5]), floats("hi", &[], &[1.25])];
         let clip = |inputs: &[&str]| {
-            agrees(&model(&[("x", &[1, 3])], "y", bounds(), vec![node("Clip", inputs, "y", vec![])])).eval(&[-9.0, 0.25, 9.0])
+            agrees(&model(&[("x", &[1, 3])], "y", bounds(), vec![node("Clip", inputs, "y", vec![])]))
+                .eval(&[-9.0, 0.25, 9.0])
         };
         assert_eq!(clip(&["x", "lo", "hi"]), [-0.5, 0.25, 1.25]);
         assert_eq!(clip(&["x", "lo"]), [-0.5, 0.25, 9.0]);

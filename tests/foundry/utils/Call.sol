@@ -7,26 +7,24 @@ import {vm} from "./Vm.sol";
 /// @dev Words are counted from the one after the selector: context, score, proof.
 library Call {
     /// @notice All bytes of a well-formed call.
-    uint256 internal constant LENGTH = 772;
+    uint256 internal constant LENGTH = 484;
 
     /// @notice All words of a well-formed call.
-    uint256 internal constant WORDS = 24;
+    uint256 internal constant WORDS = 15;
 
     uint256 internal constant CONTEXT = 0;
     uint256 internal constant SCORE = 1;
 
     // Points of the proof, two words each.
     uint256 internal constant ADVICE = 2;
-    uint256 internal constant PRODUCT = 4;
-    uint256 internal constant QUOTIENT_0 = 6;
-    uint256 internal constant QUOTIENT_1 = 8;
-    uint256 internal constant OPENING = 19;
-    uint256 internal constant OPENING_QUOTIENT = 21;
+    uint256 internal constant QUOTIENT = 4;
+    uint256 internal constant OPENING = 10;
+    uint256 internal constant OPENING_QUOTIENT = 12;
 
     // Scalars of the proof: the evaluations, and the inverse as the last word.
-    uint256 internal constant EVALUATIONS = 10;
-    uint256 internal constant EVALUATIONS_END = 19;
-    uint256 internal constant INVERSE = 23;
+    uint256 internal constant EVALUATIONS = 6;
+    uint256 internal constant EVALUATIONS_END = 10;
+    uint256 internal constant INVERSE = 14;
 
     /// @notice The call of `verify` in a fixture's file.
     function load(string memory name) internal view returns (bytes memory data) {
@@ -86,7 +84,7 @@ library Call {
     }
 
     /// @notice Where the points of a proof are.
-    function points() internal pure returns (uint256[6] memory indices) {
-        return [ADVICE, PRODUCT, QUOTIENT_0, QUOTIENT_1, OPENING, OPENING_QUOTIENT];
+    function points() internal pure returns (uint256[4] memory indices) {
+        return [ADVICE, QUOTIENT, OPENING, OPENING_QUOTIENT];
     }
 }

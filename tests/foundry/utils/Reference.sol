@@ -20,11 +20,12 @@ library Reference {
     int256 internal constant SCORE_MIN = -107161918346192;
     int256 internal constant SCORE_MAX = 136300470050272;
 
-    // Domain of 2^K rows. Lagrange polynomials are evaluated for row 0, for the score's row and for the last eight.
-    uint256 private constant K = 11;
-    uint256 private constant LAST_ROWS = 8;
-    uint256 private constant OMEGA_INVERSE = 0x2afd4e77273f1cb3434a4a667929058c156b21573c3f1efc882e708597d7161a;
-    uint256 private constant OMEGA_SCORE_ROW = 0x20fcd28b7e80785917816ea3b4efc7a0571f08698bffec03436905a015eb3771;
+    // Rows come in 2^LOG_BLOCKS blocks of 64. G generates the positions of a block; gates that are not about digits are on
+    // in its first POSITIONS. The Lagrange polynomial of one row is evaluated, for the score.
+    uint256 private constant LOG_BLOCKS = 6;
+    uint256 private constant POSITIONS = 23;
+    uint256 private constant G = 0x1c4c3a258629905ef6036a4037c3aa6ae18d1d2452d64bd2684cfa8ede70fdc7;
+    uint256 private constant OMEGA_SCORE_ROW = 0x23d0b86177c9109f56898e0e9290981297941c6f04c204153e0c03b905deb7cb;
 
     /// @notice The error that the verifier owes to a call that is well-formed and not a valid proof.
     function errorOf(CreditVerifier verifier, bytes memory call) internal view returns (bytes4 selector) {
@@ -38,7 +39,7 @@ library Reference {
         if (mulmod(denominators(verifier, call), call.word(Call.INVERSE), R) != 1) {
             return CreditVerifier.InverseMismatch.selector;
         }
-        uint256[6] memory points = Call.points();
+        uint256[4] memory points = Call.points();
         for (uint256 i = 0; i < points.length; i++) {
             if (!onCurve(call.word(points[i]), call.word(points[i] + 1))) {
                 return CreditVerifier.PointNotOnCurve.selector;
@@ -59,25 +60,22 @@ library Reference {
     /// @notice The product whose inverse is the proof's last word.
     function denominators(CreditVerifier verifier, bytes memory call) internal view returns (uint256 product) {
         uint256 x = point(verifier, call);
-        uint256 power = x;
-        for (uint256 i = 0; i < K; i++) {
-            power = mulmod(power, power, R);
+        uint256 u = x;
+        for (uint256 i = 0; i < LOG_BLOCKS; i++) {
+            u = mulmod(u, u, R);
         }
-        product = mulmod(x, addmod(power, R - 1, R), R);
-        product = mulmod(product, addmod(x, R - OMEGA_SCORE_ROW, R), R);
-        uint256 root = 1;
-        for (uint256 row = 0; row <= LAST_ROWS; row++) {
-            product = mulmod(product, addmod(x, R - root, R), R);
-            root = mulmod(root, OMEGA_INVERSE, R);
+        product = mulmod(x, addmod(x, R - OMEGA_SCORE_ROW, R), R);
+        uint256 position = 1;
+        for (uint256 i = 0; i < POSITIONS; i++) {
+            product = mulmod(product, addmod(u, R - position, R), R);
+            position = mulmod(position, G, R);
         }
     }
 
     /// @notice The challenge at which the constraints are checked.
     function point(CreditVerifier verifier, bytes memory call) internal view returns (uint256 x) {
-        bytes32 beta = keccak256(bytes.concat(verifier.MODEL_ID(), words(call, Call.CONTEXT, Call.PRODUCT)));
-        bytes32 gamma = keccak256(bytes.concat(beta));
-        bytes32 y = keccak256(bytes.concat(gamma, words(call, Call.PRODUCT, Call.QUOTIENT_0)));
-        return uint256(keccak256(bytes.concat(y, words(call, Call.QUOTIENT_0, Call.EVALUATIONS)))) % R;
+        bytes32 y = keccak256(bytes.concat(verifier.MODEL_ID(), words(call, Call.CONTEXT, Call.QUOTIENT)));
+        return uint256(keccak256(bytes.concat(y, words(call, Call.QUOTIENT, Call.EVALUATIONS)))) % R;
     }
 
     /// @notice Whether two words are a point in its only encoding; infinity is (0, 0).
