@@ -171,8 +171,8 @@ pub struct ProvingKey<C: Curve = Bn254> {
     pub(super) powers: Vec<C::G1Affine>,
     /// Coefficients of the fixed columns.
     pub(super) fixed: Vec<Vec<C::Scalar>>,
-    /// Rows and coefficients of sigma, for layouts with a permutation.
-    pub(super) sigma: Option<(Vec<C::Scalar>, Vec<C::Scalar>)>,
+    /// For layouts with a permutation.
+    pub(super) sigma: Option<Sigma<C::Scalar>>,
     vk: VerifyingKey<C>,
 }
 
@@ -182,11 +182,18 @@ impl<C: Curve> fmt::Debug for ProvingKey<C> {
     }
 }
 
+/// The permutation's polynomial.
+pub(super) struct Sigma<F> {
+    /// Its values in the rows of the domain.
+    pub rows: Vec<F>,
+    pub coefficients: Vec<F>,
+}
+
 /// Polynomials that key generation commits to.
 struct FixedPolynomials<F: ff::WithSmallOrderMulGroup<3>> {
     domain: EvaluationDomain<F>,
     fixed: Vec<Vec<F>>,
-    sigma: Option<(Vec<F>, Vec<F>)>,
+    sigma: Option<Sigma<F>>,
 }
 
 impl<F: ff::WithSmallOrderMulGroup<3>> FixedPolynomials<F> {
@@ -198,7 +205,7 @@ impl<F: ff::WithSmallOrderMulGroup<3>> FixedPolynomials<F> {
         let sigma = permuted.then(|| {
             let rows = sigma(1 << k, domain.get_omega(), &copies);
             let coefficients = coefficients(&domain, rows.clone());
-            (rows, coefficients)
+            Sigma { rows, coefficients }
         });
         Self { domain, fixed, sigma }
     }
@@ -226,7 +233,7 @@ impl<C: Curve> ProvingKey<C> {
         let FixedPolynomials { domain, fixed, sigma } = FixedPolynomials::new(circuit);
         let commitments = Commitments {
             fixed: fixed.iter().map(|poly| commit::<C>(poly, &powers)).collect(),
-            sigma: sigma.as_ref().map(|(_, poly)| commit::<C>(poly, &powers)),
+            sigma: sigma.as_ref().map(|sigma| commit::<C>(&sigma.coefficients, &powers)),
             s_g2,
         };
         let vk = VerifyingKey::new(circuit, commitments, quotient_pieces, model.public_ranges(), setup)?;

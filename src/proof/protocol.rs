@@ -24,7 +24,7 @@ use sha3::{Digest, Keccak256};
 use thiserror::Error;
 
 use super::curve::{Bn254, Curve, scalar_word};
-use crate::circuit::{InstanceColumn, Shape};
+use crate::circuit::{InstanceColumn, PublicRow, Shape};
 
 /// The constraint system uses something that the protocol description does not cover.
 #[derive(Debug, Error)]
@@ -265,12 +265,12 @@ impl<C: Curve> Protocol<C> {
     }
 
     /// Rows of the public column.
-    pub fn public_rows(&self) -> impl Iterator<Item = &crate::circuit::PublicRow<C::Scalar>> {
-        let rows = |column| match column {
-            &InstanceColumn::Public(ref rows) => rows.as_slice(),
+    pub fn public_rows(&self) -> impl Iterator<Item = &PublicRow<C::Scalar>> {
+        let columns = self.shape.instance_columns.iter();
+        columns.flat_map(|column| match column {
+            InstanceColumn::Public(rows) => rows.as_slice(),
             _ => &[],
-        };
-        self.shape.instance_columns.iter().flat_map(rows)
+        })
     }
 
     /// Rotation of the permutation's last row.

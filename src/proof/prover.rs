@@ -118,11 +118,11 @@ fn proof_words<C: Curve>(
 
     let mut early = EarlyChallenges { beta: C::Scalar::ZERO, gamma: C::Scalar::ZERO, y: C::Scalar::ZERO };
     let mut product = Vec::new();
-    if let Some((sigma, last)) = pk.sigma.as_ref().map(|(rows, _)| rows).zip(protocol.last_rotation()) {
+    if let Some((sigma, last)) = pk.sigma.as_ref().zip(protocol.last_rotation()) {
         early.beta = transcript.challenge();
         early.gamma = transcript.challenge();
         let last = n - last.unsigned_abs() as usize;
-        let mut values = running_product(&rows, sigma, protocol.omega, last, early);
+        let mut values = running_product(&rows, &sigma.rows, protocol.omega, last, early);
         values.resize_with(n, || C::Scalar::random(&mut *rng));
         product = coefficients(domain, values);
         send(&mut transcript, commit_to(&product));
@@ -130,7 +130,7 @@ fn proof_words<C: Curve>(
 
     early.y = transcript.challenge();
     let public_values: Vec<C::Scalar> = statement.public_values.iter().map(|&value| field(value)).collect();
-    let permutation = pk.sigma.as_ref().map(|(_, sigma)| (sigma.as_slice(), product.as_slice()));
+    let permutation = pk.sigma.as_ref().map(|sigma| (sigma.coefficients.as_slice(), product.as_slice()));
     let columns = Columns { advice: &advice, fixed: &pk.fixed, permutation };
     let quotient = quotient(protocol, domain, columns, &public_values, early);
     let pieces: Vec<&[C::Scalar]> = quotient.chunks(quotient.len() / protocol.quotient_pieces).collect();

@@ -318,6 +318,11 @@ fn wrap(out: &mut String, line: &str) {
         emit(&format!("{indent}{name} ="));
         return emit(&format!("{indent}    {value}"));
     }
+    // a declaration: its value begins on a line of its own
+    if let Some((name, value)) = text.split_once(" := ").filter(|_| text.starts_with("let ")) {
+        emit(&format!("{indent}{name} :="));
+        return wrap(out, &format!("{indent}    {value}"));
+    }
     // one call, with what comes before it and a comma behind it if it is an argument
     let (call, end) = text.strip_suffix(',').map_or((text, ""), |call| (call, ","));
     let Some((head, arguments)) = call.strip_suffix(')').and_then(|call| call.split_once('(')) else {

@@ -430,11 +430,8 @@ contract CreditGeneralVerifier {
             // gate 0
             {
                 let t0 := add(1, sub(r, calldataload(EVAL_FIXED1)))
-                let t1 := mulmod(
-                    mload(INSTANCE1),
-                    add(calldataload(EVAL_ADVICE), sub(r, calldataload(EVAL_ADVICE_NEXT2))),
-                    r
-                )
+                let t1 :=
+                    mulmod(mload(INSTANCE1), add(calldataload(EVAL_ADVICE), sub(r, calldataload(EVAL_ADVICE_NEXT2))), r)
                 c := add(mulmod(t0, t1, r), mload(INSTANCE0))
                 w := mulmod(calldataload(EVAL_ADVICE_NEXT1), t0, r)
             }

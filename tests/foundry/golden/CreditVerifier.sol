@@ -406,11 +406,8 @@ contract CreditVerifier {
             let w
             // gate 0
             {
-                let t0 := mulmod(
-                    mload(INSTANCE1),
-                    add(calldataload(EVAL_ADVICE_NEXT2), sub(r, calldataload(EVAL_ADVICE))),
-                    r
-                )
+                let t0 :=
+                    mulmod(mload(INSTANCE1), add(calldataload(EVAL_ADVICE_NEXT2), sub(r, calldataload(EVAL_ADVICE))), r)
                 c := t0
                 w := mulmod(calldataload(EVAL_ADVICE_NEXT1), mload(INSTANCE1), r)
             }
