@@ -403,11 +403,12 @@ contract CreditBlsVerifier {
         assembly ("memory-safe") {
             let r := R
             // public values in their rows; a negative value v is r - |v|
-            let v := mulmod(
-                add(71591566386128, add(calldataload(OUTPUT0), mul(r, slt(calldataload(OUTPUT0), 0)))),
-                mload(LAGRANGE_4054),
-                r
-            )
+            let v :=
+                mulmod(
+                    add(71591566386128, add(calldataload(OUTPUT0), mul(r, slt(calldataload(OUTPUT0), 0)))),
+                    mload(LAGRANGE_4054),
+                    r
+                )
             mstore(INSTANCE0, v)
         }
 
@@ -428,20 +429,22 @@ contract CreditBlsVerifier {
             }
             // gate 1
             {
-                let t0 := addmod(
-                    add(calldataload(EVAL_ADVICE_NEXT64), sub(r, calldataload(EVAL_ADVICE))),
-                    sub(r, mload(INSTANCE0)),
-                    r
-                )
+                let t0 :=
+                    addmod(
+                        add(calldataload(EVAL_ADVICE_NEXT64), sub(r, calldataload(EVAL_ADVICE))),
+                        sub(r, mload(INSTANCE0)),
+                        r
+                    )
                 c := add(mulmod(c, y, r), mulmod(mload(INSTANCE2), t0, r))
                 w := add(mulmod(w, y, r), mulmod(calldataload(EVAL_ADVICE_NEXT1), mload(INSTANCE2), r))
             }
             // gate 2
             {
-                let t0 := add(
-                    mulmod(calldataload(EVAL_ADVICE_NEXT2), calldataload(EVAL_ADVICE_NEXT2), r),
-                    sub(r, mulmod(calldataload(EVAL_ADVICE), calldataload(EVAL_ADVICE), r))
-                )
+                let t0 :=
+                    add(
+                        mulmod(calldataload(EVAL_ADVICE_NEXT2), calldataload(EVAL_ADVICE_NEXT2), r),
+                        sub(r, mulmod(calldataload(EVAL_ADVICE), calldataload(EVAL_ADVICE), r))
+                    )
                 c := add(mulmod(c, y, r), mulmod(mload(INSTANCE3), t0, r))
                 w := mulmod(w, y, r)
             }
@@ -452,10 +455,11 @@ contract CreditBlsVerifier {
             }
             // gate 4
             {
-                let t0 := add(
-                    calldataload(EVAL_ADVICE),
-                    sub(r, mod(add(calldataload(EVAL_ADVICE_NEXT1), calldataload(EVAL_ADVICE_NEXT1)), r))
-                )
+                let t0 :=
+                    add(
+                        calldataload(EVAL_ADVICE),
+                        sub(r, mod(add(calldataload(EVAL_ADVICE_NEXT1), calldataload(EVAL_ADVICE_NEXT1)), r))
+                    )
                 c := add(mulmod(c, y, r), mulmod(mload(INSTANCE5), add(mulmod(t0, t0, r), sub(r, mod(t0, r))), r))
                 w := mulmod(w, y, r)
             }

@@ -437,10 +437,11 @@ contract CreditGeneralVerifier {
             }
             // gate 1
             {
-                let t0 := add(
-                    calldataload(EVAL_ADVICE),
-                    sub(r, mod(add(calldataload(EVAL_ADVICE_NEXT1), calldataload(EVAL_ADVICE_NEXT1)), r))
-                )
+                let t0 :=
+                    add(
+                        calldataload(EVAL_ADVICE),
+                        sub(r, mod(add(calldataload(EVAL_ADVICE_NEXT1), calldataload(EVAL_ADVICE_NEXT1)), r))
+                    )
                 let t1 := mulmod(add(t0, sub(r, calldataload(EVAL_ADVICE_NEXT3))), calldataload(EVAL_FIXED1), r)
                 c := add(
                     mulmod(c, y, r),
@@ -450,10 +451,11 @@ contract CreditGeneralVerifier {
             }
             // gate 2
             {
-                let t0 := add(
-                    calldataload(EVAL_ADVICE_NEXT1),
-                    sub(r, mod(add(calldataload(EVAL_ADVICE_NEXT2), calldataload(EVAL_ADVICE_NEXT2)), r))
-                )
+                let t0 :=
+                    add(
+                        calldataload(EVAL_ADVICE_NEXT1),
+                        sub(r, mod(add(calldataload(EVAL_ADVICE_NEXT2), calldataload(EVAL_ADVICE_NEXT2)), r))
+                    )
                 let t1 := mulmod(add(t0, sub(r, calldataload(EVAL_ADVICE_NEXT3))), calldataload(EVAL_FIXED1), r)
                 c := add(
                     mulmod(c, y, r),
@@ -464,20 +466,21 @@ contract CreditGeneralVerifier {
             // permutation: l_0 (1 - z), l_last (1 - z), and on active rows
             // z(omega x) (a + beta sigma + gamma) - z (a + beta x + gamma)
             let a := addmod(calldataload(EVAL_ADVICE), mload(GAMMA), r)
-            let active := addmod(
-                1,
-                sub(
-                    r,
-                    mod(
-                        add(
-                            add(mload(LAGRANGE_MINUS7), mload(LAGRANGE_MINUS6_MINUS4_MINUS2)),
-                            mload(LAGRANGE_MINUS5_MINUS3_MINUS1)
-                        ),
-                        r
-                    )
-                ),
-                r
-            )
+            let active :=
+                addmod(
+                    1,
+                    sub(
+                        r,
+                        mod(
+                            add(
+                                add(mload(LAGRANGE_MINUS7), mload(LAGRANGE_MINUS6_MINUS4_MINUS2)),
+                                mload(LAGRANGE_MINUS5_MINUS3_MINUS1)
+                            ),
+                            r
+                        )
+                    ),
+                    r
+                )
             let next := mulmod(active, calldataload(EVAL_PRODUCT_NEXT1), r)
             let ends := add(mulmod(mload(LAGRANGE_0), y, r), mload(LAGRANGE_MINUS7))
             let y2 := mulmod(y, y, r)
