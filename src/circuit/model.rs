@@ -238,7 +238,9 @@ mod tests {
                     (row, value)
                 }).collect();
                 let forged = complete(&circuit, &forgery);
-                let accepted = violations(&forged).is_empty();
+                // the mock prover panics where it would have to report a violation that reads blinding rows
+                let found = std::panic::catch_unwind(|| violations(&forged));
+                let accepted = found.is_ok_and(|violations| violations.is_empty());
                 prop_assert!(!accepted || tells_the_truth(&model, &forged), "{forgery:?}: {:?}", claims(&forged));
             }
         }
