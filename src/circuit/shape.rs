@@ -47,6 +47,15 @@ impl Periodic {
         1 << self.log_period
     }
 
+    /// The value that the selector of a section has in one of its positions, for the generator `g` of the period's domain.
+    pub fn section_value<F: PrimeField>(&self, section: usize, position: usize, g: F) -> F {
+        // by l'Hospital: the derivative of u^P - 1 is P u^(P-1) = P / u
+        let u = g.pow([position as u64]);
+        let others = self.sections[section].iter().filter(|&&other| other != position);
+        let distances: F = others.map(|&other| u - g.pow([other as u64])).product();
+        F::from(self.period() as u64) * (u * distances).invert().unwrap_or(F::ZERO)
+    }
+
     /// `D_s(u)` for the generator `g` of the period's domain.
     pub fn section_product<F: Field>(&self, section: usize, g: F, u: F) -> F {
         self.sections[section].iter().map(|&i| u - g.pow([i as u64])).product()
@@ -98,13 +107,8 @@ impl<F: PrimeField> Shape<F> {
             positions.iter().filter(|&&j| j != i).map(|&j| points[i] - points[j]).product()
         };
         let value = |i: usize| match section {
-            // by l'Hospital: the derivative of u^P - 1 is P u^(P-1) = P / u
-            Some(section) => {
-                let positions = &periodic.sections[section];
-                let divisor = points[i] * distance(i, positions);
-                let on = positions.contains(&i);
-                if on { F::from(period as u64) * divisor.invert().unwrap_or(F::ZERO) } else { F::ZERO }
-            }
+            Some(section) if periodic.sections[section].contains(&i) => periodic.section_value(section, i, g),
+            Some(_) => F::ZERO,
             None if periodic.sections.iter().any(|section| section.contains(&i)) => F::ZERO,
             None => periodic.sections.iter().map(|section| distance(i, section)).product(),
         };

@@ -5,7 +5,7 @@ use ff::{Field, PrimeField};
 
 use super::{
     curve::Curve,
-    protocol::{Challenges, Polynomial, Protocol, off_rows},
+    protocol::{Challenges, Denominator, Polynomial, Protocol, off_rows},
 };
 use crate::circuit::{InstanceColumn, PublicRow};
 
@@ -31,7 +31,24 @@ impl<F: PrimeField> Evaluations<F> {
     }
 }
 
-/// The linearisation: `constant + weights [w] + sigma [sigma] + product [z] + sum quotient_i [h_i]`, zero at `x`.
+/// Fractions at `x`, multiplied by the product of all denominators, so that there is nothing to divide by.
+#[derive(Clone, Debug)]
+pub struct ClosedForms<F> {
+    /// The product of all denominators.
+    pub scale: F,
+    /// `(x^n - 1) / denominator`, times the scale.
+    fractions: Vec<(Denominator, F)>,
+}
+
+impl<F: PrimeField> ClosedForms<F> {
+    fn get(&self, denominator: Denominator) -> F {
+        let known = self.fractions.iter().find(|(other, _)| *other == denominator);
+        known.map_or(F::ZERO, |(_, value)| *value)
+    }
+}
+
+/// The linearisation, times the scale: `constant + weights [w] + sigma [sigma] + product [z] + sum quotient_i [h_i]`, zero
+/// at `x`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Linearisation<F> {
     pub constant: F,
@@ -42,50 +59,70 @@ pub struct Linearisation<F> {
     pub quotient: Vec<F>,
 }
 
-/// The combination that SHPLONK opens at `mu`, to zero: `sum_s c_s (P_s - R_s(mu)) - Z(mu) W`, where `P_s` combines the
+/// The combination that SHPLONK opens at `v = mu x`, to zero: `sum_s c_s (P_s - R_s(v)) - Z(v) W`, where `P_s` combines the
 /// polynomials of a rotation set.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Opening<F> {
-    /// Per rotation set: the coefficient of its combination, `prod (mu - omega^r x)` over the rotations not in the set.
+    /// `v`.
+    pub point: F,
+    /// Per rotation set: the coefficient of its combination, `prod (v - omega^r x)` over the rotations not in the set.
     pub sets: Vec<F>,
-    /// `sum c_s R_s(mu)`.
+    /// `sum c_s R_s(v)`.
     pub remainder: F,
-    /// `Z(mu)`, over all rotations.
+    /// `Z(v)`, over all rotations.
     pub vanishing: F,
 }
 
 impl<C: Curve> Protocol<C> {
-    /// `L_row(x)`; `None` if `x` is in the domain.
-    pub fn lagrange(&self, row: i32, x: C::Scalar) -> Option<C::Scalar> {
-        let n = C::Scalar::from(self.n() as u64);
-        let omega = self.omega_power(row);
-        let divisor = Option::<C::Scalar>::from((n * (x - omega)).invert())?;
-        Some(omega * (x.pow([self.n() as u64]) - C::Scalar::ONE) * divisor)
+    /// The closed forms at `x`.
+    pub fn closed_forms(&self, x: C::Scalar) -> ClosedForms<C::Scalar> {
+        let denominators = self.denominators();
+        let factors: Vec<C::Scalar> = denominators.iter().map(|&d| self.denominator(d, x)).collect();
+        let vanishing = x.pow([self.n() as u64]) - C::Scalar::ONE;
+        // before each factor the product of those that precede it, then from the end those that follow
+        let mut scale = C::Scalar::ONE;
+        let mut fractions = Vec::with_capacity(factors.len());
+        for factor in &factors {
+            fractions.push(scale);
+            scale *= factor;
+        }
+        let mut after = vanishing;
+        for (fraction, factor) in fractions.iter_mut().zip(&factors).rev() {
+            *fraction *= after;
+            after *= factor;
+        }
+        ClosedForms { scale, fractions: denominators.into_iter().zip(fractions).collect() }
     }
 
-    /// The instance columns at `x`; `None` if `x` is where a closed form divides by zero.
-    pub fn instance_evaluations(&self, x: C::Scalar, public_values: &[C::Scalar]) -> Option<Vec<C::Scalar>> {
-        let one = C::Scalar::ONE;
-        let product = |section| {
+    /// `L_row(x)`, scaled.
+    fn lagrange(&self, row: i32, forms: &ClosedForms<C::Scalar>) -> C::Scalar {
+        let n_inverse = C::Scalar::TWO_INV.pow([u64::from(self.k)]);
+        forms.get(Denominator::Row(row)) * self.omega_power(row) * n_inverse
+    }
+
+    /// The instance columns at `x`, scaled.
+    pub fn instance_evaluations(
+        &self,
+        x: C::Scalar,
+        forms: &ClosedForms<C::Scalar>,
+        public_values: &[C::Scalar],
+    ) -> Vec<C::Scalar> {
+        let outside = || {
             let (periodic, (g, u)) = (self.shape.periodic.as_ref()?, self.period(x)?);
-            Some(periodic.section_product(section, g, u))
+            Some((0..periodic.sections.len()).map(|section| periodic.section_product(section, g, u)).product())
         };
         let column = |column: &InstanceColumn<C::Scalar>| match column {
-            InstanceColumn::Public(rows) => rows.iter().try_fold(C::Scalar::ZERO, |sum, public| {
-                Some(sum + public_value(public, public_values) * self.lagrange(public.row as i32, x)?)
-            }),
+            InstanceColumn::Public(rows) => {
+                let term = |row: &PublicRow<_>| public_value(row, public_values) * self.lagrange(row.row as i32, forms);
+                rows.iter().map(term).sum()
+            }
             InstanceColumn::EvenRows { off } => {
-                let even = (x.pow([self.n() as u64 / 2]) + one) * C::Scalar::TWO_INV;
-                off_rows(*off).into_iter().try_fold(even, |sum, row| Some(sum - self.lagrange(row, x)?))
+                let even = (x.pow([self.n() as u64 / 2]) + C::Scalar::ONE) * C::Scalar::TWO_INV;
+                let off: C::Scalar = off_rows(*off).into_iter().map(|row| self.lagrange(row, forms)).sum();
+                even * forms.scale - off
             }
-            InstanceColumn::Section(section) => {
-                let divisor = Option::<C::Scalar>::from(product(*section)?.invert())?;
-                Some((x.pow([self.n() as u64]) - one) * divisor)
-            }
-            InstanceColumn::OutsideSections => {
-                let sections = self.shape.periodic.as_ref()?.sections.len();
-                (0..sections).try_fold(one, |all, section| Some(all * product(section)?))
-            }
+            InstanceColumn::Section(section) => forms.get(Denominator::Section(*section)),
+            InstanceColumn::OutsideSections => outside().unwrap_or(C::Scalar::ZERO) * forms.scale,
         };
         self.shape.instance_columns.iter().map(column).collect()
     }
@@ -93,31 +130,33 @@ impl<C: Curve> Protocol<C> {
     /// The linearisation for these evaluations. Constraints are combined by Horner's rule in `y`: the gates, then those of
     /// the permutation: `l_0 (1 - z)`, `l_last (1 - z)`, and on the rows before the last
     /// `z(omega X) (a + beta sigma + gamma) - z (a + beta X + gamma)`.
-    ///
-    /// `None` if `x` is where a closed form divides by zero.
     pub fn linearisation(
         &self,
         challenges: &Challenges<C::Scalar>,
         evaluations: &Evaluations<C::Scalar>,
         public_values: &[C::Scalar],
-    ) -> Option<Linearisation<C::Scalar>> {
+    ) -> Linearisation<C::Scalar> {
         let Challenges { beta, gamma, y, x, .. } = *challenges;
-        let (zero, one) = (C::Scalar::ZERO, C::Scalar::ONE);
-        let instances = self.instance_evaluations(x, public_values)?;
+        let zero = C::Scalar::ZERO;
+        let forms = self.closed_forms(x);
+        let instances = self.instance_evaluations(x, &forms, public_values);
         let advice = |rotation| evaluations.get(Polynomial::Advice, rotation);
         let fixed = |column| evaluations.get(Polynomial::Fixed(column), 0);
-        let value = |e: &super::protocol::Expression<C::Scalar>| e.evaluate(&advice, &fixed, &|i| instances[i]);
+        // instance columns are scaled already
+        let value = |[plain, scaled]: &[super::protocol::Expression<C::Scalar>; 2]| {
+            let [plain, scaled] = [plain, scaled].map(|e| e.evaluate(&advice, &fixed, &|i| instances[i]));
+            plain * forms.scale + scaled
+        };
         let (mut constant, mut weights) = (zero, zero);
-        for gate in &self.gates {
-            let (rest, coefficient) = gate.linear_in(self.shape.weights)?;
-            constant = constant * y + value(&rest);
-            weights = weights * y + value(&coefficient);
+        for gate in self.split_gates() {
+            constant = constant * y + value(&gate.rest);
+            weights = weights * y + value(&gate.coefficient);
         }
         let (mut sigma, mut product) = (zero, zero);
         if let Some(last) = self.last_rotation() {
-            let (first, last_row) = (self.lagrange(0, x)?, self.lagrange(last, x)?);
-            let inactive = (last..0).try_fold(zero, |sum, row| Some(sum + self.lagrange(row, x)?))?;
-            let (active, a) = (one - inactive, advice(0));
+            let (first, last_row) = (self.lagrange(0, &forms), self.lagrange(last, &forms));
+            let inactive: C::Scalar = (last..0).map(|row| self.lagrange(row, &forms)).sum();
+            let (active, a) = (forms.scale - inactive, advice(0));
             let next = active * evaluations.get(Polynomial::Product, 1);
             constant = (constant * y + first) * y + last_row;
             constant = constant * y + next * (a + gamma);
@@ -126,41 +165,41 @@ impl<C: Curve> Protocol<C> {
             product = -((first * y + last_row) * y + active * (a + beta * x + gamma));
         }
         let x_n = x.pow([self.n() as u64]);
-        let pieces = std::iter::successors(Some(one - x_n), |coefficient| Some(*coefficient * x_n));
+        let first = (C::Scalar::ONE - x_n) * forms.scale;
+        let pieces = std::iter::successors(Some(first), |coefficient| Some(*coefficient * x_n));
         let quotient = pieces.take(self.quotient_pieces).collect();
-        Some(Linearisation { constant, weights, sigma, product, quotient })
+        Linearisation { constant, weights, sigma, product, quotient }
     }
 
-    /// The combination that is opened at `mu`; `None` if `x` is zero.
+    /// The combination that is opened at `mu x`.
     pub fn opening(
         &self,
         challenges: &Challenges<C::Scalar>,
         evaluations: &Evaluations<C::Scalar>,
-    ) -> Option<Opening<C::Scalar>> {
+    ) -> Opening<C::Scalar> {
         let Challenges { x, nu, mu, .. } = *challenges;
-        let point = |rotation: i32| self.omega_power(rotation) * x;
-        let distance = |rotation: &i32| mu - point(*rotation);
+        // points and distances over x
+        let distance = |rotation: &i32| mu - self.omega_power(*rotation);
         let rotations = self.rotations();
-        let mut opening = Opening {
-            sets: Vec::new(),
-            remainder: C::Scalar::ZERO,
-            vanishing: rotations.iter().map(distance).product(),
-        };
+        let vanishing: C::Scalar = rotations.iter().map(|rotation| distance(rotation) * x).product();
+        let mut opening = Opening { point: mu * x, sets: Vec::new(), remainder: C::Scalar::ZERO, vanishing };
         for set in self.rotation_sets() {
             let others = rotations.iter().filter(|rotation| !set.rotations.contains(rotation));
-            let coefficient: C::Scalar = others.map(distance).product();
+            let coefficient: C::Scalar = others.map(|rotation| distance(rotation) * x).product();
             for &rotation in &set.rotations {
                 let values =
                     set.polynomials.iter().map(|&(power, p)| nu.pow([power as u64]) * evaluations.get(p, rotation));
                 let others = || set.rotations.iter().filter(move |other| **other != rotation);
                 let basis: C::Scalar = others().map(distance).product();
-                let divisor: C::Scalar = others().map(|&other| point(rotation) - point(other)).product();
-                let divisor = Option::<C::Scalar>::from(divisor.invert())?;
-                opening.remainder += coefficient * basis * divisor * values.sum::<C::Scalar>();
+                let gap = |other: &i32| self.omega_power(rotation) - self.omega_power(*other);
+                let divisor: C::Scalar = others().map(gap).product();
+                // rotations are distinct modulo n: no gap is zero
+                let weight = divisor.invert().unwrap_or(C::Scalar::ZERO);
+                opening.remainder += coefficient * basis * weight * values.sum::<C::Scalar>();
             }
             opening.sets.push(coefficient);
         }
-        Some(opening)
+        opening
     }
 }
 

@@ -2,14 +2,15 @@
 //!
 //! Polynomials `p_0, p_1, ...` are combined by powers of `nu`. Those that are opened at the same points form a set `s` and are
 //! summed to `P_s = sum nu^i p_i`. With `Z_s` vanishing on the set's points, `P_s = Q_s Z_s + R_s`, where `R_s` interpolates the
-//! claimed values. The first commitment is to `W = sum Q_s`. At `mu`, with `Z` vanishing on the points of all sets and
-//! `c_s = Z(mu) / Z_s(mu)`,
+//! claimed values. The first commitment is to `W = sum Q_s`. At a random point `v`, with `Z` vanishing on the points of all sets
+//! and `c_s = Z(v) / Z_s(v)`,
 //!
 //! ```text
-//! L = sum c_s (P_s - R_s(mu)) - Z(mu) W
+//! L = sum c_s (P_s - R_s(v)) - Z(v) W
 //! ```
 //!
-//! is zero, and the second commitment is to `L / (X - mu)`.
+//! is zero, and the second commitment is to `L / (X - v)`. All points are multiples of `x`, and so is `v = mu x`: what the verifier
+//! interpolates by depends on `mu` alone.
 
 use ff::Field;
 use rayon::prelude::*;
@@ -50,20 +51,15 @@ pub fn first_polynomial<F: Field>(sets: &[OpenedSet<F>]) -> Vec<F> {
     linear_combination(&sets.iter().map(|set| (F::ONE, set.quotient.as_slice())).collect::<Vec<_>>())
 }
 
-/// `L / (X - mu)`, for the coefficients of [`super::equations::Opening`].
-pub fn last_polynomial<F: Field>(
-    sets: &[OpenedSet<F>],
-    w: &[F],
-    opening: &super::equations::Opening<F>,
-    mu: F,
-) -> Vec<F> {
+/// `L / (X - v)`, for the coefficients of [`super::equations::Opening`].
+pub fn last_polynomial<F: Field>(sets: &[OpenedSet<F>], w: &[F], opening: &super::equations::Opening<F>) -> Vec<F> {
     let combined = sets.iter().zip(&opening.sets).map(|(set, &coefficient)| (coefficient, set.combined.as_slice()));
     let terms: Vec<_> = combined.chain([(-opening.vanishing, w)]).collect();
     let mut l = linear_combination(&terms);
     if let Some(constant) = l.first_mut() {
         *constant -= opening.remainder;
     }
-    divide(&mut l, mu);
+    divide(&mut l, opening.point);
     l
 }
 

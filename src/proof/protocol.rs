@@ -7,7 +7,9 @@
 //! - constraints are polynomials in the advice column at several rotations, in fixed columns and in instance columns. The
 //!   fixed column with the weights has degree one in every gate;
 //! - the optional permutation argument ties rows of the advice column together, by one running product;
-//! - instance columns are not committed, verifiers evaluate them from closed forms;
+//! - instance columns are not committed, verifiers evaluate them from closed forms. These are fractions; as every gate has
+//!   degree one at most in instance columns, the verifier multiplies all of the linearisation by the *scale*, the product of
+//!   the denominators, and never divides;
 //! - the verifier never learns the weight column, sigma, the running product or the quotient at `x`: with the other
 //!   evaluations put in, the combination of all constraints is linear in those four, so their commitments are combined into
 //!   one polynomial, the *linearisation*, which must be zero at `x`.
@@ -93,7 +95,7 @@ impl<F: PrimeField> Expression<F> {
     }
 
     /// The parts without the fixed column `column`, and its coefficient; `None` if the degree in it is above one.
-    pub fn linear_in(&self, column: usize) -> Option<(Self, Self)> {
+    fn linear_in(&self, column: usize) -> Option<(Self, Self)> {
         let zero = || Expression::Constant(F::ZERO);
         Some(match self {
             Expression::Fixed(fixed) if *fixed == column => (zero(), Expression::Constant(F::ONE)),
@@ -115,6 +117,41 @@ impl<F: PrimeField> Expression<F> {
             other => (other.clone(), zero()),
         })
     }
+
+    /// The part without instance columns, and the part that is linear in them; `None` if the degree in them is above one.
+    fn by_instance(&self) -> Option<[Self; 2]> {
+        let zero = || Expression::Constant(F::ZERO);
+        Some(match self {
+            Expression::Instance(_) => [zero(), self.clone()],
+            Expression::Negated(e) => e.by_instance()?.map(Self::negated),
+            Expression::Sum(a, b) => {
+                let ([a, a1], [b, b1]) = (a.by_instance()?, b.by_instance()?);
+                [a.sum(b), a1.sum(b1)]
+            }
+            Expression::Product(a, b) => {
+                let ([a, a1], [b, b1]) = (a.by_instance()?, b.by_instance()?);
+                if !(a1.is_zero() || b1.is_zero()) {
+                    return None;
+                }
+                [a.clone().product(b.clone()), a1.product(b).sum(a.product(b1))]
+            }
+            other => [other.clone(), zero()],
+        })
+    }
+
+    /// The expression as a gate; `None` if its degree in the fixed column `weights` or in the instance columns is above one.
+    fn gate(&self, weights: usize) -> Option<Gate<F>> {
+        let (rest, coefficient) = self.linear_in(weights)?;
+        Some(Gate { rest: rest.by_instance()?, coefficient: coefficient.by_instance()? })
+    }
+}
+
+/// A gate, taken apart: it is `rest + coefficient * w` for the fixed column `w` with the weights, and each of the two is a part
+/// without instance columns plus a part that is linear in them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Gate<F> {
+    pub rest: [Expression<F>; 2],
+    pub coefficient: [Expression<F>; 2],
 }
 
 /// A committed polynomial that is opened, or the linearisation.
@@ -136,15 +173,13 @@ pub struct RotationSet {
     pub polynomials: Vec<(usize, Polynomial)>,
 }
 
-/// A factor of the one product that the verifier inverts.
+/// What closed forms at `x` divide by. The verifier multiplies by the product of all of them instead, the *scale*.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Denominator {
     /// `x - omega^row`, for the Lagrange polynomial of that row (negative rows count from the end).
     Row(i32),
     /// `D_s(x^(n/P))`, for the selector of that section.
     Section(usize),
-    /// `x`, for the interpolation through rotations of `x`.
-    Point,
 }
 
 /// Challenges, in the order in which they are drawn.
@@ -159,7 +194,8 @@ pub struct Challenges<F> {
     pub x: F,
     /// SHPLONK: combines the opened polynomials.
     pub nu: F,
-    /// SHPLONK: where the combination is opened.
+    /// SHPLONK: the combination is opened at `mu x`, so that the distances of that point from rotations of `x` are multiples
+    /// of `x` by what does not depend on `x`.
     pub mu: F,
 }
 
@@ -236,8 +272,8 @@ impl<C: Curve> Protocol<C> {
         }
         let gates = cs.gates().iter().flat_map(|gate| gate.polynomials()).map(expression);
         let gates: Vec<_> = gates.collect::<Result<_, _>>()?;
-        if gates.iter().any(|gate| gate.linear_in(shape.weights).is_none()) {
-            return unsupported("gates of a higher degree in the weights");
+        if gates.iter().any(|gate| gate.gate(shape.weights).is_none()) {
+            return unsupported("gates of a higher degree in the weights or in instance columns");
         }
         let advice: BTreeSet<i32> = cs.advice_queries().iter().map(|(_, rotation)| rotation.0).collect();
         let permutation = sigma.map(|sigma| Permutation { sigma, blinding_rows: cs.blinding_factors() });
@@ -296,9 +332,14 @@ impl<C: Curve> Protocol<C> {
         2 + usize::from(self.permutation.is_some()) + self.quotient_pieces
     }
 
-    /// Words of 32 bytes in an encoded proof: points, evaluations, the inverse.
+    /// Words of 32 bytes in an encoded proof: points and evaluations.
     pub fn proof_words(&self) -> usize {
-        C::POINT_WORDS * self.points() + C::LAST_POINT_WORDS + self.evaluations().len() + 1
+        C::POINT_WORDS * self.points() + C::LAST_POINT_WORDS + self.evaluations().len()
+    }
+
+    /// The gates, taken apart.
+    pub fn split_gates(&self) -> impl Iterator<Item = Gate<C::Scalar>> {
+        self.gates.iter().filter_map(|gate| gate.gate(self.shape.weights))
     }
 
     /// The opened polynomials, each with its rotations; combined by ascending powers of `nu`.
@@ -345,15 +386,14 @@ impl<C: Curve> Protocol<C> {
         rows.into_iter().collect()
     }
 
-    /// The factors of the product whose inverse comes with the proof.
+    /// What closed forms divide by.
     pub fn denominators(&self) -> Vec<Denominator> {
         let rows = self.lagrange_rows().into_iter().map(Denominator::Row);
         let sections = self.shape.instance_columns.iter().filter_map(|column| match column {
             InstanceColumn::Section(section) => Some(Denominator::Section(*section)),
             _ => None,
         });
-        let interpolates = self.advice_rotations.len() > 1;
-        rows.chain(sections).chain(interpolates.then_some(Denominator::Point)).collect()
+        rows.chain(sections).collect()
     }
 
     /// `omega^row`.
@@ -375,22 +415,14 @@ impl<C: Curve> Protocol<C> {
                 (Some(periodic), Some((g, u))) => periodic.section_product(section, g, u),
                 _ => C::Scalar::ZERO,
             },
-            Denominator::Point => x,
         }
-    }
-
-    /// The inverse that the proof carries; `None` if the product is zero, for which no proof verifies (one `x` in
-    /// about 2^240).
-    pub fn inverse(&self, x: C::Scalar) -> Option<C::Scalar> {
-        let factors = self.denominators().into_iter().map(|denominator| self.denominator(denominator, x));
-        factors.product::<C::Scalar>().invert().into()
     }
 
     /// Keccak-256 of the description: what the transcript starts with. It binds the verifying key, the setup, the
     /// gates, the rows of the public values and the order of everything.
     pub fn digest(&self) -> [u8; 32] {
         let mut hasher = Keccak256::new();
-        hasher.update(format!("hallmark protocol 2: plonk, shplonk, kzg, {}, keccak-256", C::ID));
+        hasher.update(format!("hallmark protocol 3: plonk, shplonk, kzg, {}, keccak-256", C::ID));
         hasher.update(self.k.to_be_bytes());
         hasher.update(scalar_word(&self.omega));
         let sigma: Vec<C::G1Affine> = self.permutation.iter().map(|permutation| permutation.sigma).collect();

@@ -34,7 +34,7 @@ pub struct Statement {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proof {
     pub statement: Statement,
-    /// Points, evaluations and the inverse, as the contract reads them.
+    /// Points and evaluations, as the contract reads them.
     pub words: Vec<Word>,
 }
 
@@ -153,7 +153,7 @@ fn proof_words<C: Curve>(
     let nu: C::Scalar = transcript.challenge();
     let EarlyChallenges { beta, gamma, y } = early;
     let mut challenges = Challenges { beta, gamma, y, x, nu, mu: C::Scalar::ZERO };
-    let scalars = protocol.linearisation(&challenges, &evaluations, &public_values)?;
+    let scalars = protocol.linearisation(&challenges, &evaluations, &public_values);
     let linearisation = linearised(&scalars, &pk.fixed[protocol.shape.weights], permutation, &pieces);
     let opened = |polynomial| match polynomial {
         Polynomial::Linearisation => linearisation.as_slice(),
@@ -165,10 +165,9 @@ fn proof_words<C: Curve>(
     send(&mut transcript, commit_to(&w));
 
     challenges.mu = transcript.challenge();
-    let opening = protocol.opening(&challenges, &evaluations)?;
-    let last = last_polynomial(&sets, &w, &opening, challenges.mu);
+    let opening = protocol.opening(&challenges, &evaluations);
+    let last = last_polynomial(&sets, &w, &opening);
     words.extend(C::last_point(&commit::<C>(&last, &pk.powers)));
-    words.push(scalar_word(&protocol.inverse(x)?));
     Some(words)
 }
 

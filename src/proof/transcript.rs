@@ -54,7 +54,6 @@ pub struct ProofWords<'a> {
     /// First commitment of the opening.
     pub opening: &'a [Word],
     pub last: &'a [Word],
-    pub inverse: &'a Word,
 }
 
 impl<'a> ProofWords<'a> {
@@ -71,8 +70,7 @@ impl<'a> ProofWords<'a> {
         let quotient = take(point * protocol.quotient_pieces)?;
         let evaluations = take(protocol.evaluations().len())?;
         let (opening, last) = (take(point)?, take(C::LAST_POINT_WORDS)?);
-        let [inverse] = rest else { return None };
-        Some(Self { advice, product, quotient, evaluations, opening, last, inverse })
+        rest.is_empty().then_some(Self { advice, product, quotient, evaluations, opening, last })
     }
 
     /// The challenges of a whole proof.

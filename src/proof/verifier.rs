@@ -5,7 +5,7 @@ use thiserror::Error;
 
 use super::{
     Proof,
-    curve::{Curve, pairings_cancel, read_scalar, scalar_word},
+    curve::{Curve, pairings_cancel, read_scalar},
     equations::Evaluations,
     keys::VerifyingKey,
     msm::msm,
@@ -55,19 +55,14 @@ pub fn verify<C: Curve>(vk: &VerifyingKey<C>, proof: &Proof) -> Result<(), Verif
     let last = C::read_last_point(words.last).ok_or_else(off_curve)?;
 
     let challenges = words.challenges(protocol, &proof.statement);
-    let inverse = protocol.inverse(challenges.x).ok_or(invalid("a challenge hits the domain"))?;
-    if scalar_word(&inverse) != *words.inverse {
-        return Err(invalid("its last word is not the inverse that the contract expects"));
-    }
     let public_values: Vec<C::Scalar> = values.iter().map(|&value| field(value)).collect();
     let evaluations = Evaluations::new(protocol, &scalars).ok_or(invalid("an evaluation is missing"))?;
-    let hits = || invalid("a challenge hits the domain");
-    let linearisation = protocol.linearisation(&challenges, &evaluations, &public_values).ok_or_else(hits)?;
-    let combined = protocol.opening(&challenges, &evaluations).ok_or_else(hits)?;
+    let linearisation = protocol.linearisation(&challenges, &evaluations, &public_values);
+    let combined = protocol.opening(&challenges, &evaluations);
 
-    // sum_s c_s P_s - sum_s c_s R_s(mu) - Z(mu) W + mu W'
+    // sum_s c_s P_s - sum_s c_s R_s(mu x) - Z(mu x) W + mu x W'
     let mut terms: Vec<(C::Scalar, C::G1Affine)> =
-        vec![(-combined.remainder, C::G1Affine::generator()), (-combined.vanishing, opening), (challenges.mu, last)];
+        vec![(-combined.remainder, C::G1Affine::generator()), (-combined.vanishing, opening), (combined.point, last)];
     for (set, coefficient) in protocol.rotation_sets().into_iter().zip(combined.sets) {
         for (power, polynomial) in set.polynomials {
             let factor = coefficient * ff::Field::pow(&challenges.nu, [power as u64]);

@@ -91,7 +91,7 @@ pub fn commitments<C: Curve>(generator: &mut Generator<'_, C>) -> Step {
     block.open("if iszero(and(ok, eq(returndatasize(), 0x80)))");
     block.comment("a call that ran out of gas leaves less than this, and says nothing about the proof");
     block.line("if lt(gas(), div(G1MSM_GAS, 63)) { revert(0, 0) }");
-    block.line("failure := 5").close();
+    block.line("failure := 4").close();
     Step {
         title: "Opening: commitments",
         notes: vec![
@@ -121,7 +121,7 @@ pub fn point_evaluation<C: Curve>(generator: &mut Generator<'_, C>) -> Step {
     block.line(format!("let ok := staticcall(SHA256_GAS, SHA256, {}, 0x30, {input}, 0x20)", at(&input, 0x60)));
     block.line(format!("mstore8({input}, 0x01)"));
     block.comment("the point, the claimed value, the proof");
-    block.line(store(&at(&input, 0x20), "mload(MU)"));
+    block.line(store(&at(&input, 0x20), "mload(OPENED_AT)"));
     block.line(store(&at(&input, 0x40), "mload(CLAIM)"));
     block.line(format!("calldatacopy({}, LAST_POINT, 0x30)", at(&input, 0x90)));
     block.line(format!(
@@ -131,7 +131,7 @@ pub fn point_evaluation<C: Curve>(generator: &mut Generator<'_, C>) -> Step {
     block.open(&format!("if iszero(and(and(ok, eq(returndatasize(), 0x40)), eq(mload({}), R)))", at(&input, 0x20)));
     block.comment("a call that ran out of gas leaves less than this, and says nothing about the proof");
     block.line("if lt(gas(), div(POINT_EVALUATION_GAS, 63)) { revert(0, 0) }");
-    block.line("failure := 6").close();
+    block.line("failure := 5").close();
     Step {
         title: "Point evaluation",
         notes: vec![

@@ -18,13 +18,10 @@ pub fn commitments<C: Curve>(generator: &mut Generator<'_, C>) -> Step {
     // the pairing's input: POINT, a point of G2, a point, a point of G2
     generator.memory.reserve("POINT", 12);
     generator.memory.alias("MULTIPLE", "POINT", 0x40);
-    generator.term("LAST_POINT", "last point of the proof", Point::Proof("LAST_POINT".into()));
     let mut block = Block::default();
     block.line("let ok := 1");
     block.comment("advice column: its coefficient is one; the first addition checks that it is on the curve");
     block.line("calldatacopy(POINT, ADVICE, 0x40)");
-    block.comment("the last point, times mu");
-    block.line("mstore(SCALAR_LAST_POINT, mload(MU))");
     for term in &generator.terms {
         block.comment(&term.comment);
         match &term.point {
@@ -42,7 +39,7 @@ pub fn commitments<C: Curve>(generator: &mut Generator<'_, C>) -> Step {
     block.open("if iszero(and(ok, eq(returndatasize(), 0x40)))");
     block.comment("a call that ran out of gas leaves less than this, and says nothing about the proof");
     block.line("if lt(gas(), div(ECMUL_GAS, 63)) { revert(0, 0) }");
-    block.line("failure := 5").close();
+    block.line("failure := 4").close();
     Step {
         title: "Opening: commitments",
         notes: vec![
@@ -71,7 +68,7 @@ pub fn pairing<C: Curve>(generator: &mut Generator<'_, C>) -> Step {
     block.comment("the input is valid: the call can only fail for want of gas, which says nothing about the proof");
     block.line("if iszero(staticcall(gas(), PAIRING, POINT, 0x180, POINT, 0x20)) { revert(0, 0) }");
     block.comment("a missing precompile answers with nothing");
-    block.line("if iszero(and(eq(returndatasize(), 0x20), eq(mload(POINT), 1))) { failure := 6 }");
+    block.line("if iszero(and(eq(returndatasize(), 0x20), eq(mload(POINT), 1))) { failure := 5 }");
     Step { title: "Pairing", notes: vec!["e(POINT, [1]_2) = e(last point, [s]_2)."], block }
 }
 

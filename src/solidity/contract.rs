@@ -23,15 +23,11 @@ pub(super) struct Check {
 }
 
 /// The reasons to reject, in the order of the codes of the contract's `_check`, from 1.
-fn failures(check: &Check) -> [(&'static str, &'static str); 6] {
+fn failures(check: &Check) -> [(&'static str, &'static str); 5] {
     [
         ("CalldataLength", "The call does not have exactly the bytes of its arguments."),
         ("OutputOutOfRange", "A public value is outside of the range that the model can produce."),
         ("ScalarNotCanonical", "A scalar of the proof is not below the order of the group."),
-        (
-            "InverseMismatch",
-            "The inverse in the proof does not fit: a damaged proof, or one for another context, output or model.",
-        ),
         ("PointNotOnCurve", check.point_error),
         ("ProofRejected", "The proof does not hold for this context, these outputs and this model."),
     ]
@@ -135,7 +131,7 @@ impl<C: Curve> Generator<'_, C> {
         let positions = self.calldata.positions().into_iter();
         let positions: Vec<_> =
             positions.map(|position| named(&position.name, position.value.to_string(), "")).collect();
-        section("Calldata: outputs, points, evaluations at x, at omega x (NEXT1), ..., and the inverse", &positions);
+        section("Calldata: outputs, points, evaluations at x, at omega x (NEXT1), ...", &positions);
         let slots: Vec<_> =
             self.memory.slots().iter().map(|slot| named(&slot.name, format!("{:#x}", slot.value), "")).collect();
         section("Memory", &slots);
@@ -176,7 +172,7 @@ impl<C: Curve> Generator<'_, C> {
     /// @notice Reverts with a named error unless the proof is valid.
     /// @param context what the proof is bound to: a hash of chain, consumer, sender, nonce or deadline.
     /// @param outputs the model's outputs, each times its scale.
-    /// @param proof points, evaluations and one inverse, as hallmark encodes them.
+    /// @param proof points and evaluations, as hallmark encodes them.
     function verify({arguments}) external view {{
         (context, outputs, proof); // read from calldata by position
         uint256 failure = _check();
@@ -186,7 +182,7 @@ impl<C: Curve> Generator<'_, C> {
     /// @notice Whether the proof is valid. Never reverts because of the proof.
     /// @param context what the proof is bound to.
     /// @param outputs the model's outputs, each times its scale.
-    /// @param proof points, evaluations and one inverse, as hallmark encodes them.
+    /// @param proof points and evaluations, as hallmark encodes them.
     function tryVerify({arguments})
         external
         view

@@ -1,4 +1,7 @@
-//! Steps that evaluate at `x`: one inversion, the instance columns, the constraints' linearisation.
+//! Steps that evaluate at `x`: closed forms, the instance columns, the constraints' linearisation.
+//!
+//! Closed forms are fractions. All of the linearisation is multiplied by the product of their denominators, the scale, so that
+//! the contract never divides.
 
 use ff::{Field, PrimeField};
 
@@ -54,20 +57,13 @@ impl RowGroup {
     }
 }
 
-/// A factor of the product that is inverted.
+/// A factor of the scale, and what has it as denominator.
 struct Factor {
-    /// Where its inverse goes, times what it is needed with.
+    /// Where the fraction goes, scaled.
     slot: String,
     value: Value,
-    result: Factored,
-}
-
-enum Factored {
-    /// `(x^n - 1) / D_s`.
-    Section,
-    Rows(RowGroup),
-    /// `1 / x`.
-    Point,
+    /// The rows of a Lagrange polynomial; `None` for a section, whose selector is `(x^n - 1) / D_s`.
+    rows: Option<RowGroup>,
 }
 
 impl<C: Curve> Generator<'_, C> {
@@ -115,32 +111,33 @@ impl<C: Curve> Generator<'_, C> {
         groups.map(|group| self.slot(&group.slot())).reduce(|sum, value| sum.plus(&value))
     }
 
-    pub fn inversion(&mut self) -> Step {
+    pub fn closed_forms(&mut self) -> Step {
         let p = self.protocol;
         let mut block = Block::default();
-        let [r_x, running, inverse] = ["x", "p", "inverse"].map(|name| self.value(name));
+        let [r_x, running] = ["x", "p"].map(|name| self.value(name));
         block.line("let r := R").define("x", &self.slot("X"));
         self.powers(&mut block);
         let factors = self.factors(&mut block);
 
+        block.comment("the scale is complete");
+        self.memory.reserve("SCALE", 1);
+        block.store("SCALE", &running);
+        if let Some(column) = self.outside_sections() {
+            let slot = format!("INSTANCE{column}");
+            block.store(&slot, &self.slot(&slot).times(&running));
+        }
+        block.store("VANISHING", &self.value("t").times(&running));
         block.comment(
             "a write that the optimizer cannot follow: with via-IR it would otherwise keep all products on the stack",
         );
         block.line("mstore8(0, 0)");
-        block.comment("the inverse that the proof brings fits: so no factor is zero either");
-        block.line("let inverse := calldataload(INVERSE)");
-        block.line(format!("if iszero(eq({}, 1)) {{ failure := 4 }}", running.times(&inverse)));
-        block.comment("back down, inverses one by one");
-        let mut scaled = false;
+        block.comment(
+            "back from the last: x^n - 1, which Lagrange polynomials and selectors have, times all factors but one",
+        );
         for (i, factor) in factors.iter().enumerate().rev() {
-            let is_point = matches!(factor.result, Factored::Point);
-            if !is_point && !scaled {
-                block.comment("from here on times x^n - 1, which Lagrange polynomials and selectors have");
-                block.assign("inverse", &inverse.times(&self.value("t")));
-                scaled = true;
-            }
-            let mut value = if i == 0 { inverse.clone() } else { inverse.times(&self.slot(&factor.slot)) };
-            if let Factored::Rows(group) = &factor.result {
+            let after = self.value("t");
+            let mut value = if i == 0 { after.clone() } else { after.times(&self.slot(&factor.slot)) };
+            if let Some(group) = &factor.rows {
                 let n = C::Scalar::from(p.n() as u64);
                 let numerator = group.numerator(n, |row| p.omega_power(row));
                 let mut sum: Option<Value> = None;
@@ -153,14 +150,23 @@ impl<C: Curve> Generator<'_, C> {
             }
             block.store(&factor.slot, &value);
             if i > 0 {
-                block.assign("inverse", &inverse.times(&factor.value));
+                block.assign("t", &after.times(&factor.value));
             }
         }
         Step {
-            title: "One inversion",
-            notes: vec!["All denominators are inverted at once, from the inverse of their product."],
+            title: "Closed forms",
+            notes: vec![
+                "Selectors and Lagrange polynomials at x are fractions. All constraints are multiplied by the product of the",
+                "denominators, SCALE, so that there is nothing to invert; it is zero for about one in 2^240 of the x.",
+            ],
             block,
         }
+    }
+
+    /// The instance column that is on outside of all sections.
+    fn outside_sections(&self) -> Option<usize> {
+        let mut columns = self.protocol.shape.instance_columns.iter();
+        columns.position(|column| *column == InstanceColumn::OutsideSections)
     }
 
     /// `t = x^n - 1`, and the powers of `x` on the way that closed forms need.
@@ -189,9 +195,12 @@ impl<C: Curve> Generator<'_, C> {
                 block.store(&slot, &power);
             }
         }
+        if p.quotient_pieces > 1 {
+            let slot = self.memory.reserve("X_N", 1);
+            block.store(&slot, &power);
+        }
         block.define("t", &power.plus_reduced(&self.minus_one()));
-        let slot = self.memory.reserve("VANISHING", 1);
-        block.store(&slot, &self.value("t"));
+        self.memory.reserve("VANISHING", 1);
     }
 
     /// Evaluate all factors; leaves their product in `p`, and in each factor's slot but the first's the product of those
@@ -200,13 +209,13 @@ impl<C: Curve> Generator<'_, C> {
         let p = self.protocol;
         let mut factors: Vec<Factor> = Vec::new();
         let running = self.value("p");
-        let mut multiply = |block: &mut Block, slot: String, value: &Value, kept: Value, result: Factored| {
+        let mut multiply = |block: &mut Block, slot: String, value: &Value, kept: Value, rows: Option<RowGroup>| {
             if factors.is_empty() {
                 block.assign("p", value);
             } else {
                 block.store(&slot, &running).assign("p", &running.times(value));
             }
-            factors.push(Factor { slot, value: kept, result });
+            factors.push(Factor { slot, value: kept, rows });
         };
         let d = self.value("d");
         if let Some(periodic) = &p.shape.periodic {
@@ -224,9 +233,9 @@ impl<C: Curve> Generator<'_, C> {
                 let roots = self.memory.reserve(format!("SECTION{s}"), 1);
                 block.store(&roots, &d);
                 let slot = self.memory.reserve(format!("INSTANCE{}", column.unwrap_or_default()), 1);
-                multiply(block, slot, &d, self.slot(&roots), Factored::Section);
+                multiply(block, slot, &d, self.slot(&roots), None);
             }
-            if let Some(column) = column(InstanceColumn::OutsideSections) {
+            if let Some(column) = self.outside_sections() {
                 // the selected sections are in `p` already, if there are any
                 let all = if selected.iter().any(|(_, column)| column.is_some()) { "p" } else { "1" };
                 block.assign("d", &self.value(all));
@@ -247,14 +256,11 @@ impl<C: Curve> Generator<'_, C> {
             if distances.len() > 1 {
                 let roots = self.memory.reserve(format!("{}_ROOTS", group.slot()), 1);
                 block.store(&roots, &value);
-                multiply(block, slot, &self.slot(&roots), self.slot(&roots), Factored::Rows(group));
+                multiply(block, slot, &self.slot(&roots), self.slot(&roots), Some(group));
             } else {
-                multiply(block, slot, &value, value.clone(), Factored::Rows(group));
+                multiply(block, slot, &value, value.clone(), Some(group));
             }
         }
-        let slot = self.memory.reserve("INVERSE_X", 1);
-        block.comment("and x");
-        multiply(block, slot, &self.value("x"), self.value("x"), Factored::Point);
         factors
     }
 
@@ -291,7 +297,7 @@ impl<C: Curve> Generator<'_, C> {
                         "1 on even rows but the last {off} rows: (1 + x^(n/2)) / 2 less their Lagrange polynomials"
                     ));
                     let half = self.scalar("ONE_HALF", &C::Scalar::TWO_INV, "1 / 2");
-                    let even = self.slot("X_HALF").plus(&self.value("1")).times(&half);
+                    let even = self.slot("X_HALF").plus(&self.value("1")).times(&half).times(&self.slot("SCALE"));
                     let off = self.lagrange_sum(&off_rows(*off));
                     off.map_or(even.clone(), |off| even.minus(&off))
                 }
@@ -362,12 +368,19 @@ impl<C: Curve> Generator<'_, C> {
                 sum.value = sum.value.named(name);
             }
         };
-        for (i, gate) in p.gates.iter().enumerate() {
-            let Some((rest, coefficient)) = gate.linear_in(p.shape.weights) else { continue };
+        let scale = Signed { value: self.slot("SCALE"), negative: false };
+        // instance columns are scaled already
+        let scaled =
+            |plain: Option<Signed>, scaled: Option<Signed>| match (plain.map(|value| value.times(&scale)), scaled) {
+                (Some(plain), Some(scaled)) => Some(scaled.plus(&plain)),
+                (plain, scaled) => plain.or(scaled),
+            };
+        for (i, gate) in p.split_gates().enumerate() {
             block.comment(format!("gate {i}")).open("");
-            let [rest, coefficient] = Emitter::emit(&mut block, [&rest, &coefficient], &|leaf| self.leaf(leaf));
-            fold(&mut block, "c", &mut constant, rest);
-            fold(&mut block, "w", &mut weights, coefficient);
+            let ([a, b], [c, d]) = (&gate.rest, &gate.coefficient);
+            let [a, b, c, d] = Emitter::emit(&mut block, [a, b, c, d], &|leaf| self.leaf(leaf));
+            fold(&mut block, "c", &mut constant, scaled(a, b));
+            fold(&mut block, "w", &mut weights, scaled(c, d));
             block.close();
         }
         let [mut constant, mut weights] =
@@ -399,7 +412,7 @@ impl<C: Curve> Generator<'_, C> {
         block.comment("permutation: l_0 (1 - z), l_last (1 - z), and on active rows");
         block.comment("z(omega x) (a + beta sigma + gamma) - z (a + beta x + gamma)");
         block.define("a", &self.evaluation(Polynomial::Advice, 0).plus_reduced(&self.slot("GAMMA")));
-        block.define("active", &self.value("1").plus_reduced(&inactive.negated()));
+        block.define("active", &self.slot("SCALE").plus_reduced(&inactive.negated()));
         let [a, active, next] = ["a", "active", "next"].map(|name| self.value(name));
         block.define("next", &active.times(&self.evaluation(Polynomial::Product, 1)));
         block.define("ends", &first.times(&y).plus(&last));

@@ -31,7 +31,7 @@ pub fn rotation_suffix(rotation: i32) -> String {
     }
 }
 
-/// Calldata positions: `selector | context | public values | points | evaluations | opening | inverse`, every one fixed, since
+/// Calldata positions: `selector | context | public values | points | evaluations | opening`, every one fixed, since
 /// all arguments have static types.
 #[derive(Clone, Debug)]
 pub struct CalldataLayout {
@@ -46,7 +46,6 @@ pub struct CalldataLayout {
     pub opening: usize,
     /// Last point.
     pub last: usize,
-    pub inverse: usize,
     pub end: usize,
     evaluation_order: Vec<(Polynomial, i32)>,
     quotient_pieces: Vec<usize>,
@@ -64,7 +63,6 @@ impl CalldataLayout {
         let evaluations = quotient + point * protocol.quotient_pieces;
         let opening = evaluations + WORD * evaluation_order.len();
         let last = opening + point;
-        let inverse = last + WORD * C::LAST_POINT_WORDS;
         let quotient_pieces = (0..protocol.quotient_pieces).map(|piece| quotient + point * piece).collect();
         Self {
             public_values,
@@ -74,8 +72,7 @@ impl CalldataLayout {
             evaluations,
             opening,
             last,
-            inverse,
-            end: inverse + WORD,
+            end: last + WORD * C::LAST_POINT_WORDS,
             evaluation_order,
             quotient_pieces,
             has_product,
@@ -109,7 +106,7 @@ impl CalldataLayout {
             named(Self::evaluation_name(polynomial, rotation), self.evaluations + WORD * i)
         };
         let evaluations = self.evaluation_order.iter().enumerate().map(evaluation);
-        evaluations.chain([named("INVERSE", self.inverse)]).collect()
+        evaluations.collect()
     }
 
     /// Every position with its name, in order.

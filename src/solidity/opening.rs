@@ -39,11 +39,11 @@ impl<C: Curve> Generator<'_, C> {
         let [x, power, scale] = ["x", "power", "scale"].map(|name| self.value(name));
 
         block.comment("x^(m-1) for m rotations, the factor by which the products are off");
-        block.define("x", &self.slot("X"));
+        block.define("x", &self.slot("X")).define("v", &self.slot("MU").times(&x));
         let powers = (2..p.rotations().len()).fold(x.clone(), |product, _| product.times(&x));
         block.define("power", &powers);
         block.comment("the opening's first point: minus the product of all distances");
-        let distance = self.slot("MU").minus(&x);
+        let distance = self.value("v").minus(&x);
         let opening = self.value("at").times(&power).times(&distance).negated();
         let slot = self.term("OPENING", "first point of the opening", Point::Proof("OPENING".into()));
         block.store(&slot, &opening);
@@ -91,9 +91,14 @@ impl<C: Curve> Generator<'_, C> {
                 block.comment("the generator of G1: what is known of all values");
                 let slot = self.term("ONE", "generator of G1", Point::Key(vec!["1".into(), "2".into()]));
                 block.store(&slot, &constant.minus(&sum));
+                block.comment("the last point, times v");
+                let slot = self.term("LAST_POINT", "last point of the proof", Point::Proof("LAST_POINT".into()));
+                block.store(&slot, &self.value("v"));
             }
             CurveId::Bls12381 => {
-                block.comment("the claimed value at mu, reduced");
+                block.comment("v and the claimed value there, reduced");
+                let slot = self.memory.reserve("OPENED_AT", 1);
+                block.store(&slot, &self.value("v"));
                 let slot = self.memory.reserve("CLAIM", 1);
                 block.store(&slot, &sum.plus_reduced(&constant.negated()));
             }
@@ -102,19 +107,20 @@ impl<C: Curve> Generator<'_, C> {
             title: "Opening: scalars",
             notes: vec![
                 "SHPLONK (eprint 2020/081): the combination of all polynomials, less their values, is a multiple of the product",
-                "of the distances of the points. The advice column is opened at all rotations, with coefficient one.",
+                "of the distances of the points. It is opened at v = mu x. The advice column is opened at all rotations, with",
+                "coefficient one.",
             ],
             block,
         }
     }
 
-    /// `sum`: the advice column's values, interpolated, at mu. And for every other rotation set the product of the distances
-    /// of mu from the points that are not in it, over a power of `x`.
+    /// `sum`: the advice column's values, interpolated, at `v = mu x`. And for every other rotation set the product of the
+    /// distances of `v` from the points that are not in it, over a power of `x`.
     fn interpolation(&mut self, block: &mut Block) -> Value {
         let p = self.protocol;
         let rotations = p.rotations();
         let last = rotations.len() - 1;
-        block.comment("the distances mu - omega^rotation x, over x");
+        block.comment("the distances of mu x from omega^rotation x, over x");
         block.line("let sum");
         let alone: Vec<bool> = rotations.iter().map(|&rotation| self.is_opened_alone(rotation)).collect();
         for (&rotation, _) in rotations.iter().zip(&alone).filter(|(_, alone)| **alone) {
@@ -123,7 +129,7 @@ impl<C: Curve> Generator<'_, C> {
         block.open("");
         let name = |i: usize| self.value(format!("d{i}"));
         let distances: Vec<Value> = (0..=last).map(name).collect();
-        block.define("d0", &self.slot("MU").times(&self.slot("INVERSE_X")));
+        block.define("d0", &self.slot("MU"));
         for i in (0..=last).rev() {
             let (rotation, value) = (rotations[i], -p.omega_power(rotations[i]));
             let minus = match rotation {
@@ -202,7 +208,7 @@ impl<C: Curve> Generator<'_, C> {
             let value = if piece == 0 {
                 scale.times(&self.slot("VANISHING")).negated()
             } else {
-                let x_n = self.slot("VANISHING").plus(&self.value("1"));
+                let x_n = self.slot("X_N");
                 let before = CalldataLayout::quotient_name(piece - 1);
                 self.slot(&format!("SCALAR_{before}")).times(&x_n)
             };
@@ -211,7 +217,7 @@ impl<C: Curve> Generator<'_, C> {
     }
 }
 
-/// The local with the product of the distances of mu from all points but this.
+/// The local with the product of the distances of `v` from all points but this.
 fn basis_name(rotation: i32) -> String {
     format!("at{}", rotation_suffix(rotation).to_lowercase())
 }

@@ -1,6 +1,6 @@
 //! Generates the verifier contract from the protocol description.
 //!
-//! The contract is a straight line: check the statement, follow the transcript, invert one product, evaluate the
+//! The contract is a straight line: check the statement, follow the transcript, evaluate closed forms and the
 //! constraints at `x`, combine all commitments into one point, check its opening. Each step is one commented block of
 //! assembly that leaves its results in named memory slots.
 
@@ -78,7 +78,7 @@ pub fn verifier_source<C: Curve>(
     let mut steps = vec![
         generator.statement(),
         generator.transcript(),
-        generator.inversion(),
+        generator.closed_forms(),
         generator.instances(),
         generator.constraints(),
         generator.opening(),
@@ -212,7 +212,7 @@ impl<'a, C: Curve> Generator<'a, C> {
             block.line(format!("{declare}v := calldataload({position})"));
             block.line(format!("if or(slt(v, {low}), sgt(v, {high})) {{ failure := 2 }}"));
         }
-        block.comment("every evaluation, and the inverse, below the order of the group");
+        block.comment("every evaluation below the order of the group");
         for (i, pair) in self.calldata.scalars().chunks(2).enumerate() {
             let below = pair.iter().map(|scalar| format!("lt({}, r)", self.word(&scalar.name)));
             let below = below.reduce(|a, b| format!("and({a}, {b})")).unwrap_or_default();

@@ -238,7 +238,7 @@ contract CreditBlsTest is LayoutTest {
     function test_paddingOfTheLastPointIsZero() public view {
         bytes memory call = bytes.concat(valid);
         uint256 end = 4 + 32 * 20;
-        require(call.length == end + 32, "layout");
+        require(call.length == end, "layout");
         for (uint256 i = end - 16; i < end; i++) {
             require(call[i] == 0, "fixture");
             call[i] = 0x01;

@@ -84,7 +84,6 @@ contract PrecompilesTest is VerifierTest {
         bytes memory call = valid;
         call.setPoint(Call.ADVICE, 0, 0);
         call.setPoint(Call.OPENING_QUOTIENT, 0, 0);
-        Reference.seal(verifier, call);
         vm.mockCall(ECADD, "", "");
         assertRejected("additions", 0, call, CreditVerifier.PointNotOnCurve.selector);
         vm.mockCall(ECMUL, "", "");

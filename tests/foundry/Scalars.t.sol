@@ -12,7 +12,6 @@ contract ScalarsTest is VerifierTest {
 
     bytes4 private immutable NOT_CANONICAL = CreditVerifier.ScalarNotCanonical.selector;
     bytes4 private immutable REJECTED = CreditVerifier.ProofRejected.selector;
-    bytes4 private immutable INVERSE = CreditVerifier.InverseMismatch.selector;
 
     /// @dev All that are congruent to the right value, and the smallest and largest words that are too large.
     function assertAliasesRejected(uint256 index) private view {
@@ -39,10 +38,6 @@ contract ScalarsTest is VerifierTest {
         }
     }
 
-    function test_aliasesOfTheInverseAreRejected() public view {
-        assertAliasesRejected(Call.INVERSE);
-    }
-
     function test_otherEvaluationsAreRejected() public view {
         for (uint256 i = Call.EVALUATIONS; i < Call.EVALUATIONS_END; i++) {
             bytes memory call = valid;
@@ -59,16 +54,6 @@ contract ScalarsTest is VerifierTest {
                 call.setWord(i, values[j]);
                 assertRejected("evaluation", i, call, REJECTED);
             }
-        }
-    }
-
-    function test_otherInversesAreRejected() public view {
-        bytes memory call = valid;
-        uint256 value = call.word(Call.INVERSE);
-        uint256[5] memory values = [value + 1, value - 1, Reference.R - value, 0, 1];
-        for (uint256 i = 0; i < values.length; i++) {
-            call.setWord(Call.INVERSE, values[i]);
-            assertRejected("inverse", i, call, INVERSE);
         }
     }
 
@@ -91,14 +76,14 @@ contract ScalarsTest is VerifierTest {
         assertRejected("zeros", 0, call, REJECTED);
     }
 
-    /// @dev A score out of range is named first, then a scalar that is too large, then a wrong inverse.
+    /// @dev A score out of range is named first, then a scalar that is too large, then a point off the curve.
     function test_checksComeInTheirOrder() public view {
         bytes memory call = valid;
-        call.setWord(Call.INVERSE, 1);
+        call.setWord(Call.CONTEXT, 0);
         call.setPoint(Call.OPENING, 1, 1);
-        assertRejected("inverse before points", 0, call, INVERSE);
+        assertRejected("points before the pairing", 0, call, CreditVerifier.PointNotOnCurve.selector);
         call.setWord(Call.EVALUATIONS, Reference.R);
-        assertRejected("scalars before inverse", 0, call, NOT_CANONICAL);
+        assertRejected("scalars before points", 0, call, NOT_CANONICAL);
         call.setWord(Call.SCORE, uint256(type(int256).max));
         assertRejected("range before scalars", 0, call, CreditVerifier.OutputOutOfRange.selector);
         bytes4 length = CreditVerifier.CalldataLength.selector;

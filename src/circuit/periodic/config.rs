@@ -17,7 +17,7 @@ pub const UNUSABLE_ROWS: usize = 7;
 
 /// Indices of the sections.
 const MAC: usize = 0;
-const COPY: usize = 1;
+pub const COPY: usize = 1;
 const ACT: usize = 2;
 const BIAS: usize = 3;
 
@@ -142,7 +142,7 @@ impl PeriodicConfig {
             let weighted = w.clone() * a1.clone();
             vec![
                 mac * (a2.clone() - a0.clone() - weighted.clone()),
-                copy * (next - a0.clone() - weighted.clone() - public),
+                copy * (next - a0.clone() - weighted.clone()) - public,
                 act * (a2.clone() * a2 - a0.clone() * a0),
                 bias * (a1 - w),
                 digits.clone() * (bit.clone() * bit.clone() - bit),

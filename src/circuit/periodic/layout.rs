@@ -2,8 +2,8 @@
 
 use ff::PrimeField;
 
-use super::plan::Plan;
-use crate::circuit::{PublicRow, builder::field};
+use super::{config::COPY, plan::Plan};
+use crate::circuit::{PublicRow, builder::field, domain_generator};
 
 /// The fixed column: biases, weights, coefficients, and ones where digits have ended.
 pub fn fixed<F: PrimeField>(plan: &Plan<F>) -> Vec<F> {
@@ -64,14 +64,16 @@ pub fn advice<F: PrimeField>(plan: &Plan<F>, registers: &[i128]) -> Vec<F> {
     column
 }
 
-/// The rows of the public values, in the last block: `public value - constant`.
+/// The rows of the public values, in the last block: `public value - constant`, times the copy selector's value there, since
+/// the gate multiplies all but the public column by that.
 pub fn public_rows<F: PrimeField>(plan: &Plan<F>) -> Vec<PublicRow<F>> {
     let geometry = plan.geometry;
     let last = geometry.rows() - geometry.period();
-    let row = |(j, &constant): (usize, &F)| PublicRow {
-        row: last + geometry.right_register(j),
-        terms: vec![(j, F::ONE)],
-        constant: -constant,
+    let (periodic, g) = (geometry.periodic(), domain_generator::<F>(geometry.log_period));
+    let row = |(j, &constant): (usize, &F)| {
+        let position = geometry.right_register(j);
+        let selector = periodic.section_value(COPY, position, g);
+        PublicRow { row: last + position, terms: vec![(j, selector)], constant: -constant * selector }
     };
     plan.constants.iter().enumerate().map(row).collect()
 }

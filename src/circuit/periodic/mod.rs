@@ -23,7 +23,7 @@
 //! | gate | polynomial, times its selector |
 //! | --- | --- |
 //! | mac | `a2 - a0 - w a1` |
-//! | copy | `aP - a0 - w a1 - public` |
+//! | copy | `aP - a0 - w a1`, less `public` in the rows of public values |
 //! | act | `a2^2 - a0^2` |
 //! | bias | `a1 - w` |
 //! | digits | `(a0 - 2 a1)^2 - (a0 - 2 a1)` and `w a1` |

@@ -18,6 +18,7 @@ use super::{
 use crate::{
     circuit::{PublicRow, builder::field},
     graph::IntegerModel,
+    proof::equations::public_value,
 };
 
 /// Gates, in the order in which they are declared.
@@ -104,7 +105,7 @@ impl<F: PrimeField + Ord> Case<F> {
     ) -> impl Iterator<Item = (Gate, usize)> {
         let n = advice.len();
         let public: HashMap<usize, F> =
-            self.circuit.public.iter().zip(public).map(|(row, &value)| (row.row, value)).collect();
+            self.circuit.public.iter().map(|row| (row.row, public_value(row, public) - row.constant)).collect();
         let holds = move |row: usize, polynomial: &Expression<F>| {
             let at = |rotation: Rotation| (row as i32 + rotation.0).rem_euclid(n as i32) as usize;
             let instance = |column: usize| match public.get(&row) {
@@ -156,7 +157,9 @@ impl<F: PrimeField + Ord> Case<F> {
         let period = self.plan.geometry.period();
         let claim = |public: &PublicRow<F>| {
             let row = public.row;
-            advice[row % period] - advice[row] - self.circuit.fixed[row] * advice[row + 1] - public.constant
+            let (_, selector) = public.terms[0];
+            let constant = public.constant * selector.invert().unwrap();
+            advice[row % period] - advice[row] - self.circuit.fixed[row] * advice[row + 1] - constant
         };
         self.circuit.public.iter().map(claim).collect()
     }

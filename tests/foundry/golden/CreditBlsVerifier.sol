@@ -17,9 +17,6 @@ contract CreditBlsVerifier {
     /// @notice A scalar of the proof is not below the order of the group.
     error ScalarNotCanonical();
 
-    /// @notice The inverse in the proof does not fit: a damaged proof, or one for another context, output or model.
-    error InverseMismatch();
-
     /// @notice A point of the proof is not in the subgroup of the curve, or not in its one encoding.
     error PointNotOnCurve();
 
@@ -30,7 +27,7 @@ contract CreditBlsVerifier {
     error PrecompileMissing();
 
     /// @notice Names the approved model: the digest of its verifying key.
-    bytes32 public constant MODEL_ID = 0xb6a5d39f0e402f2e3a65163af9415a2ed80fab0351414d3b9faad69f37d26f77;
+    bytes32 public constant MODEL_ID = 0xb6ec589ed14266b7ff140403cb9e6b8dd05e56e6995a15cf4473dcbf0d70fb04;
 
     /// @notice outputs[0], "score", is the model's value times this scale.
     uint256 public constant OUTPUT0_SCALE = 17592186044416;
@@ -50,7 +47,7 @@ contract CreditBlsVerifier {
     int256 private constant OUTPUT0_MIN = -107161918346192; // proved range of the output
     int256 private constant OUTPUT0_MAX = 136300470050272;
     // Keccak-256 of the verifying key and everything else that is fixed
-    uint256 private constant PROTOCOL_DIGEST = 0xb6a5d39f0e402f2e3a65163af9415a2ed80fab0351414d3b9faad69f37d26f77;
+    uint256 private constant PROTOCOL_DIGEST = 0xb6ec589ed14266b7ff140403cb9e6b8dd05e56e6995a15cf4473dcbf0d70fb04;
     uint256 private constant MINUS_ONE = 0x73eda753299d7d483339d80809a1d80553bda402fffe5bfeffffffff00000000;
     // -g^1, g of order 64
     uint256 private constant MINUS_G1 = 0x2e3e440d3d981efb1e97f596a4c8da48262724b71d050aa97ebf2fcc0f5611ae;
@@ -140,7 +137,7 @@ contract CreditBlsVerifier {
     uint256 private constant HALF_P_HIGH = 0x000000000000000000000000000000000d0088f51cbff34d258dd3db21a5d66b;
     uint256 private constant HALF_P_LOW = 0xb23ba5c279c2895fb39869507b587b120f55ffff58a9ffffdcff7fffffffd555;
 
-    // Calldata: outputs, points, evaluations at x, at omega x (NEXT1), ..., and the inverse
+    // Calldata: outputs, points, evaluations at x, at omega x (NEXT1), ...
     uint256 private constant OUTPUT0 = 36;
     uint256 private constant ADVICE = 68;
     uint256 private constant QUOTIENT0 = 164;
@@ -151,7 +148,6 @@ contract CreditBlsVerifier {
     uint256 private constant EVAL_ADVICE_NEXT64 = 452;
     uint256 private constant OPENING = 484;
     uint256 private constant LAST_POINT = 580;
-    uint256 private constant INVERSE = 644;
 
     // Memory
     uint256 private constant BUFFER = 0x400;
@@ -159,35 +155,37 @@ contract CreditBlsVerifier {
     uint256 private constant NU = 0x5e0;
     uint256 private constant X = 0x660;
     uint256 private constant MU = 0x680;
-    uint256 private constant VANISHING = 0x6a0;
-    uint256 private constant SECTION0 = 0x6c0;
-    uint256 private constant INSTANCE1 = 0x6e0;
-    uint256 private constant SECTION1 = 0x700;
-    uint256 private constant INSTANCE2 = 0x720;
-    uint256 private constant SECTION2 = 0x740;
-    uint256 private constant INSTANCE3 = 0x760;
-    uint256 private constant SECTION3 = 0x780;
-    uint256 private constant INSTANCE4 = 0x7a0;
-    uint256 private constant INSTANCE5 = 0x7c0;
-    uint256 private constant LAGRANGE_4054 = 0x7e0;
-    uint256 private constant INVERSE_X = 0x800;
-    uint256 private constant INSTANCE0 = 0x820;
-    uint256 private constant CONSTANT = 0x840;
-    uint256 private constant WEIGHTS = 0x860;
-    uint256 private constant TERM_OPENING = 0x880;
-    uint256 private constant SCALAR_OPENING = 0x900;
-    uint256 private constant TERM_WEIGHTS = 0x920;
-    uint256 private constant SCALAR_WEIGHTS = 0x9a0;
-    uint256 private constant TERM_QUOTIENT0 = 0x9c0;
-    uint256 private constant SCALAR_QUOTIENT0 = 0xa40;
-    uint256 private constant TERM_QUOTIENT1 = 0xa60;
-    uint256 private constant SCALAR_QUOTIENT1 = 0xae0;
-    uint256 private constant CLAIM = 0xb00;
-    uint256 private constant POINT = 0xb20;
-    uint256 private constant MULTIPLES = 0xba0;
-    uint256 private constant EVALUATION = 0xc20;
+    uint256 private constant X_N = 0x6a0;
+    uint256 private constant VANISHING = 0x6c0;
+    uint256 private constant SECTION0 = 0x6e0;
+    uint256 private constant INSTANCE1 = 0x700;
+    uint256 private constant SECTION1 = 0x720;
+    uint256 private constant INSTANCE2 = 0x740;
+    uint256 private constant SECTION2 = 0x760;
+    uint256 private constant INSTANCE3 = 0x780;
+    uint256 private constant SECTION3 = 0x7a0;
+    uint256 private constant INSTANCE4 = 0x7c0;
+    uint256 private constant INSTANCE5 = 0x7e0;
+    uint256 private constant LAGRANGE_4054 = 0x800;
+    uint256 private constant SCALE = 0x820;
+    uint256 private constant INSTANCE0 = 0x840;
+    uint256 private constant CONSTANT = 0x860;
+    uint256 private constant WEIGHTS = 0x880;
+    uint256 private constant TERM_OPENING = 0x8a0;
+    uint256 private constant SCALAR_OPENING = 0x920;
+    uint256 private constant TERM_WEIGHTS = 0x940;
+    uint256 private constant SCALAR_WEIGHTS = 0x9c0;
+    uint256 private constant TERM_QUOTIENT0 = 0x9e0;
+    uint256 private constant SCALAR_QUOTIENT0 = 0xa60;
+    uint256 private constant TERM_QUOTIENT1 = 0xa80;
+    uint256 private constant SCALAR_QUOTIENT1 = 0xb00;
+    uint256 private constant OPENED_AT = 0xb20;
+    uint256 private constant CLAIM = 0xb40;
+    uint256 private constant POINT = 0xb60;
+    uint256 private constant MULTIPLES = 0xbe0;
+    uint256 private constant EVALUATION = 0xc60;
     uint256 private constant SCRATCH = 0x400;
-    uint256 private constant SCRATCH_END = 0xce0;
+    uint256 private constant SCRATCH_END = 0xd20;
 
     /// @dev Fails on a chain whose precompiles do not do what this contract relies on: 2 G = G + G, and the polynomial zero is
     /// zero and not one.
@@ -242,24 +240,23 @@ contract CreditBlsVerifier {
     /// @notice Reverts with a named error unless the proof is valid.
     /// @param context what the proof is bound to: a hash of chain, consumer, sender, nonce or deadline.
     /// @param outputs the model's outputs, each times its scale.
-    /// @param proof points, evaluations and one inverse, as hallmark encodes them.
-    function verify(bytes32 context, int256[1] calldata outputs, uint256[19] calldata proof) external view {
+    /// @param proof points and evaluations, as hallmark encodes them.
+    function verify(bytes32 context, int256[1] calldata outputs, uint256[18] calldata proof) external view {
         (context, outputs, proof); // read from calldata by position
         uint256 failure = _check();
         if (failure == 0) return;
         if (failure == 1) revert CalldataLength();
         if (failure == 2) revert OutputOutOfRange();
         if (failure == 3) revert ScalarNotCanonical();
-        if (failure == 4) revert InverseMismatch();
-        if (failure == 5) revert PointNotOnCurve();
+        if (failure == 4) revert PointNotOnCurve();
         revert ProofRejected();
     }
 
     /// @notice Whether the proof is valid. Never reverts because of the proof.
     /// @param context what the proof is bound to.
     /// @param outputs the model's outputs, each times its scale.
-    /// @param proof points, evaluations and one inverse, as hallmark encodes them.
-    function tryVerify(bytes32 context, int256[1] calldata outputs, uint256[19] calldata proof)
+    /// @param proof points and evaluations, as hallmark encodes them.
+    function tryVerify(bytes32 context, int256[1] calldata outputs, uint256[18] calldata proof)
         external
         view
         returns (bool valid)
@@ -272,7 +269,7 @@ contract CreditBlsVerifier {
     /// value is read from the one place where the transcript reads it. Returns 0, or the number of the error.
     /// Memory from SCRATCH to SCRATCH_END is allocated here; the room below is the compiler's.
     function _check() private view returns (uint256 failure) {
-        if (msg.data.length != 676) return 1;
+        if (msg.data.length != 644) return 1;
         assembly ("memory-safe") {
             if gt(mload(0x40), SCRATCH) { revert(0, 0) }
             mstore(0x40, SCRATCH_END)
@@ -284,13 +281,12 @@ contract CreditBlsVerifier {
             let r := R
             let v := calldataload(OUTPUT0)
             if or(slt(v, OUTPUT0_MIN), sgt(v, OUTPUT0_MAX)) { failure := 2 }
-            // every evaluation, and the inverse, below the order of the group
+            // every evaluation below the order of the group
             let canonical := and(lt(calldataload(EVAL_ADVICE), r), lt(calldataload(EVAL_ADVICE_NEXT1), r))
             canonical := and(
                 and(lt(calldataload(EVAL_ADVICE_NEXT2), r), lt(calldataload(EVAL_ADVICE_NEXT64), r)),
                 canonical
             )
-            canonical := and(lt(calldataload(INVERSE), r), canonical)
             if gt(iszero(canonical), failure) { failure := 3 }
         }
         if (failure != 0) return failure;
@@ -316,8 +312,9 @@ contract CreditBlsVerifier {
             mstore(MU, mod(keccak256(add(BUFFER, 0x1e0), 0x80), r))
         }
 
-        // 3. One inversion
-        // All denominators are inverted at once, from the inverse of their product.
+        // 3. Closed forms
+        // Selectors and Lagrange polynomials at x are fractions. All constraints are multiplied by the product of the
+        // denominators, SCALE, so that there is nothing to invert; it is zero for about one in 2^240 of the x.
         assembly ("memory-safe") {
             let r := R
             let x := mload(X)
@@ -335,8 +332,8 @@ contract CreditBlsVerifier {
             p := mulmod(p, p, r)
             p := mulmod(p, p, r)
             p := mulmod(p, p, r)
+            mstore(X_N, p)
             let t := addmod(p, MINUS_ONE, r)
-            mstore(VANISHING, t)
             // for each section of the period, the product of the distances of u = x^(n/P) from its positions
             let d
             // section 0
@@ -373,30 +370,23 @@ contract CreditBlsVerifier {
             // distances of x from the rows of Lagrange polynomials; sums of these have one denominator
             mstore(LAGRANGE_4054, p)
             p := mulmod(p, add(x, MINUS_OMEGA_4054), r)
-            // and x
-            mstore(INVERSE_X, p)
-            p := mulmod(p, x, r)
+            // the scale is complete
+            mstore(SCALE, p)
+            mstore(INSTANCE5, mulmod(mload(INSTANCE5), p, r))
+            mstore(VANISHING, mulmod(t, p, r))
             // a write that the optimizer cannot follow: with via-IR it would otherwise keep all products on the stack
             mstore8(0, 0)
-            // the inverse that the proof brings fits: so no factor is zero either
-            let inverse := calldataload(INVERSE)
-            if iszero(eq(mulmod(p, inverse, r), 1)) { failure := 4 }
-            // back down, inverses one by one
-            mstore(INVERSE_X, mulmod(inverse, mload(INVERSE_X), r))
-            inverse := mulmod(inverse, x, r)
-            // from here on times x^n - 1, which Lagrange polynomials and selectors have
-            inverse := mulmod(inverse, t, r)
-            mstore(LAGRANGE_4054, mulmod(mulmod(inverse, mload(LAGRANGE_4054), r), NUMERATOR_4054_C0, r))
-            inverse := mulmod(inverse, add(x, MINUS_OMEGA_4054), r)
-            mstore(INSTANCE4, mulmod(inverse, mload(INSTANCE4), r))
-            inverse := mulmod(inverse, mload(SECTION3), r)
-            mstore(INSTANCE3, mulmod(inverse, mload(INSTANCE3), r))
-            inverse := mulmod(inverse, mload(SECTION2), r)
-            mstore(INSTANCE2, mulmod(inverse, mload(INSTANCE2), r))
-            inverse := mulmod(inverse, mload(SECTION1), r)
-            mstore(INSTANCE1, inverse)
+            // back from the last: x^n - 1, which Lagrange polynomials and selectors have, times all factors but one
+            mstore(LAGRANGE_4054, mulmod(mulmod(t, mload(LAGRANGE_4054), r), NUMERATOR_4054_C0, r))
+            t := mulmod(t, add(x, MINUS_OMEGA_4054), r)
+            mstore(INSTANCE4, mulmod(t, mload(INSTANCE4), r))
+            t := mulmod(t, mload(SECTION3), r)
+            mstore(INSTANCE3, mulmod(t, mload(INSTANCE3), r))
+            t := mulmod(t, mload(SECTION2), r)
+            mstore(INSTANCE2, mulmod(t, mload(INSTANCE2), r))
+            t := mulmod(t, mload(SECTION1), r)
+            mstore(INSTANCE1, t)
         }
-        if (failure != 0) return failure;
 
         // 4. Instance columns
         // Not committed: evaluated here from the outputs and from closed forms.
@@ -405,7 +395,14 @@ contract CreditBlsVerifier {
             // public values in their rows; a negative value v is r - |v|
             let v :=
                 mulmod(
-                    add(71591566386128, add(calldataload(OUTPUT0), mul(r, slt(calldataload(OUTPUT0), 0)))),
+                    add(
+                        0x1711c63eed34f68335d3f54891e553e2aa6144986d2b33a51bc74880ba498721,
+                        mulmod(
+                            add(calldataload(OUTPUT0), mul(r, slt(calldataload(OUTPUT0), 0))),
+                            0x65a8d65a0b9a43742798ed214dcdc8b1840838dee91dc22a8668ef1ff1aac4cf,
+                            r
+                        )
+                    ),
                     mload(LAGRANGE_4054),
                     r
                 )
@@ -430,12 +427,12 @@ contract CreditBlsVerifier {
             // gate 1
             {
                 let t0 :=
-                    addmod(
+                    mulmod(
+                        mload(INSTANCE2),
                         add(calldataload(EVAL_ADVICE_NEXT64), sub(r, calldataload(EVAL_ADVICE))),
-                        sub(r, mload(INSTANCE0)),
                         r
                     )
-                c := add(mulmod(c, y, r), mulmod(mload(INSTANCE2), t0, r))
+                c := addmod(mulmod(c, y, r), add(t0, sub(r, mload(INSTANCE0))), r)
                 w := add(mulmod(w, y, r), mulmod(calldataload(EVAL_ADVICE_NEXT1), mload(INSTANCE2), r))
             }
             // gate 2
@@ -474,14 +471,15 @@ contract CreditBlsVerifier {
 
         // 6. Opening: scalars
         // SHPLONK (eprint 2020/081): the combination of all polynomials, less their values, is a multiple of the product
-        // of the distances of the points. The advice column is opened at all rotations, with coefficient one.
+        // of the distances of the points. It is opened at v = mu x. The advice column is opened at all rotations, with
+        // coefficient one.
         assembly ("memory-safe") {
             let r := R
-            // the distances mu - omega^rotation x, over x
+            // the distances of mu x from omega^rotation x, over x
             let sum
             let at
             {
-                let d0 := mulmod(mload(MU), mload(INVERSE_X), r)
+                let d0 := mload(MU)
                 let d3 := add(d0, MINUS_OMEGA_NEXT64)
                 let d2 := add(d0, MINUS_OMEGA_NEXT2)
                 let d1 := add(d0, MINUS_OMEGA_NEXT1)
@@ -507,16 +505,18 @@ contract CreditBlsVerifier {
             }
             // x^(m-1) for m rotations, the factor by which the products are off
             let x := mload(X)
+            let v := mulmod(mload(MU), x, r)
             let power := mulmod(mulmod(x, x, r), x, r)
             // the opening's first point: minus the product of all distances
-            mstore(SCALAR_OPENING, sub(r, mulmod(mulmod(at, power, r), add(mload(MU), sub(r, x)), r)))
+            mstore(SCALAR_OPENING, sub(r, mulmod(mulmod(at, power, r), add(v, sub(r, x)), r)))
             power := mulmod(power, mload(NU), r)
             // the linearisation: weights, permutation, quotient
             let scale := mulmod(at, power, r)
             mstore(SCALAR_WEIGHTS, mulmod(scale, mload(WEIGHTS), r))
             mstore(SCALAR_QUOTIENT0, sub(r, mulmod(scale, mload(VANISHING), r)))
-            mstore(SCALAR_QUOTIENT1, mulmod(mload(SCALAR_QUOTIENT0), add(mload(VANISHING), 1), r))
-            // the claimed value at mu, reduced
+            mstore(SCALAR_QUOTIENT1, mulmod(mload(SCALAR_QUOTIENT0), mload(X_N), r))
+            // v and the claimed value there, reduced
+            mstore(OPENED_AT, v)
             mstore(CLAIM, addmod(sum, sub(r, mulmod(scale, mload(CONSTANT), r)), r))
         }
 
@@ -551,7 +551,7 @@ contract CreditBlsVerifier {
             if iszero(and(ok, eq(returndatasize(), 0x80))) {
                 // a call that ran out of gas leaves less than this, and says nothing about the proof
                 if lt(gas(), div(G1MSM_GAS, 63)) { revert(0, 0) }
-                failure := 5
+                failure := 4
             }
         }
         if (failure != 0) return failure;
@@ -571,7 +571,7 @@ contract CreditBlsVerifier {
             let ok := staticcall(SHA256_GAS, SHA256, add(EVALUATION, 0x60), 0x30, EVALUATION, 0x20)
             mstore8(EVALUATION, 0x01)
             // the point, the claimed value, the proof
-            mstore(add(EVALUATION, 0x20), mload(MU))
+            mstore(add(EVALUATION, 0x20), mload(OPENED_AT))
             mstore(add(EVALUATION, 0x40), mload(CLAIM))
             calldatacopy(add(EVALUATION, 0x90), LAST_POINT, 0x30)
             ok := and(ok, staticcall(POINT_EVALUATION_GAS, POINT_EVALUATION, EVALUATION, 0xc0, EVALUATION, 0x40))
@@ -579,7 +579,7 @@ contract CreditBlsVerifier {
             if iszero(and(and(ok, eq(returndatasize(), 0x40)), eq(mload(add(EVALUATION, 0x20)), R))) {
                 // a call that ran out of gas leaves less than this, and says nothing about the proof
                 if lt(gas(), div(POINT_EVALUATION_GAS, 63)) { revert(0, 0) }
-                failure := 6
+                failure := 5
             }
         }
     }

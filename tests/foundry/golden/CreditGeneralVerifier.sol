@@ -17,9 +17,6 @@ contract CreditGeneralVerifier {
     /// @notice A scalar of the proof is not below the order of the group.
     error ScalarNotCanonical();
 
-    /// @notice The inverse in the proof does not fit: a damaged proof, or one for another context, output or model.
-    error InverseMismatch();
-
     /// @notice A point of the proof is not on the curve.
     error PointNotOnCurve();
 
@@ -30,7 +27,7 @@ contract CreditGeneralVerifier {
     error PrecompileMissing();
 
     /// @notice Names the approved model: the digest of its verifying key.
-    bytes32 public constant MODEL_ID = 0x213f9485c18b9e54153b7b10e2e0fc5828b5a948034a26b52a72fa8371c5ae60;
+    bytes32 public constant MODEL_ID = 0xda706b3d1938e19896c375b6e8ffaeb5ee43cb630f9a4de85c1bf1a436dcd97a;
 
     /// @notice outputs[0], "score", is the model's value times this scale.
     uint256 public constant OUTPUT0_SCALE = 17592186044416;
@@ -48,7 +45,7 @@ contract CreditGeneralVerifier {
     int256 private constant OUTPUT0_MIN = -107161918346192; // proved range of the output
     int256 private constant OUTPUT0_MAX = 136300470050272;
     // Keccak-256 of the verifying key and everything else that is fixed
-    uint256 private constant PROTOCOL_DIGEST = 0x213f9485c18b9e54153b7b10e2e0fc5828b5a948034a26b52a72fa8371c5ae60;
+    uint256 private constant PROTOCOL_DIGEST = 0xda706b3d1938e19896c375b6e8ffaeb5ee43cb630f9a4de85c1bf1a436dcd97a;
     uint256 private constant MINUS_ONE = 0x30644e72e131a029b85045b68181585d2833e84879b9709143e1f593f0000000;
     // -omega^-8
     uint256 private constant MINUS_OMEGA_MINUS8 = 0x1116dcf201e18ba5202a51ecd098bae3e5079653eb03ec265da6b254c7545ef6;
@@ -125,7 +122,7 @@ contract CreditGeneralVerifier {
     uint256 private constant MINUS_S_G2_2 = 0x2b67eb08ea209045e5feeef4c5e6e5d7fa8eca4b26782ee84ddf4f95fe129d63;
     uint256 private constant MINUS_S_G2_3 = 0x0d6590cf20713cff6208ea746c9bf6ff859a8d51d18afbeab6d60441fdb09ef2;
 
-    // Calldata: outputs, points, evaluations at x, at omega x (NEXT1), ..., and the inverse
+    // Calldata: outputs, points, evaluations at x, at omega x (NEXT1), ...
     uint256 private constant OUTPUT0 = 36;
     uint256 private constant ADVICE = 68;
     uint256 private constant PRODUCT = 132;
@@ -138,7 +135,6 @@ contract CreditGeneralVerifier {
     uint256 private constant EVAL_PRODUCT_NEXT1 = 420;
     uint256 private constant OPENING = 452;
     uint256 private constant LAST_POINT = 516;
-    uint256 private constant INVERSE = 580;
 
     // Memory
     uint256 private constant BUFFER = 0x400;
@@ -158,7 +154,7 @@ contract CreditGeneralVerifier {
     uint256 private constant LAGRANGE_MINUS5_MINUS3_MINUS1_ROOTS = 0x760;
     uint256 private constant LAGRANGE_0 = 0x780;
     uint256 private constant LAGRANGE_1915 = 0x7a0;
-    uint256 private constant INVERSE_X = 0x7c0;
+    uint256 private constant SCALE = 0x7c0;
     uint256 private constant INSTANCE0 = 0x7e0;
     uint256 private constant INSTANCE1 = 0x800;
     uint256 private constant SIGMA = 0x820;
@@ -179,10 +175,10 @@ contract CreditGeneralVerifier {
     uint256 private constant SCALAR_PRODUCT = 0xac0;
     uint256 private constant TERM_ONE = 0xae0;
     uint256 private constant SCALAR_ONE = 0xb20;
-    uint256 private constant POINT = 0xb40;
-    uint256 private constant MULTIPLE = 0xb80;
-    uint256 private constant TERM_LAST_POINT = 0xcc0;
-    uint256 private constant SCALAR_LAST_POINT = 0xd00;
+    uint256 private constant TERM_LAST_POINT = 0xb40;
+    uint256 private constant SCALAR_LAST_POINT = 0xb80;
+    uint256 private constant POINT = 0xba0;
+    uint256 private constant MULTIPLE = 0xbe0;
     uint256 private constant SCRATCH = 0x400;
     uint256 private constant SCRATCH_END = 0xd20;
 
@@ -223,24 +219,23 @@ contract CreditGeneralVerifier {
     /// @notice Reverts with a named error unless the proof is valid.
     /// @param context what the proof is bound to: a hash of chain, consumer, sender, nonce or deadline.
     /// @param outputs the model's outputs, each times its scale.
-    /// @param proof points, evaluations and one inverse, as hallmark encodes them.
-    function verify(bytes32 context, int256[1] calldata outputs, uint256[17] calldata proof) external view {
+    /// @param proof points and evaluations, as hallmark encodes them.
+    function verify(bytes32 context, int256[1] calldata outputs, uint256[16] calldata proof) external view {
         (context, outputs, proof); // read from calldata by position
         uint256 failure = _check();
         if (failure == 0) return;
         if (failure == 1) revert CalldataLength();
         if (failure == 2) revert OutputOutOfRange();
         if (failure == 3) revert ScalarNotCanonical();
-        if (failure == 4) revert InverseMismatch();
-        if (failure == 5) revert PointNotOnCurve();
+        if (failure == 4) revert PointNotOnCurve();
         revert ProofRejected();
     }
 
     /// @notice Whether the proof is valid. Never reverts because of the proof.
     /// @param context what the proof is bound to.
     /// @param outputs the model's outputs, each times its scale.
-    /// @param proof points, evaluations and one inverse, as hallmark encodes them.
-    function tryVerify(bytes32 context, int256[1] calldata outputs, uint256[17] calldata proof)
+    /// @param proof points and evaluations, as hallmark encodes them.
+    function tryVerify(bytes32 context, int256[1] calldata outputs, uint256[16] calldata proof)
         external
         view
         returns (bool valid)
@@ -253,7 +248,7 @@ contract CreditGeneralVerifier {
     /// value is read from the one place where the transcript reads it. Returns 0, or the number of the error.
     /// Memory from SCRATCH to SCRATCH_END is allocated here; the room below is the compiler's.
     function _check() private view returns (uint256 failure) {
-        if (msg.data.length != 612) return 1;
+        if (msg.data.length != 580) return 1;
         assembly ("memory-safe") {
             if gt(mload(0x40), SCRATCH) { revert(0, 0) }
             mstore(0x40, SCRATCH_END)
@@ -265,14 +260,13 @@ contract CreditGeneralVerifier {
             let r := R
             let v := calldataload(OUTPUT0)
             if or(slt(v, OUTPUT0_MIN), sgt(v, OUTPUT0_MAX)) { failure := 2 }
-            // every evaluation, and the inverse, below the order of the group
+            // every evaluation below the order of the group
             let canonical := and(lt(calldataload(EVAL_ADVICE), r), lt(calldataload(EVAL_ADVICE_NEXT1), r))
             canonical := and(
                 and(lt(calldataload(EVAL_ADVICE_NEXT2), r), lt(calldataload(EVAL_ADVICE_NEXT3), r)),
                 canonical
             )
             canonical := and(and(lt(calldataload(EVAL_FIXED1), r), lt(calldataload(EVAL_PRODUCT_NEXT1), r)), canonical)
-            canonical := and(lt(calldataload(INVERSE), r), canonical)
             if gt(iszero(canonical), failure) { failure := 3 }
         }
         if (failure != 0) return failure;
@@ -303,8 +297,9 @@ contract CreditGeneralVerifier {
             mstore(MU, mod(keccak256(add(BUFFER, 0x1c0), 0x60), r))
         }
 
-        // 3. One inversion
-        // All denominators are inverted at once, from the inverse of their product.
+        // 3. Closed forms
+        // Selectors and Lagrange polynomials at x are fractions. All constraints are multiplied by the product of the
+        // denominators, SCALE, so that there is nothing to invert; it is zero for about one in 2^240 of the x.
         assembly ("memory-safe") {
             let r := R
             let x := mload(X)
@@ -322,7 +317,6 @@ contract CreditGeneralVerifier {
             mstore(X_HALF, p)
             p := mulmod(p, p, r)
             let t := addmod(p, MINUS_ONE, r)
-            mstore(VANISHING, t)
             // distances of x from the rows of Lagrange polynomials; sums of these have one denominator
             p := add(x, MINUS_OMEGA_MINUS8)
             mstore(LAGRANGE_MINUS7, p)
@@ -343,27 +337,20 @@ contract CreditGeneralVerifier {
             p := mulmod(p, add(x, MINUS_ONE), r)
             mstore(LAGRANGE_1915, p)
             p := mulmod(p, add(x, MINUS_OMEGA_1915), r)
-            // and x
-            mstore(INVERSE_X, p)
-            p := mulmod(p, x, r)
+            // the scale is complete
+            mstore(SCALE, p)
+            mstore(VANISHING, mulmod(t, p, r))
             // a write that the optimizer cannot follow: with via-IR it would otherwise keep all products on the stack
             mstore8(0, 0)
-            // the inverse that the proof brings fits: so no factor is zero either
-            let inverse := calldataload(INVERSE)
-            if iszero(eq(mulmod(p, inverse, r), 1)) { failure := 4 }
-            // back down, inverses one by one
-            mstore(INVERSE_X, mulmod(inverse, mload(INVERSE_X), r))
-            inverse := mulmod(inverse, x, r)
-            // from here on times x^n - 1, which Lagrange polynomials and selectors have
-            inverse := mulmod(inverse, t, r)
-            mstore(LAGRANGE_1915, mulmod(mulmod(inverse, mload(LAGRANGE_1915), r), NUMERATOR_1915_C0, r))
-            inverse := mulmod(inverse, add(x, MINUS_OMEGA_1915), r)
-            mstore(LAGRANGE_0, mulmod(mulmod(inverse, mload(LAGRANGE_0), r), NUMERATOR_0_C0, r))
-            inverse := mulmod(inverse, add(x, MINUS_ONE), r)
+            // back from the last: x^n - 1, which Lagrange polynomials and selectors have, times all factors but one
+            mstore(LAGRANGE_1915, mulmod(mulmod(t, mload(LAGRANGE_1915), r), NUMERATOR_1915_C0, r))
+            t := mulmod(t, add(x, MINUS_OMEGA_1915), r)
+            mstore(LAGRANGE_0, mulmod(mulmod(t, mload(LAGRANGE_0), r), NUMERATOR_0_C0, r))
+            t := mulmod(t, add(x, MINUS_ONE), r)
             mstore(
                 LAGRANGE_MINUS5_MINUS3_MINUS1,
                 mulmod(
-                    mulmod(inverse, mload(LAGRANGE_MINUS5_MINUS3_MINUS1), r),
+                    mulmod(t, mload(LAGRANGE_MINUS5_MINUS3_MINUS1), r),
                     add(
                         mulmod(
                             add(mulmod(NUMERATOR_MINUS5_MINUS3_MINUS1_C2, x, r), NUMERATOR_MINUS5_MINUS3_MINUS1_C1),
@@ -375,11 +362,11 @@ contract CreditGeneralVerifier {
                     r
                 )
             )
-            inverse := mulmod(inverse, mload(LAGRANGE_MINUS5_MINUS3_MINUS1_ROOTS), r)
+            t := mulmod(t, mload(LAGRANGE_MINUS5_MINUS3_MINUS1_ROOTS), r)
             mstore(
                 LAGRANGE_MINUS6_MINUS4_MINUS2,
                 mulmod(
-                    mulmod(inverse, mload(LAGRANGE_MINUS6_MINUS4_MINUS2), r),
+                    mulmod(t, mload(LAGRANGE_MINUS6_MINUS4_MINUS2), r),
                     add(
                         mulmod(
                             add(mulmod(NUMERATOR_MINUS6_MINUS4_MINUS2_C2, x, r), NUMERATOR_MINUS6_MINUS4_MINUS2_C1),
@@ -391,12 +378,11 @@ contract CreditGeneralVerifier {
                     r
                 )
             )
-            inverse := mulmod(inverse, mload(LAGRANGE_MINUS6_MINUS4_MINUS2_ROOTS), r)
-            mstore(LAGRANGE_MINUS7, mulmod(mulmod(inverse, mload(LAGRANGE_MINUS7), r), NUMERATOR_MINUS7_C0, r))
-            inverse := mulmod(inverse, add(x, MINUS_OMEGA_MINUS7), r)
-            mstore(LAGRANGE_MINUS8, mulmod(inverse, NUMERATOR_MINUS8_C0, r))
+            t := mulmod(t, mload(LAGRANGE_MINUS6_MINUS4_MINUS2_ROOTS), r)
+            mstore(LAGRANGE_MINUS7, mulmod(mulmod(t, mload(LAGRANGE_MINUS7), r), NUMERATOR_MINUS7_C0, r))
+            t := mulmod(t, add(x, MINUS_OMEGA_MINUS7), r)
+            mstore(LAGRANGE_MINUS8, mulmod(t, NUMERATOR_MINUS8_C0, r))
         }
-        if (failure != 0) return failure;
 
         // 4. Instance columns
         // Not committed: evaluated here from the outputs and from closed forms.
@@ -413,7 +399,7 @@ contract CreditGeneralVerifier {
             mstore(
                 INSTANCE1,
                 add(
-                    mulmod(add(mload(X_HALF), 1), ONE_HALF, r),
+                    mulmod(mulmod(add(mload(X_HALF), 1), ONE_HALF, r), mload(SCALE), r),
                     sub(r, mod(add(mload(LAGRANGE_MINUS8), mload(LAGRANGE_MINUS6_MINUS4_MINUS2)), r))
                 )
             )
@@ -433,7 +419,7 @@ contract CreditGeneralVerifier {
                 let t1 :=
                     mulmod(mload(INSTANCE1), add(calldataload(EVAL_ADVICE), sub(r, calldataload(EVAL_ADVICE_NEXT2))), r)
                 c := add(mulmod(t0, t1, r), mload(INSTANCE0))
-                w := mulmod(calldataload(EVAL_ADVICE_NEXT1), t0, r)
+                w := mulmod(mulmod(calldataload(EVAL_ADVICE_NEXT1), t0, r), mload(SCALE), r)
             }
             // gate 1
             {
@@ -445,9 +431,13 @@ contract CreditGeneralVerifier {
                 let t1 := mulmod(add(t0, sub(r, calldataload(EVAL_ADVICE_NEXT3))), calldataload(EVAL_FIXED1), r)
                 c := add(
                     mulmod(c, y, r),
-                    mulmod(calldataload(EVAL_FIXED1), add(mulmod(t0, t0, r), sub(r, mod(t0, r))), r)
+                    mulmod(
+                        mulmod(calldataload(EVAL_FIXED1), add(mulmod(t0, t0, r), sub(r, mod(t0, r))), r),
+                        mload(SCALE),
+                        r
+                    )
                 )
-                w := add(mulmod(w, y, r), t1)
+                w := add(mulmod(w, y, r), mulmod(t1, mload(SCALE), r))
             }
             // gate 2
             {
@@ -459,16 +449,20 @@ contract CreditGeneralVerifier {
                 let t1 := mulmod(add(t0, sub(r, calldataload(EVAL_ADVICE_NEXT3))), calldataload(EVAL_FIXED1), r)
                 c := add(
                     mulmod(c, y, r),
-                    mulmod(calldataload(EVAL_FIXED1), add(mulmod(t0, t0, r), sub(r, mod(t0, r))), r)
+                    mulmod(
+                        mulmod(calldataload(EVAL_FIXED1), add(mulmod(t0, t0, r), sub(r, mod(t0, r))), r),
+                        mload(SCALE),
+                        r
+                    )
                 )
-                w := add(mulmod(w, y, r), t1)
+                w := add(mulmod(w, y, r), mulmod(t1, mload(SCALE), r))
             }
             // permutation: l_0 (1 - z), l_last (1 - z), and on active rows
             // z(omega x) (a + beta sigma + gamma) - z (a + beta x + gamma)
             let a := addmod(calldataload(EVAL_ADVICE), mload(GAMMA), r)
             let active :=
                 addmod(
-                    1,
+                    mload(SCALE),
                     sub(
                         r,
                         mod(
@@ -494,15 +488,16 @@ contract CreditGeneralVerifier {
 
         // 6. Opening: scalars
         // SHPLONK (eprint 2020/081): the combination of all polynomials, less their values, is a multiple of the product
-        // of the distances of the points. The advice column is opened at all rotations, with coefficient one.
+        // of the distances of the points. It is opened at v = mu x. The advice column is opened at all rotations, with
+        // coefficient one.
         assembly ("memory-safe") {
             let r := R
-            // the distances mu - omega^rotation x, over x
+            // the distances of mu x from omega^rotation x, over x
             let sum
             let at
             let at_next1
             {
-                let d0 := mulmod(mload(MU), mload(INVERSE_X), r)
+                let d0 := mload(MU)
                 let d3 := add(d0, MINUS_OMEGA_NEXT3)
                 let d2 := add(d0, MINUS_OMEGA_NEXT2)
                 let d1 := add(d0, MINUS_OMEGA_NEXT1)
@@ -525,9 +520,10 @@ contract CreditGeneralVerifier {
             }
             // x^(m-1) for m rotations, the factor by which the products are off
             let x := mload(X)
+            let v := mulmod(mload(MU), x, r)
             let power := mulmod(mulmod(x, x, r), x, r)
             // the opening's first point: minus the product of all distances
-            mstore(SCALAR_OPENING, sub(r, mulmod(mulmod(at, power, r), add(mload(MU), sub(r, x)), r)))
+            mstore(SCALAR_OPENING, sub(r, mulmod(mulmod(at, power, r), add(v, sub(r, x)), r)))
             power := mulmod(power, mload(NU), r)
             // fixed column 1
             mstore(SCALAR_FIXED1, mulmod(at, power, r))
@@ -545,6 +541,8 @@ contract CreditGeneralVerifier {
             sum := addmod(sum, mulmod(power, calldataload(EVAL_PRODUCT_NEXT1), r), r)
             // the generator of G1: what is known of all values
             mstore(SCALAR_ONE, add(mulmod(scale, mload(CONSTANT), r), sub(r, sum)))
+            // the last point, times v
+            mstore(SCALAR_LAST_POINT, v)
         }
 
         // 7. Opening: commitments
@@ -554,8 +552,6 @@ contract CreditGeneralVerifier {
             let ok := 1
             // advice column: its coefficient is one; the first addition checks that it is on the curve
             calldatacopy(POINT, ADVICE, 0x40)
-            // the last point, times mu
-            mstore(SCALAR_LAST_POINT, mload(MU))
             // first point of the opening
             calldatacopy(TERM_OPENING, OPENING, 0x40)
             ok := and(ok, staticcall(ECMUL_GAS, ECMUL, TERM_OPENING, 0x60, MULTIPLE, 0x40))
@@ -596,7 +592,7 @@ contract CreditGeneralVerifier {
             if iszero(and(ok, eq(returndatasize(), 0x40))) {
                 // a call that ran out of gas leaves less than this, and says nothing about the proof
                 if lt(gas(), div(ECMUL_GAS, 63)) { revert(0, 0) }
-                failure := 5
+                failure := 4
             }
         }
         if (failure != 0) return failure;
@@ -616,7 +612,7 @@ contract CreditGeneralVerifier {
             // the input is valid: the call can only fail for want of gas, which says nothing about the proof
             if iszero(staticcall(gas(), PAIRING, POINT, 0x180, POINT, 0x20)) { revert(0, 0) }
             // a missing precompile answers with nothing
-            if iszero(and(eq(returndatasize(), 0x20), eq(mload(POINT), 1))) { failure := 6 }
+            if iszero(and(eq(returndatasize(), 0x20), eq(mload(POINT), 1))) { failure := 5 }
         }
     }
 }

@@ -17,9 +17,6 @@ contract CreditVerifier {
     /// @notice A scalar of the proof is not below the order of the group.
     error ScalarNotCanonical();
 
-    /// @notice The inverse in the proof does not fit: a damaged proof, or one for another context, output or model.
-    error InverseMismatch();
-
     /// @notice A point of the proof is not on the curve.
     error PointNotOnCurve();
 
@@ -30,7 +27,7 @@ contract CreditVerifier {
     error PrecompileMissing();
 
     /// @notice Names the approved model: the digest of its verifying key.
-    bytes32 public constant MODEL_ID = 0x986602ad281a0aa24814294a1d80fe7b3fef696e2b4e7a1222fe6bcc84158e36;
+    bytes32 public constant MODEL_ID = 0xcf77d77c479de3dd7ed0dc991c3cba81acfd1aa908a0b1e9a55f78ca330c23e5;
 
     /// @notice outputs[0], "score", is the model's value times this scale.
     uint256 public constant OUTPUT0_SCALE = 17592186044416;
@@ -48,7 +45,7 @@ contract CreditVerifier {
     int256 private constant OUTPUT0_MIN = -107161918346192; // proved range of the output
     int256 private constant OUTPUT0_MAX = 136300470050272;
     // Keccak-256 of the verifying key and everything else that is fixed
-    uint256 private constant PROTOCOL_DIGEST = 0x986602ad281a0aa24814294a1d80fe7b3fef696e2b4e7a1222fe6bcc84158e36;
+    uint256 private constant PROTOCOL_DIGEST = 0xcf77d77c479de3dd7ed0dc991c3cba81acfd1aa908a0b1e9a55f78ca330c23e5;
     uint256 private constant MINUS_ONE = 0x30644e72e131a029b85045b68181585d2833e84879b9709143e1f593f0000000;
     // -g^1, g of order 64
     uint256 private constant MINUS_G1 = 0x1418144d5b080fcac24cdb7649bdadf246a6cb2426e324bedb94fb05118f023a;
@@ -142,7 +139,7 @@ contract CreditVerifier {
     uint256 private constant MINUS_S_G2_2 = 0x2b67eb08ea209045e5feeef4c5e6e5d7fa8eca4b26782ee84ddf4f95fe129d63;
     uint256 private constant MINUS_S_G2_3 = 0x0d6590cf20713cff6208ea746c9bf6ff859a8d51d18afbeab6d60441fdb09ef2;
 
-    // Calldata: outputs, points, evaluations at x, at omega x (NEXT1), ..., and the inverse
+    // Calldata: outputs, points, evaluations at x, at omega x (NEXT1), ...
     uint256 private constant OUTPUT0 = 36;
     uint256 private constant ADVICE = 68;
     uint256 private constant QUOTIENT0 = 132;
@@ -152,7 +149,6 @@ contract CreditVerifier {
     uint256 private constant EVAL_ADVICE_NEXT64 = 292;
     uint256 private constant OPENING = 324;
     uint256 private constant LAST_POINT = 388;
-    uint256 private constant INVERSE = 452;
 
     // Memory
     uint256 private constant BUFFER = 0x400;
@@ -171,7 +167,7 @@ contract CreditVerifier {
     uint256 private constant INSTANCE4 = 0x6e0;
     uint256 private constant INSTANCE5 = 0x700;
     uint256 private constant LAGRANGE_4054 = 0x720;
-    uint256 private constant INVERSE_X = 0x740;
+    uint256 private constant SCALE = 0x740;
     uint256 private constant INSTANCE0 = 0x760;
     uint256 private constant CONSTANT = 0x780;
     uint256 private constant WEIGHTS = 0x7a0;
@@ -183,10 +179,10 @@ contract CreditVerifier {
     uint256 private constant SCALAR_QUOTIENT0 = 0x8c0;
     uint256 private constant TERM_ONE = 0x8e0;
     uint256 private constant SCALAR_ONE = 0x920;
-    uint256 private constant POINT = 0x940;
-    uint256 private constant MULTIPLE = 0x980;
-    uint256 private constant TERM_LAST_POINT = 0xac0;
-    uint256 private constant SCALAR_LAST_POINT = 0xb00;
+    uint256 private constant TERM_LAST_POINT = 0x940;
+    uint256 private constant SCALAR_LAST_POINT = 0x980;
+    uint256 private constant POINT = 0x9a0;
+    uint256 private constant MULTIPLE = 0x9e0;
     uint256 private constant SCRATCH = 0x400;
     uint256 private constant SCRATCH_END = 0xb20;
 
@@ -227,24 +223,23 @@ contract CreditVerifier {
     /// @notice Reverts with a named error unless the proof is valid.
     /// @param context what the proof is bound to: a hash of chain, consumer, sender, nonce or deadline.
     /// @param outputs the model's outputs, each times its scale.
-    /// @param proof points, evaluations and one inverse, as hallmark encodes them.
-    function verify(bytes32 context, int256[1] calldata outputs, uint256[13] calldata proof) external view {
+    /// @param proof points and evaluations, as hallmark encodes them.
+    function verify(bytes32 context, int256[1] calldata outputs, uint256[12] calldata proof) external view {
         (context, outputs, proof); // read from calldata by position
         uint256 failure = _check();
         if (failure == 0) return;
         if (failure == 1) revert CalldataLength();
         if (failure == 2) revert OutputOutOfRange();
         if (failure == 3) revert ScalarNotCanonical();
-        if (failure == 4) revert InverseMismatch();
-        if (failure == 5) revert PointNotOnCurve();
+        if (failure == 4) revert PointNotOnCurve();
         revert ProofRejected();
     }
 
     /// @notice Whether the proof is valid. Never reverts because of the proof.
     /// @param context what the proof is bound to.
     /// @param outputs the model's outputs, each times its scale.
-    /// @param proof points, evaluations and one inverse, as hallmark encodes them.
-    function tryVerify(bytes32 context, int256[1] calldata outputs, uint256[13] calldata proof)
+    /// @param proof points and evaluations, as hallmark encodes them.
+    function tryVerify(bytes32 context, int256[1] calldata outputs, uint256[12] calldata proof)
         external
         view
         returns (bool valid)
@@ -257,7 +252,7 @@ contract CreditVerifier {
     /// value is read from the one place where the transcript reads it. Returns 0, or the number of the error.
     /// Memory from SCRATCH to SCRATCH_END is allocated here; the room below is the compiler's.
     function _check() private view returns (uint256 failure) {
-        if (msg.data.length != 484) return 1;
+        if (msg.data.length != 452) return 1;
         assembly ("memory-safe") {
             if gt(mload(0x40), SCRATCH) { revert(0, 0) }
             mstore(0x40, SCRATCH_END)
@@ -269,13 +264,12 @@ contract CreditVerifier {
             let r := R
             let v := calldataload(OUTPUT0)
             if or(slt(v, OUTPUT0_MIN), sgt(v, OUTPUT0_MAX)) { failure := 2 }
-            // every evaluation, and the inverse, below the order of the group
+            // every evaluation below the order of the group
             let canonical := and(lt(calldataload(EVAL_ADVICE), r), lt(calldataload(EVAL_ADVICE_NEXT1), r))
             canonical := and(
                 and(lt(calldataload(EVAL_ADVICE_NEXT2), r), lt(calldataload(EVAL_ADVICE_NEXT64), r)),
                 canonical
             )
-            canonical := and(lt(calldataload(INVERSE), r), canonical)
             if gt(iszero(canonical), failure) { failure := 3 }
         }
         if (failure != 0) return failure;
@@ -301,8 +295,9 @@ contract CreditVerifier {
             mstore(MU, mod(keccak256(add(BUFFER, 0x140), 0x60), r))
         }
 
-        // 3. One inversion
-        // All denominators are inverted at once, from the inverse of their product.
+        // 3. Closed forms
+        // Selectors and Lagrange polynomials at x are fractions. All constraints are multiplied by the product of the
+        // denominators, SCALE, so that there is nothing to invert; it is zero for about one in 2^240 of the x.
         assembly ("memory-safe") {
             let r := R
             let x := mload(X)
@@ -321,7 +316,6 @@ contract CreditVerifier {
             p := mulmod(p, p, r)
             p := mulmod(p, p, r)
             let t := addmod(p, MINUS_ONE, r)
-            mstore(VANISHING, t)
             // for each section of the period, the product of the distances of u = x^(n/P) from its positions
             let d
             // section 0
@@ -358,30 +352,23 @@ contract CreditVerifier {
             // distances of x from the rows of Lagrange polynomials; sums of these have one denominator
             mstore(LAGRANGE_4054, p)
             p := mulmod(p, add(x, MINUS_OMEGA_4054), r)
-            // and x
-            mstore(INVERSE_X, p)
-            p := mulmod(p, x, r)
+            // the scale is complete
+            mstore(SCALE, p)
+            mstore(INSTANCE5, mulmod(mload(INSTANCE5), p, r))
+            mstore(VANISHING, mulmod(t, p, r))
             // a write that the optimizer cannot follow: with via-IR it would otherwise keep all products on the stack
             mstore8(0, 0)
-            // the inverse that the proof brings fits: so no factor is zero either
-            let inverse := calldataload(INVERSE)
-            if iszero(eq(mulmod(p, inverse, r), 1)) { failure := 4 }
-            // back down, inverses one by one
-            mstore(INVERSE_X, mulmod(inverse, mload(INVERSE_X), r))
-            inverse := mulmod(inverse, x, r)
-            // from here on times x^n - 1, which Lagrange polynomials and selectors have
-            inverse := mulmod(inverse, t, r)
-            mstore(LAGRANGE_4054, mulmod(mulmod(inverse, mload(LAGRANGE_4054), r), NUMERATOR_4054_C0, r))
-            inverse := mulmod(inverse, add(x, MINUS_OMEGA_4054), r)
-            mstore(INSTANCE4, mulmod(inverse, mload(INSTANCE4), r))
-            inverse := mulmod(inverse, mload(SECTION3), r)
-            mstore(INSTANCE3, mulmod(inverse, mload(INSTANCE3), r))
-            inverse := mulmod(inverse, mload(SECTION2), r)
-            mstore(INSTANCE2, mulmod(inverse, mload(INSTANCE2), r))
-            inverse := mulmod(inverse, mload(SECTION1), r)
-            mstore(INSTANCE1, inverse)
+            // back from the last: x^n - 1, which Lagrange polynomials and selectors have, times all factors but one
+            mstore(LAGRANGE_4054, mulmod(mulmod(t, mload(LAGRANGE_4054), r), NUMERATOR_4054_C0, r))
+            t := mulmod(t, add(x, MINUS_OMEGA_4054), r)
+            mstore(INSTANCE4, mulmod(t, mload(INSTANCE4), r))
+            t := mulmod(t, mload(SECTION3), r)
+            mstore(INSTANCE3, mulmod(t, mload(INSTANCE3), r))
+            t := mulmod(t, mload(SECTION2), r)
+            mstore(INSTANCE2, mulmod(t, mload(INSTANCE2), r))
+            t := mulmod(t, mload(SECTION1), r)
+            mstore(INSTANCE1, t)
         }
-        if (failure != 0) return failure;
 
         // 4. Instance columns
         // Not committed: evaluated here from the outputs and from closed forms.
@@ -390,7 +377,14 @@ contract CreditVerifier {
             // public values in their rows; a negative value v is r - |v|
             let v :=
                 mulmod(
-                    add(71591566386128, add(calldataload(OUTPUT0), mul(r, slt(calldataload(OUTPUT0), 0)))),
+                    add(
+                        0x01f9a76a9a65c844a7b0b3d547adf6933d73f9d46897ea33c0ac5f4871e6eb9e,
+                        mulmod(
+                            add(calldataload(OUTPUT0), mul(r, slt(calldataload(OUTPUT0), 0))),
+                            0x07c5745337e84b6b8fa12bfeb2fe0c4f4ca68da1a45e6ef9ad9877fc443ef44d,
+                            r
+                        )
+                    ),
                     mload(LAGRANGE_4054),
                     r
                 )
@@ -415,11 +409,12 @@ contract CreditVerifier {
             // gate 1
             {
                 let t0 :=
-                    add(
+                    mulmod(
+                        mload(INSTANCE2),
                         add(calldataload(EVAL_ADVICE_NEXT64), sub(r, calldataload(EVAL_ADVICE))),
-                        sub(r, mload(INSTANCE0))
+                        r
                     )
-                c := add(mulmod(c, y, r), mulmod(mload(INSTANCE2), t0, r))
+                c := add(mulmod(c, y, r), add(t0, sub(r, mload(INSTANCE0))))
                 w := add(mulmod(w, y, r), mulmod(calldataload(EVAL_ADVICE_NEXT1), mload(INSTANCE2), r))
             }
             // gate 2
@@ -458,14 +453,15 @@ contract CreditVerifier {
 
         // 6. Opening: scalars
         // SHPLONK (eprint 2020/081): the combination of all polynomials, less their values, is a multiple of the product
-        // of the distances of the points. The advice column is opened at all rotations, with coefficient one.
+        // of the distances of the points. It is opened at v = mu x. The advice column is opened at all rotations, with
+        // coefficient one.
         assembly ("memory-safe") {
             let r := R
-            // the distances mu - omega^rotation x, over x
+            // the distances of mu x from omega^rotation x, over x
             let sum
             let at
             {
-                let d0 := mulmod(mload(MU), mload(INVERSE_X), r)
+                let d0 := mload(MU)
                 let d3 := add(d0, MINUS_OMEGA_NEXT64)
                 let d2 := add(d0, MINUS_OMEGA_NEXT2)
                 let d1 := add(d0, MINUS_OMEGA_NEXT1)
@@ -490,9 +486,10 @@ contract CreditVerifier {
             }
             // x^(m-1) for m rotations, the factor by which the products are off
             let x := mload(X)
+            let v := mulmod(mload(MU), x, r)
             let power := mulmod(mulmod(x, x, r), x, r)
             // the opening's first point: minus the product of all distances
-            mstore(SCALAR_OPENING, sub(r, mulmod(mulmod(at, power, r), add(mload(MU), sub(r, x)), r)))
+            mstore(SCALAR_OPENING, sub(r, mulmod(mulmod(at, power, r), add(v, sub(r, x)), r)))
             power := mulmod(power, mload(NU), r)
             // the linearisation: weights, permutation, quotient
             let scale := mulmod(at, power, r)
@@ -500,6 +497,8 @@ contract CreditVerifier {
             mstore(SCALAR_QUOTIENT0, sub(r, mulmod(scale, mload(VANISHING), r)))
             // the generator of G1: what is known of all values
             mstore(SCALAR_ONE, add(mulmod(scale, mload(CONSTANT), r), sub(r, mod(sum, r))))
+            // the last point, times v
+            mstore(SCALAR_LAST_POINT, v)
         }
 
         // 7. Opening: commitments
@@ -509,8 +508,6 @@ contract CreditVerifier {
             let ok := 1
             // advice column: its coefficient is one; the first addition checks that it is on the curve
             calldatacopy(POINT, ADVICE, 0x40)
-            // the last point, times mu
-            mstore(SCALAR_LAST_POINT, mload(MU))
             // first point of the opening
             calldatacopy(TERM_OPENING, OPENING, 0x40)
             ok := and(ok, staticcall(ECMUL_GAS, ECMUL, TERM_OPENING, 0x60, MULTIPLE, 0x40))
@@ -537,7 +534,7 @@ contract CreditVerifier {
             if iszero(and(ok, eq(returndatasize(), 0x40))) {
                 // a call that ran out of gas leaves less than this, and says nothing about the proof
                 if lt(gas(), div(ECMUL_GAS, 63)) { revert(0, 0) }
-                failure := 5
+                failure := 4
             }
         }
         if (failure != 0) return failure;
@@ -557,7 +554,7 @@ contract CreditVerifier {
             // the input is valid: the call can only fail for want of gas, which says nothing about the proof
             if iszero(staticcall(gas(), PAIRING, POINT, 0x180, POINT, 0x20)) { revert(0, 0) }
             // a missing precompile answers with nothing
-            if iszero(and(eq(returndatasize(), 0x20), eq(mload(POINT), 1))) { failure := 6 }
+            if iszero(and(eq(returndatasize(), 0x20), eq(mload(POINT), 1))) { failure := 5 }
         }
     }
 }

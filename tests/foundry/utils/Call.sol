@@ -7,10 +7,10 @@ import {vm} from "./Vm.sol";
 /// @dev Words are counted from the one after the selector: context, score, proof.
 library Call {
     /// @notice All bytes of a well-formed call.
-    uint256 internal constant LENGTH = 484;
+    uint256 internal constant LENGTH = 452;
 
     /// @notice All words of a well-formed call.
-    uint256 internal constant WORDS = 15;
+    uint256 internal constant WORDS = 14;
 
     uint256 internal constant CONTEXT = 0;
     uint256 internal constant SCORE = 1;
@@ -21,10 +21,9 @@ library Call {
     uint256 internal constant OPENING = 10;
     uint256 internal constant OPENING_QUOTIENT = 12;
 
-    // Scalars of the proof: the evaluations, and the inverse as the last word.
+    // Scalars of the proof: the evaluations.
     uint256 internal constant EVALUATIONS = 6;
     uint256 internal constant EVALUATIONS_END = 10;
-    uint256 internal constant INVERSE = 14;
 
     /// @notice The call of `verify` in a fixture's file.
     function load(string memory name) internal view returns (bytes memory data) {

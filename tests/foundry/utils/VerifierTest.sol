@@ -75,21 +75,7 @@ abstract contract VerifierTest {
 
     /// @dev Both entry points reject, and `verify` with the error that the reference finds.
     function assertRejected(string memory what, uint256 index, bytes memory call) internal view {
-        assertRejected(what, index, call, Reference.errorOf(verifier, call));
-    }
-
-    /// @dev The call is rejected for its own reason after its inverse has been made to fit.
-    function assertSealedRejected(string memory what, uint256 index, bytes memory call, bytes4 expected) internal view {
-        bytes memory forged = call.copied();
-        Reference.seal(verifier, forged);
-        assertRejected(what, index, forged, expected);
-    }
-
-    /// @dev As above, with the error that the reference finds.
-    function assertSealedRejected(string memory what, uint256 index, bytes memory call) internal view {
-        bytes memory forged = call.copied();
-        Reference.seal(verifier, forged);
-        assertRejected(what, index, forged);
+        assertRejected(what, index, call, Reference.errorOf(call));
     }
 
     /// @dev The call reverts before it reaches the verifier's own checks.
