@@ -71,11 +71,18 @@ fn check(path: PathBuf, text: &str) {
 fn check_golden(name: &str, layout: Choice<Layout>, curve: CurveId, folder: &str) {
     let credit = build("examples/credit/credit.onnx", name, layout, curve);
     check(root().join(format!("tests/foundry/golden/{name}.sol")), &credit.contract);
+    if let Some(batch) = &credit.batch_contract {
+        check(root().join(format!("tests/foundry/golden/{name}Batch.sol")), batch);
+    }
     let fixtures = root().join("tests/foundry/fixtures").join(folder);
     let json = |proof: &Proof| serde_json::to_string_pretty(&Calldata::new(proof).to_json()).unwrap() + "\n";
-    for applicant in APPLICANTS {
-        let proof = proof(&credit, applicant);
-        check(fixtures.join(format!("applicant{applicant}.json")), &json(&proof));
+    let proofs = APPLICANTS.map(|applicant| proof(&credit, applicant));
+    for (applicant, proof) in APPLICANTS.iter().zip(&proofs) {
+        check(fixtures.join(format!("applicant{applicant}.json")), &json(proof));
+    }
+    if credit.batch_contract.is_some() {
+        let batch = Calldata::batch_to_json(&proofs.each_ref().map(Calldata::new));
+        check(fixtures.join("batch.json"), &(serde_json::to_string_pretty(&batch).unwrap() + "\n"));
     }
 
     let other = build("tests/models/credit_v2.onnx", name, layout, curve);

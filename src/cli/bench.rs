@@ -1,5 +1,7 @@
 //! `hallmark bench`
 
+mod batch;
+
 use std::{
     path::{Path, PathBuf},
     process::Command,
@@ -26,6 +28,7 @@ use super::{
 Examples:
   hallmark bench build/credit --input applicant.json
   hallmark bench build/credit --json | jq .gas.transaction
+  hallmark bench build/credit --batch 16       # also sixteen proofs in one call of verifyBatch
   hallmark bench build/credit --compare        # beside EZKL, snarkjs and others
 
 Without --input, the middle of the input domain is proved. --compare shows figures that were measured before, on a model of the
@@ -44,6 +47,9 @@ pub struct Args {
     /// Port for anvil; a free one by default.
     #[arg(long)]
     port: Option<u16>,
+    /// Also verify so many proofs in one transaction, by the batch contract.
+    #[arg(long, value_name = "PROOFS", value_parser = clap::value_parser!(u16).range(1..=MAX_BATCH))]
+    batch: Option<u16>,
     /// Show other systems' verifiers beside this one.
     #[arg(long)]
     compare: bool,
@@ -67,6 +73,9 @@ pub struct Measured {
 /// Gas given to the verifying transaction: what it takes is far less, and an estimate is never asked for.
 const GAS_LIMIT: u64 = 2_000_000;
 
+/// The most proofs of `--batch`: what one transaction can hold under EIP-7825's limit of 2^24 gas.
+const MAX_BATCH: i64 = 256;
+
 pub fn run(args: &Args, output: &Output) -> Outcome {
     let project = Project::open(&args.folder.folder)?;
     let scratch = tempfile::tempdir()?;
@@ -80,6 +89,11 @@ pub fn run(args: &Args, output: &Output) -> Outcome {
     };
     let measured = measure(&project, args, &input, scratch.path(), output)?;
     let (mut text, mut json) = (text(&measured), json(&measured));
+    if let Some(count) = args.batch {
+        let batch = batch::measure(&project, args, &input, count.into(), output)?;
+        text += &format!("\n{}", batch::text(&batch));
+        json["batch"] = json!(batch);
+    }
     if args.compare {
         let (ours, peers) = (peer_row(&measured), peers::read()?);
         text += &format!("\n{}", peers::text(&ours, &peers));

@@ -24,7 +24,7 @@ use crate::{
         srs::{EMBEDDED_K, ETHEREUM_K},
     },
     quant::{CalibrationData, Domain, DomainFile, QuantOptions, Quantised, quantise},
-    solidity::ContractInfo,
+    solidity::{ContractInfo, batch_name},
 };
 
 /// Which trusted setup to use.
@@ -97,6 +97,8 @@ pub struct Build {
     pub contract_name: String,
     /// The verifier contract.
     pub contract: String,
+    /// The contract for many proofs in one call, where the curve has one.
+    pub batch_contract: Option<String>,
     pub keygen: Duration,
     setup_digest: [u8; 32],
 }
@@ -167,6 +169,7 @@ pub fn compile(options: &CompileOptions, mut progress: impl FnMut(Stage)) -> Res
         outputs: quantised.model.public_names(),
     };
     let contract = verifying_key.contract(&info)?;
+    let batch_contract = verifying_key.batch_contract(&info)?;
     let threshold = options.quant.threshold;
     Ok(Build {
         model_sha256,
@@ -179,6 +182,7 @@ pub fn compile(options: &CompileOptions, mut progress: impl FnMut(Stage)) -> Res
         verifying_key,
         contract_name,
         contract,
+        batch_contract,
         keygen,
         setup_digest,
     })
@@ -239,6 +243,9 @@ impl Build {
         artifact(paths::PROVING_KEY, ArtifactKind::ProvingKey, &self.proving_key.to_bytes())?;
         artifact(paths::VERIFYING_KEY, ArtifactKind::VerifyingKey, &vk.to_bytes()?)?;
         staged.write(&paths::contract(&self.contract_name), self.contract.as_bytes())?;
+        if let Some(batch) = &self.batch_contract {
+            staged.write(&paths::contract(&batch_name(&self.contract_name)), batch.as_bytes())?;
+        }
         Ok(staged.commit(self.manifest())?)
     }
 
@@ -263,6 +270,10 @@ impl Build {
             "format": 1,
             "model": { "sha256": self.model_sha256, "id": vk.id() },
             "contract": { "name": self.contract_name, "file": paths::contract(&self.contract_name) },
+            "batch_contract": self.batch_contract.as_ref().map(|_| {
+                let name = batch_name(&self.contract_name);
+                json!({ "name": name, "file": paths::contract(&name) })
+            }),
             "setup": { "origin": vk.setup(), "digest": hex::encode(self.setup_digest), "unsafe": vk.setup().is_unsafe() },
             "plan": {
                 "layout": self.plan.layout,

@@ -73,8 +73,19 @@ impl Project {
 
     /// The contract: its name and its source.
     pub fn contract(&self) -> Result<(String, String), ProjectError> {
-        let entry = self.manifest.get("contract").and_then(|contract| contract.get("name")).and_then(Value::as_str);
-        let name = entry.unwrap_or_default().to_string();
+        self.source(self.contract_name("contract").unwrap_or_default())
+    }
+
+    /// The contract for many proofs in one call, if the folder has one: its name and its source.
+    pub fn batch_contract(&self) -> Result<Option<(String, String)>, ProjectError> {
+        self.contract_name("batch_contract").map(|name| self.source(name)).transpose()
+    }
+
+    fn contract_name(&self, entry: &str) -> Option<String> {
+        Some(self.manifest.get(entry)?.get("name")?.as_str()?.to_string())
+    }
+
+    fn source(&self, name: String) -> Result<(String, String), ProjectError> {
         let path = listed(&self.folder, &self.manifest, &paths::contract(&name))?;
         let source = std::fs::read_to_string(&path).map_err(|source| ProjectError::Read { path, source })?;
         Ok((name, source))

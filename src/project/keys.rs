@@ -7,7 +7,7 @@ use crate::{
     circuit::{LaidOut, Layout},
     graph::{IntegerModel, Interval},
     proof::{Bls12381, Bn254, CurveId, Proof, ProvingKey, Srs, SrsOrigin, VerifyingKey, keys::peek, prove, verify},
-    solidity::{ContractInfo, verifier_source},
+    solidity::{ContractInfo, batch_source, verifier_source},
 };
 
 /// A verifying key on either curve.
@@ -121,6 +121,11 @@ impl AnyVerifyingKey {
     /// The verifier contract.
     pub fn contract(&self, info: &ContractInfo) -> Result<String, ProjectError> {
         Ok(on_curve!(AnyVerifyingKey, self, key => verifier_source(key.protocol(), key.public_ranges(), info))?)
+    }
+
+    /// The contract for many proofs in one call; `None` on BLS12-381.
+    pub fn batch_contract(&self, info: &ContractInfo) -> Result<Option<String>, ProjectError> {
+        Ok(on_curve!(AnyVerifyingKey, self, key => batch_source(key.protocol(), key.public_ranges(), info))?)
     }
 
     /// Verify a proof natively.

@@ -4,8 +4,8 @@ use group::prime::PrimeCurveAffine;
 
 use super::{
     contract::Check,
-    verifier::{Generator, Point, Step},
-    yul::{Block, at, hex_or_decimal, store},
+    verifier::{Form, Generator, Point, Step, Term},
+    yul::{Block, at, hex_or_decimal, load, store},
 };
 use crate::proof::curve::Curve;
 
@@ -14,38 +14,91 @@ use crate::proof::curve::Curve;
 const ECADD_GAS: u64 = 1_500;
 const ECMUL_GAS: u64 = 60_000;
 
+/// Multiply the term in `slot` and add it to the point at `sum`; `multiple` is behind that.
+fn add_multiple(block: &mut Block, slot: &str, sum: &str, multiple: &str) {
+    block.line(format!("ok := and(ok, staticcall(ECMUL_GAS, ECMUL, {slot}, 0x60, {multiple}, 0x40))"));
+    block.line(format!("ok := and(ok, staticcall(ECADD_GAS, ECADD, {sum}, 0x80, {sum}, 0x40))"));
+}
+
+/// Write the coordinates of a term.
+fn copy_point<C: Curve>(generator: &Generator<'_, C>, block: &mut Block, term: &Term) {
+    match &term.point {
+        Point::Key(words) => words.iter().enumerate().for_each(|(i, word)| {
+            block.line(store(&at(&term.slot, 0x20 * i), word));
+        }),
+        Point::Proof(position) => {
+            block.line(format!("calldatacopy({}, {}, 0x40)", term.slot, generator.position(position)));
+        }
+    }
+}
+
+/// Fail if a curve operation has.
+fn check_operations(block: &mut Block) {
+    block.comment("a missing precompile answers with nothing");
+    block.open("if iszero(and(ok, eq(returndatasize(), 0x40)))");
+    block.comment("a call that ran out of gas leaves less than this, and says nothing about the proof");
+    block.line("if lt(gas(), div(ECMUL_GAS, 63)) { revert(0, 0) }");
+    block.line("failure := 4").close();
+}
+
+const TITLE: &str = "Opening: commitments";
+
 pub fn commitments<C: Curve>(generator: &mut Generator<'_, C>) -> Step {
     // the pairing's input: POINT, a point of G2, a point, a point of G2
     generator.memory.reserve("POINT", 12);
     generator.memory.alias("MULTIPLE", "POINT", 0x40);
     let mut block = Block::default();
     block.line("let ok := 1");
-    block.comment("advice column: its coefficient is one; the first addition checks that it is on the curve");
-    block.line("calldatacopy(POINT, ADVICE, 0x40)");
-    for term in &generator.terms {
-        block.comment(&term.comment);
-        match &term.point {
-            Point::Key(words) => words.iter().enumerate().for_each(|(i, word)| {
-                block.line(store(&at(&term.slot, 0x20 * i), word));
-            }),
-            Point::Proof(position) => {
-                block.line(format!("calldatacopy({}, {position}, 0x40)", term.slot));
+    let notes = match generator.form {
+        Form::One => {
+            block.comment("advice column: its coefficient is one; the first addition checks that it is on the curve");
+            block.line("calldatacopy(POINT, ADVICE, 0x40)");
+            for term in &generator.terms {
+                block.comment(&term.comment);
+                copy_point(generator, &mut block, term);
+                add_multiple(&mut block, &term.slot, "POINT", "MULTIPLE");
             }
+            vec![
+                "POINT := POINT + scalar * term for every commitment. Each point of the proof passes through a precompile,",
+                "which checks that its coordinates are reduced and that it is on the curve.",
+            ]
         }
-        block.line(format!("ok := and(ok, staticcall(ECMUL_GAS, ECMUL, {}, 0x60, MULTIPLE, 0x40))", term.slot));
-        block.line("ok := and(ok, staticcall(ECADD_GAS, ECADD, POINT, 0x80, POINT, 0x40))");
+        Form::Batch => {
+            let scalar = generator.term("ADVICE", "advice column", Point::Proof("ADVICE".into()));
+            block.line(store(&scalar, "mload(RHO_POWER)"));
+            generator.memory.reserve("LAST", 2);
+            generator.memory.reserve("LAST_MULTIPLE", 2);
+            for term in generator.terms.iter().filter(|term| matches!(term.point, Point::Proof(_))) {
+                block.comment(&term.comment);
+                copy_point(generator, &mut block, term);
+                add_multiple(&mut block, &term.slot, "POINT", "MULTIPLE");
+            }
+            block.comment("LAST := LAST + rho * last point");
+            block.line(store("SCALAR_LAST_POINT", "mload(RHO_POWER)"));
+            add_multiple(&mut block, "TERM_LAST_POINT", "LAST", "LAST_MULTIPLE");
+            vec![
+                "POINT := POINT + scalar * term for every commitment of the proof. Each point passes through a precompile,",
+                "which checks that its coordinates are reduced and that it is on the curve.",
+            ]
+        }
+    };
+    check_operations(&mut block);
+    Step { title: TITLE, notes, block }
+}
+
+/// The commitments of the key, which all proofs of a batch share, with the sums of their scalars.
+pub fn key_commitments<C: Curve>(generator: &mut Generator<'_, C>) -> Step {
+    let mut block = Block::default();
+    block.line("let ok := 1");
+    for term in generator.terms.iter().filter(|term| matches!(term.point, Point::Key(_))) {
+        block.comment(&term.comment);
+        copy_point(generator, &mut block, term);
+        add_multiple(&mut block, &term.slot, "POINT", "MULTIPLE");
     }
-    block.comment("a missing precompile answers with nothing");
-    block.open("if iszero(and(ok, eq(returndatasize(), 0x40)))");
-    block.comment("a call that ran out of gas leaves less than this, and says nothing about the proof");
-    block.line("if lt(gas(), div(ECMUL_GAS, 63)) { revert(0, 0) }");
-    block.line("failure := 4").close();
+    check_operations(&mut block);
     Step {
-        title: "Opening: commitments",
-        notes: vec![
-            "POINT := POINT + scalar * term for every commitment. Each point of the proof passes through a precompile,",
-            "which checks that its coordinates are reduced and that it is on the curve.",
-        ],
+        title: "Opening: commitments of the key",
+        notes: vec!["They are the same in all proofs, so each is multiplied once, by the sum of its scalars."],
         block,
     }
 }
@@ -59,7 +112,13 @@ pub fn pairing<C: Curve>(generator: &mut Generator<'_, C>) -> Step {
         let name = generator.constant(format!("G2_{i}"), hex_or_decimal(word), comment);
         block.line(store(&at("POINT", 0x40 + 0x20 * i), &name));
     }
-    block.line("calldatacopy(add(POINT, 0xc0), LAST_POINT, 0x40)");
+    match generator.form {
+        Form::One => block.line("calldatacopy(add(POINT, 0xc0), LAST_POINT, 0x40)"),
+        Form::Batch => {
+            block.line(store(&at("POINT", 0xc0), "mload(LAST)"));
+            block.line(store(&at("POINT", 0xe0), load(&at("LAST", 0x20))))
+        }
+    };
     for (i, word) in minus_s_g2.iter().enumerate() {
         let comment = if i == 0 { "minus the setup's secret times the generator of G2" } else { "" };
         let name = generator.constant(format!("MINUS_S_G2_{i}"), hex_or_decimal(word), comment);

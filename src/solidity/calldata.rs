@@ -1,4 +1,4 @@
-//! Calldata of `verify(bytes32,int256[],uint256[])` with its fixed lengths, as bytes and as JSON.
+//! Calldata of `verify(bytes32,int256[],uint256[])` with its fixed lengths, and of `verifyBatch`, as bytes and as JSON.
 
 use serde_json::{Value, json};
 use sha3::{Digest, Keccak256};
@@ -31,11 +31,27 @@ impl Calldata {
         [hash[0], hash[1], hash[2], hash[3]]
     }
 
+    /// The arguments' words, one after the other.
+    fn words(&self) -> impl Iterator<Item = encode::Word> {
+        [self.context].into_iter().chain(self.public_values.iter().copied()).chain(self.proof.iter().copied())
+    }
+
     /// The bytes of a call of `name`, which is `verify` or `tryVerify`.
     pub fn encode(&self, name: &str) -> Vec<u8> {
         let signature = Self::signature(name, self.public_values.len(), self.proof.len());
-        let words = [self.context].into_iter().chain(self.public_values.clone()).chain(self.proof.clone());
-        Self::selector(&signature).into_iter().chain(words.flatten()).collect()
+        Self::selector(&signature).into_iter().chain(self.words().flatten()).collect()
+    }
+
+    /// The bytes of a call of `verifyBatch`, which takes an array of claims, all of one model.
+    pub fn encode_batch(claims: &[Self]) -> Vec<u8> {
+        let lengths = claims.first().map_or((0, 0), |claim| (claim.public_values.len(), claim.proof.len()));
+        let claim = Self::signature("", lengths.0, lengths.1);
+        let mut bytes = Self::selector(&format!("verifyBatch({claim}[])")).to_vec();
+        for head in [32, claims.len() as i128] {
+            bytes.extend(encode::public_value(head));
+        }
+        bytes.extend(claims.iter().flat_map(Self::words).flatten());
+        bytes
     }
 
     /// The arguments as Foundry's `vm.parseJson` reads them, and the whole call.
@@ -46,6 +62,20 @@ impl Calldata {
             "outputs": self.public_values.iter().map(hex).collect::<Vec<_>>(),
             "proof": self.proof.iter().map(hex).collect::<Vec<_>>(),
             "calldata": format!("0x{}", hex::encode(self.encode("verify"))),
+        })
+    }
+    /// As [`Self::to_json`], of a call of `verifyBatch`.
+    pub fn batch_to_json(claims: &[Self]) -> Value {
+        let claim = |claim: &Self| {
+            let mut json = claim.to_json();
+            if let Some(fields) = json.as_object_mut() {
+                fields.remove("calldata");
+            }
+            json
+        };
+        json!({
+            "claims": claims.iter().map(claim).collect::<Vec<_>>(),
+            "calldata": format!("0x{}", hex::encode(Self::encode_batch(claims))),
         })
     }
 }

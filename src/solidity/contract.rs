@@ -33,8 +33,27 @@ fn failures(check: &Check) -> [(&'static str, &'static str); 5] {
     ]
 }
 
+/// The constructor's helpers.
+pub(super) const PRECOMPILE_CHECKS: &str = r#"
+    /// @dev Whether a precompile gives exactly this answer.
+    function _answers(uint256 precompile, uint256 gas_, bytes memory input, bytes memory expected)
+        private
+        view
+        returns (bool)
+    {
+        (bool success, bytes memory answer) = address(uint160(precompile)).staticcall{gas: gas_}(input);
+        return success && keccak256(answer) == keccak256(expected);
+    }
+
+    /// @dev Whether a precompile rejects this input.
+    function _fails(uint256 precompile, uint256 gas_, bytes memory input) private view returns (bool) {
+        (bool success,) = address(uint160(precompile)).staticcall{gas: gas_}(input);
+        return !success;
+    }
+"#;
+
 /// Text from outside, fit for a NatSpec comment: it cannot end the line or start a tag.
-fn comment_text(text: &str) -> String {
+pub(super) fn comment_text(text: &str) -> String {
     let plain = |c: char| if (c.is_ascii_graphic() && c != '@') || c == ' ' { c } else { '_' };
     text.chars().take(200).map(plain).collect()
 }
@@ -85,7 +104,7 @@ impl<C: Curve> Generator<'_, C> {
         out
     }
 
-    fn public_constants(&self, info: &ContractInfo) -> String {
+    pub(super) fn public_constants(&self, info: &ContractInfo) -> String {
         let mut out = String::new();
         let id = hex_or_decimal(&self.protocol.digest());
         let _ = writeln!(out, "    /// @notice Names the approved model: the digest of its verifying key.");
@@ -103,7 +122,7 @@ impl<C: Curve> Generator<'_, C> {
         out
     }
 
-    fn private_constants(&self, check: &Check) -> String {
+    pub(super) fn private_constants(&self, check: &Check) -> String {
         let mut out = String::new();
         let mut section = |title: &str, constants: &[(String, String, String)]| {
             let _ = writeln!(out, "\n    // {title}");
@@ -152,23 +171,7 @@ impl<C: Curve> Generator<'_, C> {
         });
         let _ = write!(
             out,
-            r#"{}
-    /// @dev Whether a precompile gives exactly this answer.
-    function _answers(uint256 precompile, uint256 gas_, bytes memory input, bytes memory expected)
-        private
-        view
-        returns (bool)
-    {{
-        (bool success, bytes memory answer) = address(uint160(precompile)).staticcall{{gas: gas_}}(input);
-        return success && keccak256(answer) == keccak256(expected);
-    }}
-
-    /// @dev Whether a precompile rejects this input.
-    function _fails(uint256 precompile, uint256 gas_, bytes memory input) private view returns (bool) {{
-        (bool success,) = address(uint160(precompile)).staticcall{{gas: gas_}}(input);
-        return !success;
-    }}
-
+            r#"{}{PRECOMPILE_CHECKS}
     /// @notice Reverts with a named error unless the proof is valid.
     /// @param context what the proof is bound to: a hash of chain, consumer, sender, nonce or deadline.
     /// @param outputs the model's outputs, each times its scale.
@@ -214,21 +217,28 @@ impl<C: Curve> Generator<'_, C> {
         }}"#,
             self.calldata.end
         );
-        for (i, step) in steps.iter().enumerate() {
-            let _ = writeln!(out, "\n        // {}. {}", i + 1, step.title);
-            for note in &step.notes {
-                let _ = writeln!(out, "        // {note}");
-            }
-            let _ = writeln!(out, "        assembly (\"memory-safe\") {{");
-            for line in step.block.lines() {
-                let _ = writeln!(out, "            {line}");
-            }
-            let _ = writeln!(out, "        }}");
-            if i + 1 < steps.len() && step.block.lines().iter().any(|line| line.contains("failure :=")) {
-                let _ = writeln!(out, "        if (failure != 0) return failure;");
-            }
-        }
+        out.push('\n');
+        step_text(&mut out, steps, 0, "return failure");
         out.push_str("    }\n");
         out
+    }
+}
+
+/// The steps as numbered blocks of assembly, from `before + 1`; one that may fail is followed by `leave`, the last excepted.
+pub(super) fn step_text(out: &mut String, steps: &[Step], before: usize, leave: &str) {
+    for (i, step) in steps.iter().enumerate() {
+        let gap = if i == 0 { "" } else { "\n" };
+        let _ = writeln!(out, "{gap}        // {}. {}", before + i + 1, step.title);
+        for note in &step.notes {
+            let _ = writeln!(out, "        // {note}");
+        }
+        let _ = writeln!(out, "        assembly (\"memory-safe\") {{");
+        for line in step.block.lines() {
+            let _ = writeln!(out, "            {line}");
+        }
+        let _ = writeln!(out, "        }}");
+        if i + 1 < steps.len() && step.block.lines().iter().any(|line| line.contains("failure :=")) {
+            let _ = writeln!(out, "        if (failure != 0) {leave};");
+        }
     }
 }

@@ -31,10 +31,11 @@ pub fn rotation_suffix(rotation: i32) -> String {
     }
 }
 
-/// Calldata positions: `selector | context | public values | points | evaluations | opening`, every one fixed, since
-/// all arguments have static types.
+/// Positions of `context | public values | points | evaluations | opening` in calldata, from where the context is: every one
+/// fixed, since all types are static.
 #[derive(Clone, Debug)]
 pub struct CalldataLayout {
+    pub context: usize,
     pub public_values: usize,
     pub advice: usize,
     /// The running product, or where it would be.
@@ -53,10 +54,11 @@ pub struct CalldataLayout {
 }
 
 impl CalldataLayout {
-    pub fn new<C: Curve>(protocol: &Protocol<C>) -> Self {
+    /// The layout of a statement and its proof from `context` on.
+    pub fn new<C: Curve>(protocol: &Protocol<C>, context: usize) -> Self {
         let evaluation_order = protocol.evaluations();
         let (point, has_product) = (WORD * C::POINT_WORDS, protocol.permutation.is_some());
-        let public_values = SELECTOR + WORD;
+        let public_values = context + WORD;
         let advice = public_values + WORD * protocol.public_values();
         let product = advice + point;
         let quotient = product + point * usize::from(has_product);
@@ -65,6 +67,7 @@ impl CalldataLayout {
         let last = opening + point;
         let quotient_pieces = (0..protocol.quotient_pieces).map(|piece| quotient + point * piece).collect();
         Self {
+            context,
             public_values,
             advice,
             product,

@@ -1,5 +1,6 @@
 //! The verifier contract and the calldata of its entry points, generated from the protocol description.
 
+mod batch;
 mod bls12_381;
 mod bn254;
 mod calldata;
@@ -10,5 +11,6 @@ mod opening;
 mod verifier;
 mod yul;
 
+pub use batch::batch_name;
 pub use calldata::Calldata;
-pub use verifier::{ContractInfo, VerifierError, verifier_source};
+pub use verifier::{ContractInfo, VerifierError, batch_source, verifier_source};

@@ -4,7 +4,7 @@ use ff::Field;
 
 use super::{
     layout::{CalldataLayout, rotation_suffix},
-    verifier::{Generator, Point, Step, Term},
+    verifier::{Form, Generator, Point, Step, Term},
     yul::{Block, Value},
 };
 use crate::proof::{
@@ -22,7 +22,7 @@ impl<C: Curve> Generator<'_, C> {
         };
         let slot = self.memory.reserve(format!("TERM_{name}"), words);
         let scalar = self.memory.reserve(format!("SCALAR_{name}"), 1);
-        self.terms.push(Term { comment: comment.into(), slot, point });
+        self.terms.push(Term { comment: comment.into(), slot, scalar: scalar.clone(), point });
         scalar
     }
 
@@ -41,7 +41,15 @@ impl<C: Curve> Generator<'_, C> {
         block.comment("x^(m-1) for m rotations, the factor by which the products are off");
         block.define("x", &self.slot("X")).define("v", &self.slot("MU").times(&x));
         let powers = (2..p.rotations().len()).fold(x.clone(), |product, _| product.times(&x));
-        block.define("power", &powers);
+        if self.form == Form::Batch {
+            block.comment("all of this claim is multiplied by its power of RHO");
+            block.define("rho", &self.slot("RHO_POWER"));
+            let rho = self.value("rho");
+            block.define("power", &powers.times(&rho)).assign("sum", &sum.times(&rho));
+            sum = sum.times(&rho).named("sum");
+        } else {
+            block.define("power", &powers);
+        }
         block.comment("the opening's first point: minus the product of all distances");
         let distance = self.value("v").minus(&x);
         let opening = self.value("at").times(&power).times(&distance).negated();
@@ -62,9 +70,10 @@ impl<C: Curve> Generator<'_, C> {
                     block.comment(format!("fixed column {column}"));
                     let point = self.key_point(&format!("FIXED{column}"), &p.fixed[column]);
                     let slot = self.term(&format!("FIXED{column}"), format!("fixed column {column}"), point);
-                    block.store(&slot, &scalar);
-                    let value = self.slot(&slot).times(&self.evaluation(polynomial, rotation));
-                    sum = sum.plus(&value);
+                    block.define(&format!("fixed{column}"), &scalar);
+                    let scalar = scalar.named(&format!("fixed{column}"));
+                    self.key_scalar(&mut block, &slot, &scalar);
+                    sum = sum.plus(&scalar.times(&self.evaluation(polynomial, rotation)));
                     block.assign("sum", &sum);
                 }
                 Polynomial::Linearisation => {
@@ -90,10 +99,11 @@ impl<C: Curve> Generator<'_, C> {
             CurveId::Bn254 => {
                 block.comment("the generator of G1: what is known of all values");
                 let slot = self.term("ONE", "generator of G1", Point::Key(vec!["1".into(), "2".into()]));
-                block.store(&slot, &constant.minus(&sum));
+                self.key_scalar(&mut block, &slot, &constant.minus(&sum));
                 block.comment("the last point, times v");
                 let slot = self.term("LAST_POINT", "last point of the proof", Point::Proof("LAST_POINT".into()));
-                block.store(&slot, &self.value("v"));
+                let v = self.value("v");
+                block.store(&slot, &if self.form == Form::Batch { v.times(&self.value("rho")) } else { v });
             }
             CurveId::Bls12381 => {
                 block.comment("v and the claimed value there, reduced");
@@ -190,17 +200,25 @@ impl<C: Curve> Generator<'_, C> {
         sum.unwrap_or_else(|| self.value("0"))
     }
 
+    /// Keep the scalar of a commitment of the key, which is the same in all proofs of a batch.
+    fn key_scalar(&self, block: &mut Block, slot: &str, scalar: &Value) {
+        match self.form {
+            Form::One => block.store(slot, scalar),
+            Form::Batch => block.store(slot, &self.value(format!("mload({slot})")).plus_reduced(scalar)),
+        };
+    }
+
     /// The scalars of the commitments that make up the linearisation.
     fn linearisation(&mut self, block: &mut Block, scale: &Value) {
         let p = self.protocol;
         let weights = p.shape.weights;
         let point = self.key_point("WEIGHTS", &p.fixed[weights]);
         let slot = self.term("WEIGHTS", "weights", point);
-        block.store(&slot, &scale.times(&self.slot("WEIGHTS")));
+        self.key_scalar(block, &slot, &scale.times(&self.slot("WEIGHTS")));
         if let Some(permutation) = &p.permutation {
             let point = self.key_point("SIGMA", &permutation.sigma);
             let slot = self.term("SIGMA", "permutation", point);
-            block.store(&slot, &scale.times(&self.slot("SIGMA")));
+            self.key_scalar(block, &slot, &scale.times(&self.slot("SIGMA")));
         }
         for piece in 0..p.quotient_pieces {
             let name = CalldataLayout::quotient_name(piece);

@@ -52,6 +52,14 @@ pub struct ContractInfo {
     pub outputs: Vec<(String, f64)>,
 }
 
+/// How many proofs a contract takes in one call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    One,
+    /// Any number: each is multiplied by another power of a hash of all of them, and the sum is checked once.
+    Batch,
+}
+
 /// The source of the verifier contract.
 ///
 /// `public_ranges` are the proved intervals of the public values; the contract rejects values outside of them.
@@ -60,6 +68,41 @@ pub fn verifier_source<C: Curve>(
     public_ranges: &[Interval],
     info: &ContractInfo,
 ) -> Result<String, VerifierError> {
+    let mut generator = generator(protocol, public_ranges, info, Form::One)?;
+    let mut steps = generator.steps();
+    match C::ID {
+        CurveId::Bn254 => steps.extend([bn254::commitments(&mut generator), bn254::pairing(&mut generator)]),
+        CurveId::Bls12381 => {
+            bls12_381::check_setup(protocol)?;
+            steps.extend([bls12_381::commitments(&mut generator), bls12_381::point_evaluation(&mut generator)]);
+        }
+    }
+    Ok(wrapped(&generator.contract(info, &steps)))
+}
+
+/// The source of the contract that verifies many proofs of the model in one call, with one pairing; `None` on BLS12-381, where
+/// the last point of a proof is compressed.
+pub fn batch_source<C: Curve>(
+    protocol: &Protocol<C>,
+    public_ranges: &[Interval],
+    info: &ContractInfo,
+) -> Result<Option<String>, VerifierError> {
+    if C::ID != CurveId::Bn254 {
+        return Ok(None);
+    }
+    let mut generator = generator(protocol, public_ranges, info, Form::Batch)?;
+    let mut each = generator.steps();
+    each.push(bn254::commitments(&mut generator));
+    let all = [bn254::key_commitments(&mut generator), bn254::pairing(&mut generator)];
+    Ok(Some(wrapped(&generator.batch_contract(info, &bn254::check(), &each, &all))))
+}
+
+fn generator<'a, C: Curve>(
+    protocol: &'a Protocol<C>,
+    public_ranges: &'a [Interval],
+    info: &ContractInfo,
+    form: Form,
+) -> Result<Generator<'a, C>, VerifierError> {
     let public_values = protocol.public_values();
     if public_values == 0 {
         return Err(VerifierError::NoPublicValue);
@@ -74,23 +117,7 @@ pub fn verifier_source<C: Curve>(
     if protocol.rotations().len() < 2 {
         return Err(VerifierError::OneRotation);
     }
-    let mut generator = Generator::new(protocol, public_ranges);
-    let mut steps = vec![
-        generator.statement(),
-        generator.transcript(),
-        generator.closed_forms(),
-        generator.instances(),
-        generator.constraints(),
-        generator.opening(),
-    ];
-    match C::ID {
-        CurveId::Bn254 => steps.extend([bn254::commitments(&mut generator), bn254::pairing(&mut generator)]),
-        CurveId::Bls12381 => {
-            bls12_381::check_setup(protocol)?;
-            steps.extend([bls12_381::commitments(&mut generator), bls12_381::point_evaluation(&mut generator)]);
-        }
-    }
-    Ok(wrapped(&generator.contract(info, &steps)))
+    Ok(Generator::new(protocol, public_ranges, form))
 }
 
 /// A step of the verification: title, explanation, assembly.
@@ -110,8 +137,9 @@ pub(super) struct Constant {
 /// A commitment that is multiplied, with its coordinates and scalar in consecutive memory.
 pub(super) struct Term {
     pub comment: String,
-    /// Slot of the point.
+    /// Slots of the point and of its scalar, which follows it.
     pub slot: String,
+    pub scalar: String,
     pub point: Point,
 }
 
@@ -124,6 +152,7 @@ pub(super) enum Point {
 }
 
 pub(super) struct Generator<'a, C: Curve> {
+    pub form: Form,
     pub protocol: &'a Protocol<C>,
     pub ranges: &'a [Interval],
     pub calldata: CalldataLayout,
@@ -135,15 +164,42 @@ pub(super) struct Generator<'a, C: Curve> {
 }
 
 impl<'a, C: Curve> Generator<'a, C> {
-    fn new(protocol: &'a Protocol<C>, ranges: &'a [Interval]) -> Self {
+    fn new(protocol: &'a Protocol<C>, ranges: &'a [Interval], form: Form) -> Self {
+        let context = if form == Form::One { SELECTOR } else { 0 };
+        let mut memory = Memory::new(SCRATCH);
+        if form == Form::Batch {
+            memory.reserve("RHO", 1);
+            memory.reserve("RHO_POWER", 1);
+        }
         Self {
+            form,
             protocol,
             ranges,
-            calldata: CalldataLayout::new(protocol),
-            memory: Memory::new(SCRATCH),
+            calldata: CalldataLayout::new(protocol, context),
+            memory,
             constants: Vec::new(),
             terms: Vec::new(),
             kept: Vec::new(),
+        }
+    }
+
+    /// The steps before the curve operations.
+    fn steps(&mut self) -> Vec<Step> {
+        vec![
+            self.statement(),
+            self.transcript(),
+            self.closed_forms(),
+            self.instances(),
+            self.constraints(),
+            self.opening(),
+        ]
+    }
+
+    /// A position in calldata, by its name.
+    pub fn position(&self, name: &str) -> String {
+        match self.form {
+            Form::One => name.into(),
+            Form::Batch => format!("add(claim, {name})"),
         }
     }
 
@@ -180,7 +236,7 @@ impl<'a, C: Curve> Generator<'a, C> {
 
     /// The word of calldata at a named position.
     pub fn word(&self, position: &str) -> Value {
-        self.value(format!("calldataload({position})"))
+        self.value(format!("calldataload({})", self.position(position)))
     }
 
     /// An evaluation.
@@ -207,9 +263,9 @@ impl<'a, C: Curve> Generator<'a, C> {
                 let comment = if end == "MIN" { "proved range of the output" } else { "" };
                 self.constant(format!("OUTPUT{i}_{end}"), value.to_string(), comment)
             });
-            let position = CalldataLayout::public_value_name(i);
+            let word = self.word(&CalldataLayout::public_value_name(i));
             let declare = if i == 0 { "let " } else { "" };
-            block.line(format!("{declare}v := calldataload({position})"));
+            block.line(format!("{declare}v := {word}"));
             block.line(format!("if or(slt(v, {low}), sgt(v, {high})) {{ failure := 2 }}"));
         }
         block.comment("every evaluation below the order of the group");
@@ -234,7 +290,7 @@ impl<'a, C: Curve> Generator<'a, C> {
         let p = self.protocol;
         let cd = &self.calldata;
         // the buffer is the calldata up to the last point, with the digest in place of what precedes the context
-        let at = |position: usize| position - SELECTOR + WORD;
+        let at = |position: usize| position - cd.context + WORD;
         let words = at(cd.last) / WORD;
         let (quotient, evaluations, opening, last) = (at(cd.quotient), at(cd.evaluations), at(cd.opening), at(cd.last));
         let product = at(cd.product);
@@ -251,7 +307,8 @@ impl<'a, C: Curve> Generator<'a, C> {
         let mut block = Block::default();
         block.line("let r := R");
         block.line(format!("mstore({buffer}, PROTOCOL_DIGEST)"));
-        block.line(format!("calldatacopy({}, {SELECTOR}, {:#x})", from(WORD), last - WORD));
+        let start = if self.form == Form::One { SELECTOR.to_string() } else { "claim".into() };
+        block.line(format!("calldatacopy({}, {start}, {:#x})", from(WORD), last - WORD));
         block.comment("the digest, the context, the outputs and the first point");
         if p.permutation.is_some() {
             self.memory.alias("BETA", &buffer, product - 2 * WORD);

@@ -526,8 +526,9 @@ contract CreditGeneralVerifier {
             mstore(SCALAR_OPENING, sub(r, mulmod(mulmod(at, power, r), add(v, sub(r, x)), r)))
             power := mulmod(power, mload(NU), r)
             // fixed column 1
-            mstore(SCALAR_FIXED1, mulmod(at, power, r))
-            sum := add(sum, mulmod(mload(SCALAR_FIXED1), calldataload(EVAL_FIXED1), r))
+            let fixed1 := mulmod(at, power, r)
+            mstore(SCALAR_FIXED1, fixed1)
+            sum := add(sum, mulmod(fixed1, calldataload(EVAL_FIXED1), r))
             power := mulmod(power, mload(NU), r)
             // the linearisation: weights, permutation, quotient
             let scale := mulmod(at, power, r)

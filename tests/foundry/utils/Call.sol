@@ -77,6 +77,14 @@ library Call {
         }
     }
 
+    /// @notice A copy of what follows the first `skipped` bytes.
+    function tail(bytes memory data, uint256 skipped) internal pure returns (bytes memory copy) {
+        copy = new bytes(data.length - skipped);
+        for (uint256 i = 0; i < copy.length; i++) {
+            copy[i] = data[skipped + i];
+        }
+    }
+
     /// @notice A copy.
     function copied(bytes memory data) internal pure returns (bytes memory copy) {
         return bytes.concat(data);
