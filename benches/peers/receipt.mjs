@@ -1,9 +1,10 @@
 // Compiles a verifier, deploys it on a fresh anvil (osaka), sends one call and reads its receipt.
 //
-//   node receipt.mjs '{"source": "verifier.sol", "contract": "Verifier", "calldata": "0x…", "solc": "solc", "runs": 200}'
+//   node receipt.mjs '{"source": "verifier.sol", "contract": "Verifier", "calldataFile": "call.hex", "solc": "solc", "runs": 200}'
 //
-// prints the figures as JSON. `solc` names a package below the checkout's node_modules.
-import { spawn } from 'node:child_process';
+// prints the figures as JSON. `solc` names a package below the checkout's node_modules; `publicByte` is the place of a public
+// value's last byte in the calldata, the end if it is absent.
+import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -12,7 +13,9 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 export const root = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
+// of a transaction's gas, by EIP-7825
 const LIMIT = 2 ** 24;
+const BASE = 21_000;
 
 /** Creation code, runtime code and selectors of a contract; `settings` go to solc as they are. */
 export function compile({ source, contract, solc = 'solc', runs = 1_000_000, evmVersion }) {
@@ -48,8 +51,23 @@ function anvilProgram() {
   return existsSync(npm) ? npm : 'anvil';
 }
 
-/** Gas of the deployment and of the call, from their receipts, and what a tampered call says. */
-export async function measure(creation, calldata) {
+/** The version of anvil, as `1.7.1`. */
+export function anvilVersion() {
+  return /\d+\.\d+\.\d+/.exec(execFileSync(anvilProgram(), ['--version'], { encoding: 'utf8' }))[0];
+}
+
+/** The call's gas without its instructions, and EIP-7623's floor. */
+function prices(bytes) {
+  const zeros = bytes.filter((byte) => byte === 0).length;
+  const tokens = zeros + 4 * (bytes.length - zeros);
+  return { calldata: 4 * tokens, floor: BASE + 10 * tokens };
+}
+
+/**
+ * Gas of the deployment and of the call, from their receipts. A verifier that refuses the proof is an error, and so is one that
+ * accepts it with another public value, whose last byte is `calldata[publicByte]`.
+ */
+export async function measure(creation, calldata, publicByte = calldata.length - 1) {
   const port = await freePort();
   const arguments_ = ['--hardfork', 'osaka', '--silent', '--port', String(port)];
   const anvil = spawn(anvilProgram(), arguments_, { stdio: 'ignore' });
@@ -85,22 +103,21 @@ export async function measure(creation, calldata) {
     const deployed = await send({ data: creation });
     if (deployed.status !== '0x1') throw new Error('the deployment failed');
     const to = deployed.contractAddress;
-    const verdict = (data) => rpc('eth_call', { from, to, data }).then(BigInt, () => 0n);
+    const hex = (bytes) => `0x${bytes.toString('hex')}`;
+    const verdict = (bytes) => rpc('eth_call', { from, to, data: hex(bytes) }).then(BigInt, () => 0n);
     if ((await verdict(calldata)) !== 1n) throw new Error('the verifier rejects the proof');
-    // the last word of the arguments is a public value of all of these verifiers
-    const digit = (parseInt(calldata.at(-1), 16) ^ 1).toString(16);
-    const tampered = calldata.slice(0, -1) + digit;
-    if ((await verdict(tampered)) === 1n) throw new Error('the verifier accepts a tampered call');
-    const receipt = await send({ to, data: calldata });
+    const tampered = Buffer.from(calldata);
+    tampered[publicByte] ^= 1;
+    if ((await verdict(tampered)) === 1n) throw new Error('the verifier accepts another public value');
+    const receipt = await send({ to, data: hex(calldata) });
     if (receipt.status !== '0x1') throw new Error('the transaction failed');
-    const bytes = Buffer.from(calldata.slice(2), 'hex');
-    const price = bytes.reduce((sum, byte) => sum + (byte === 0 ? 4 : 16), 0);
     const transaction = Number(receipt.gasUsed);
+    const price = prices(calldata);
     return {
       transaction_gas: transaction,
-      execution_gas: transaction - 21_000 - price,
+      execution_gas: transaction === price.floor ? null : transaction - BASE - price.calldata,
       deployment_gas: Number(deployed.gasUsed),
-      calldata_bytes: bytes.length,
+      calldata_bytes: calldata.length,
     };
   } finally {
     anvil.kill();
@@ -110,6 +127,7 @@ export async function measure(creation, calldata) {
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const options = JSON.parse(process.argv[2]);
   const { creation, runtimeBytes, solc } = compile(options);
-  const calldata = options.calldata ?? readFileSync(options.calldataFile, 'utf8').trim();
-  console.log(JSON.stringify({ ...(await measure(creation, calldata)), contract_bytes: runtimeBytes, solc }));
+  const calldata = Buffer.from(readFileSync(options.calldataFile, 'utf8').trim().replace('0x', ''), 'hex');
+  const figures = await measure(creation, calldata, options.publicByte);
+  console.log(JSON.stringify({ ...figures, contract_bytes: runtimeBytes, solc }));
 }

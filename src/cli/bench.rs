@@ -112,8 +112,12 @@ fn peer_row(measured: &Measured) -> peers::Row {
         statement: format!("private input, {outputs} public output{}", if outputs == 1 { "" } else { "s" }),
         transaction_gas: measured.gas.transaction,
         execution_gas: measured.gas.execution,
+        deployment_gas: Some(measured.gas.deployment),
         proof_bytes: Some(32 * measured.proof.words.len() as u64),
         calldata_bytes: Some(measured.calldata_bytes as u64),
+        contract_bytes: Some(measured.contract_bytes as u64),
+        prove_cpu_seconds: Some(measured.usage.cpu_seconds),
+        prove_peak_rss_bytes: Some(measured.usage.peak_rss_bytes),
         source: "hallmark bench --compare".into(),
     }
 }
