@@ -2,9 +2,11 @@
 
 #![allow(dead_code, unused_imports, reason = "no test file uses all of it")]
 
+mod blocks;
 mod forgery;
 mod random;
 
+pub use blocks::Blocks;
 pub use forgery::{Digits, claims, complete};
 pub use random::{Draw, mlp, random_input, random_model};
 

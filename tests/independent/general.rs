@@ -1,5 +1,7 @@
 //! The `general` layout before the judges.
 
+use std::ops::RangeInclusive;
+
 use ff::Field;
 use hallmark::{
     circuit::{self, LaidOut, ModelCircuit},
@@ -10,10 +12,13 @@ use halo2curves::bn256::Fr;
 
 use crate::{
     common::{Digits, Draw, claims, complete},
-    layout::{Kind, Layout, Lie},
+    layout::{Kind, Layout, Lie, any},
 };
 
 impl Layout for ModelCircuit<Fr> {
+    const MODELS: &'static [(RangeInclusive<u32>, usize)] = &[(0..=9, 200)];
+    const SMALL: RangeInclusive<u32> = 0..=6;
+
     fn lay_out(model: &IntegerModel, input: &[i128]) -> Option<Self> {
         Some(ModelCircuit::new(model, &model.trace(input)))
     }
@@ -31,24 +36,15 @@ impl Layout for ModelCircuit<Fr> {
         ProvingKey::generate(model, &circuit, srs).unwrap()
     }
 
-    fn lies(&self, draw: &mut Draw) -> Vec<Lie> {
+    fn lies(&self, _: &IntegerModel, _: &[i128], draw: &mut Draw) -> Vec<Lie> {
         Kind::ALL
             .into_iter()
             .filter_map(|kind| {
                 let forged = complete(self, &forgery(self, kind, draw)?);
-                let cells = forged.layout.a.iter().zip(&self.layout.a).enumerate();
-                let cells: Vec<_> =
-                    cells.filter(|(_, (new, old))| new != old).map(|(row, (&new, _))| (0, row, new)).collect();
-                assert!(!cells.is_empty(), "{kind:?}");
-                Some(Lie { kind, cells, claims: claims(&forged) })
+                Some(Lie::new(kind, &self.layout.a, &forged.layout.a, claims(&forged)))
             })
             .collect()
     }
-}
-
-/// One of `choices`, if there are any.
-fn any<T: Copy>(choices: &[T], draw: &mut Draw) -> Option<T> {
-    (!choices.is_empty()).then(|| choices[draw.index(choices.len())])
 }
 
 /// Rows and values from which the lie follows by the rules.

@@ -1,5 +1,7 @@
 //! What the judges ask of a layout, and the prover who forges its cells.
 
+use std::ops::RangeInclusive;
+
 use hallmark::{
     graph::IntegerModel,
     proof::{ProvingKey, Srs},
@@ -14,6 +16,12 @@ use crate::common::Draw;
 
 /// A circuit that halo2's own prover and key generation take, with its instance columns.
 pub trait Layout: Circuit<Fr> + Clone + Send + Sync {
+    /// Which models are judged: those whose circuits have `2^k` rows for these `k`, and how many of them.
+    const MODELS: &'static [(RangeInclusive<u32>, usize)];
+
+    /// Which models are judged by contract.
+    const SMALL: RangeInclusive<u32>;
+
     /// The circuit with the witness of an input; `None` if the layout does not hold the model.
     fn lay_out(model: &IntegerModel, input: &[i128]) -> Option<Self>;
 
@@ -26,8 +34,9 @@ pub trait Layout: Circuit<Fr> + Clone + Send + Sync {
     /// Hallmark's keys of the model.
     fn own_keys(model: &IntegerModel, srs: Srs) -> ProvingKey;
 
-    /// Lies of a prover who has this honest witness, at most one of each kind that the layout gives room for.
-    fn lies(&self, draw: &mut Draw) -> Vec<Lie>;
+    /// Lies of a prover who has this honest witness of an input, at most one of each kind that the layout gives room
+    /// for.
+    fn lies(&self, model: &IntegerModel, input: &[i128], draw: &mut Draw) -> Vec<Lie>;
 }
 
 /// What is wrong with a forged witness.
@@ -57,6 +66,21 @@ pub struct Lie {
     pub kind: Kind,
     pub cells: Vec<Cell>,
     pub claims: Vec<Fr>,
+}
+
+impl Lie {
+    /// The lie that one advice column tells in place of the honest one.
+    pub fn new(kind: Kind, honest: &[Fr], forged: &[Fr], claims: Vec<Fr>) -> Self {
+        let cells = forged.iter().zip(honest).enumerate().filter(|(_, (new, old))| new != old);
+        let cells: Vec<Cell> = cells.map(|(row, (&new, _))| (0, row, new)).collect();
+        assert!(!cells.is_empty(), "{kind:?}");
+        Self { kind, cells, claims }
+    }
+}
+
+/// One of `choices`, if there are any.
+pub fn any<T: Copy>(choices: &[T], draw: &mut Draw) -> Option<T> {
+    (!choices.is_empty()).then(|| choices[draw.index(choices.len())])
 }
 
 /// Column, row and value of an advice cell.

@@ -7,6 +7,7 @@
 mod contract;
 mod general;
 mod layout;
+mod periodic;
 mod stock;
 
 #[path = "../common/mod.rs"]
@@ -17,7 +18,7 @@ use std::ops::RangeInclusive;
 use ff::Field;
 use hallmark::{
     chain::{Anvil, AnvilOptions, Search},
-    circuit::{ModelCircuit, builder::field},
+    circuit::{ModelCircuit, PeriodicCircuit, builder::field},
     graph::IntegerModel,
     proof::{Proof, ProvingKey, verify},
 };
@@ -27,7 +28,7 @@ use rayon::prelude::*;
 use common::{Draw, random_input, random_model, twin};
 use contract::Contract;
 use layout::{Kind, Layout};
-use stock::{MAX_K, Stock, srs};
+use stock::{Stock, srs};
 
 const MODELS: usize = 200;
 
@@ -37,9 +38,8 @@ const LIES: usize = 3;
 /// One model in so many is set against its twin.
 const TWINS: usize = 4;
 
-/// How many contracts are deployed, of circuits with at most `2^SMALL_K` rows.
+/// How many contracts are deployed.
 const CONTRACTS: usize = 3;
-const SMALL_K: u32 = 6;
 
 /// A model with an input, keys of both kinds, and the honest circuit.
 struct Case<L> {
@@ -150,7 +150,7 @@ impl<L: Layout> Case<L> {
 
     /// Witnesses that no input has, up to [`LIES`]. Returns their kinds.
     fn judge_lies(&self, draw: &mut Draw) -> Vec<Kind> {
-        let mut lies = self.honest.lies(draw);
+        let mut lies = self.honest.lies(&self.model, &self.input, draw);
         while lies.len() > LIES {
             lies.swap_remove(draw.index(lies.len()));
         }
@@ -169,7 +169,7 @@ fn outputs(model: &IntegerModel, input: &[i128]) -> Vec<Fr> {
 }
 
 /// The first seeds whose models a layout holds in `2^k` rows for one of these `k`.
-fn seeds<L: Layout>(ks: RangeInclusive<u32>, count: usize) -> Vec<u64> {
+fn seeds<L: Layout>(ks: &RangeInclusive<u32>, count: usize) -> Vec<u64> {
     let fits = |seed: &u64| {
         let (model, input) = drawn(*seed);
         L::lay_out(&model, &input).is_some_and(|circuit| ks.contains(&circuit.k()))
@@ -186,7 +186,9 @@ fn judge<L: Layout>() {
         case.judge_damage(&proof, &mut draw);
         (case.judge_lies(&mut draw), draw.once_in(TWINS) && case.judge_twin())
     };
-    let judged: Vec<(Vec<Kind>, bool)> = seeds::<L>(0..=MAX_K, MODELS).into_par_iter().map(judged).collect();
+    let seeds: Vec<u64> = L::MODELS.iter().flat_map(|(ks, count)| seeds::<L>(ks, *count)).collect();
+    assert_eq!(seeds.len(), MODELS);
+    let judged: Vec<(Vec<Kind>, bool)> = seeds.into_par_iter().map(judged).collect();
     for kind in Kind::ALL {
         let count = judged.iter().filter(|(kinds, _)| kinds.contains(&kind)).count();
         assert!(count >= MODELS / 5, "{kind:?} in {count} models only");
@@ -200,10 +202,17 @@ fn judges_agree_on_random_models_in_the_general_layout() {
     judge::<ModelCircuit<Fr>>();
 }
 
+#[test]
+fn judges_agree_on_random_models_in_the_periodic_layout() {
+    judge::<PeriodicCircuit<Fr>>();
+}
+
 /// Smallest domains only: the contract has code for every row of the instance columns.
 fn judge_by_contract<L: Layout>() {
-    let anvil = Anvil::start(&Search::default().anvil().unwrap(), &AnvilOptions::default()).unwrap();
-    for seed in seeds::<L>(0..=SMALL_K, CONTRACTS) {
+    let mut anvil = Search::default().anvil().unwrap();
+    anvil.arguments.push("--disable-code-size-limit".into());
+    let anvil = Anvil::start(&anvil, &AnvilOptions::default()).unwrap();
+    for seed in seeds::<L>(&L::SMALL, CONTRACTS) {
         let case = Case::<L>::new(seed);
         let mut draw = Draw::new(seed);
         let contract = Contract::deploy(&case.stock, &anvil);
@@ -226,7 +235,7 @@ fn judge_by_contract<L: Layout>() {
         let other = case.honest.instances(&other);
         rejects("another output", &proof, &other);
         rejects("another output, proved", &case.stock.prove(&case.honest, &[], &other), &other);
-        for lie in case.honest.lies(&mut draw) {
+        for lie in case.honest.lies(&case.model, &case.input, &mut draw) {
             let instances = case.honest.instances(&lie.claims);
             let proof = case.stock.prove(&case.honest, &lie.cells, &instances);
             rejects(&format!("{:?}, cells {:?}", lie.kind, lie.cells), &proof, &instances);
@@ -237,4 +246,9 @@ fn judge_by_contract<L: Layout>() {
 #[test]
 fn the_contract_of_another_generator_agrees_in_the_general_layout() {
     judge_by_contract::<ModelCircuit<Fr>>();
+}
+
+#[test]
+fn the_contract_of_another_generator_agrees_in_the_periodic_layout() {
+    judge_by_contract::<PeriodicCircuit<Fr>>();
 }

@@ -30,7 +30,7 @@ use snark_verifier::{
 use crate::layout::{Cell, Forged, Layout};
 
 /// The largest domain has `2^MAX_K` rows.
-pub const MAX_K: u32 = 9;
+const MAX_K: u32 = 10;
 
 pub type PlonkVerifier = verifier::plonk::PlonkVerifier<KzgAs<Bn256, Bdfg21>>;
 

@@ -21,6 +21,11 @@ use crate::{
     proof::equations::public_value,
 };
 
+#[path = "../../../tests/common/blocks.rs"]
+mod blocks;
+
+use blocks::Blocks;
+
 /// Gates, in the order in which they are declared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gate {
@@ -42,11 +47,6 @@ pub struct Case<F> {
     gates: Vec<Expression<F>>,
     /// Instance columns for public values of zero.
     instance: Vec<Vec<F>>,
-}
-
-/// `value / 2`, rounded down as an integer of `[0, r)`.
-pub fn halved<F: PrimeField>(value: F) -> F {
-    (value - if bool::from(value.is_odd()) { F::ONE } else { F::ZERO }) * F::TWO_INV
 }
 
 impl<F: PrimeField + Ord> Case<F> {
@@ -164,74 +164,23 @@ impl<F: PrimeField + Ord> Case<F> {
         self.circuit.public.iter().map(claim).collect()
     }
 
-    /// The witness of a prover who puts these values in these cells and goes on by the rules: copies are copies, sums are
-    /// sums, magnitudes are magnitudes, and digits are bits until they have to end. What the prover is free to choose
-    /// otherwise is as in `honest`.
+    fn blocks(&self) -> Blocks<'_, F> {
+        Blocks { geometry: self.plan.geometry, fixed: &self.circuit.fixed }
+    }
+
+    /// [`Blocks::complete`].
     pub fn complete(&self, honest: &[F], chosen: &[(usize, F)]) -> Vec<F> {
-        let (geometry, w) = (self.plan.geometry, &self.circuit.fixed);
-        let period = geometry.period();
-        let chosen: HashMap<usize, F> = chosen.iter().copied().collect();
-        let mut a = honest.to_vec();
-        for row in 0..a.len() {
-            let (first, position) = (row < period, row % period);
-            let registers = geometry.value();
-            a[row] = if let Some(&value) = chosen.get(&row) {
-                value
-            } else if position == 0 || position > geometry.digits_end() {
-                a[row]
-            } else if position == 1 {
-                w[row - 1]
-            } else if position <= registers && position % 2 == 1 {
-                a[row - 2] + w[row - 2] * a[row - 1]
-            } else if position <= geometry.digits_start() && position % 2 == 0 {
-                if first { a[row] } else { a[row - period] + w[row - period] * a[row - period + 1] }
-            } else if position == geometry.magnitude(0) {
-                a[row - 2].min(-a[row - 2])
-            } else if position <= geometry.digits_start() {
-                a[row - 2]
-            } else if w[row - 1] == F::ONE {
-                F::ZERO
-            } else {
-                halved(a[row - 1])
-            };
-        }
-        a
+        self.blocks().complete(honest, chosen)
     }
 
-    /// Ways to pass the magnitude of a block off as one below `2^bits`: one digit, each of them in turn, takes what is between the
-    /// magnitude `value` and `target`, those before it are the bits of `value`, those after it the bits of `target`.
+    /// [`Blocks::passed_off`].
     pub fn passed_off(&self, block: usize, value: F, target: u128) -> Vec<Vec<(usize, F)>> {
-        let (first, bits) = (self.row(block, self.plan.geometry.digits_start()), self.bits(block));
-        let forged = |taker: usize| {
-            let mut cell = value;
-            let cells = (1..=bits).map(|i| {
-                cell = if i <= taker { halved(cell) } else { F::from_u128(target.checked_shr(i as u32).unwrap_or(0)) };
-                (first + i, cell)
-            });
-            cells.collect()
-        };
-        (0..bits).map(forged).collect()
+        self.blocks().passed_off(block, value, target)
     }
 
-    /// Ways to expand `value + r` in place of `value`, wrong digit by wrong digit: every digit is a bit, and the expansion
-    /// goes on below the row in which it has to end.
+    /// [`Blocks::wrapped`].
     pub fn wrapped(&self, block: usize, value: F) -> Vec<Vec<(usize, F)>> {
-        let geometry = self.plan.geometry;
-        let (first, last) = (self.row(block, geometry.digits_start()), self.row(block, geometry.digits_end()));
-        let forged = |wrong: usize| {
-            let mut cell = value;
-            let cells = (first + 1..=last).enumerate().map(|(i, row)| {
-                let rest = halved(cell);
-                cell = match (i == wrong, rest.double() == cell) {
-                    (false, _) => rest,
-                    (true, true) => rest - F::TWO_INV,
-                    (true, false) => rest + F::TWO_INV,
-                };
-                (row, cell)
-            });
-            cells.collect()
-        };
-        (0..self.bits(block)).map(forged).collect()
+        self.blocks().wrapped(block, value)
     }
 
     /// Digits of a block.
