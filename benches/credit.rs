@@ -8,7 +8,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use hallmark::{
     circuit::LaidOut,
     plan::Choice,
-    project::{AnyProvingKey, Build, CompileOptions, Setup, compile},
+    project::{AnyProvingKey, Build, CompileOptions, PublicInputs, Setup, compile},
     proof::{CurveId, ProvingKey, Srs, prove, verify},
     quant::{QuantOptions, read_input},
     solidity::{ContractInfo, verifier_source},
@@ -28,6 +28,7 @@ fn build(example: &Path) -> Build {
         setup: Setup::Embedded,
         layout: Choice::Auto,
         curve: Choice::Only(CurveId::Bn254),
+        public_inputs: PublicInputs::None,
         allow_unsafe_srs: false,
     };
     compile(&options, |_| ()).expect("the example compiles")
@@ -50,6 +51,7 @@ fn credit(criterion: &mut Criterion) {
         model: "credit".into(),
         setup: vk.setup().to_string(),
         outputs: model.public_names(),
+        public_inputs: vec![],
     };
 
     let mut group = criterion.benchmark_group("credit");

@@ -22,7 +22,7 @@
 //! ```no_run
 //! use hallmark::{
 //!     plan::Choice,
-//!     project::{CompileOptions, Project, Setup, compile},
+//!     project::{CompileOptions, Project, PublicInputs, Setup, compile},
 //!     quant::{QuantOptions, read_input},
 //!     solidity::Calldata,
 //! };
@@ -38,6 +38,7 @@
 //!     setup: Setup::Embedded,
 //!     layout: Choice::Auto,
 //!     curve: Choice::Auto,
+//!     public_inputs: PublicInputs::None,
 //!     allow_unsafe_srs: false,
 //! };
 //! compile(&options, |stage| eprintln!("{stage}"))?.write(Path::new("build/credit"))?;

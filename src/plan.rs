@@ -175,7 +175,13 @@ fn plan<C: Curve>(layout: Layout, model: &IntegerModel, setup_k: u32) -> Result<
 /// What the contract of a protocol costs, estimated from its source. The commitments in it do not matter.
 fn estimate<C: Curve>(protocol: &Protocol<C>, ranges: &[Interval]) -> Result<Estimate, Box<dyn std::error::Error>> {
     let outputs = ranges.iter().map(|_| (String::new(), 1.0)).collect();
-    let info = ContractInfo { name: "Outline".into(), model: String::new(), setup: String::new(), outputs };
+    let info = ContractInfo {
+        name: "Outline".into(),
+        model: String::new(),
+        setup: String::new(),
+        outputs,
+        public_inputs: vec![],
+    };
     let source = verifier_source(protocol, ranges, &info)?;
     Ok(Estimate::new(&source, &CalldataCost::of_verify(ranges, protocol.proof_words()))?)
 }

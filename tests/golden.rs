@@ -11,7 +11,7 @@ use std::{
 use hallmark::{
     circuit::Layout,
     plan::Choice,
-    project::{Build, CompileOptions, Setup, compile},
+    project::{Build, CompileOptions, PublicInputs, Setup, compile},
     proof::{CurveId, Proof},
     quant::{QuantOptions, read_input},
     solidity::Calldata,
@@ -36,6 +36,7 @@ fn build(model: &str, name: &str, layout: Choice<Layout>, curve: CurveId) -> Bui
         setup: Setup::Embedded,
         layout,
         curve: Choice::Only(curve),
+        public_inputs: PublicInputs::None,
         allow_unsafe_srs: false,
     };
     compile(&options, |_| ()).unwrap()

@@ -7,26 +7,41 @@ use std::{fmt::Write, fs, path::PathBuf};
 use hallmark::chain::{Anvil, AnvilOptions, ChainError, CompileSettings, Compiled, Search, Tool, compile};
 use serde_json::Value;
 
-/// A generated contract that is checked in, with calls of its `verify` that are fixtures.
+/// A generated contract that is checked in, with calls that are fixtures.
 struct Golden {
     name: &'static str,
+    /// The function that is called, and the one that answers with a verdict, if there is one.
+    entry: &'static str,
+    attempt: Option<&'static str>,
     accepted: &'static [&'static str],
     /// The proof of another model.
-    foreign: &'static str,
+    foreign: Option<&'static str>,
 }
 
-const GOLDEN: [Golden; 3] = [
-    Golden { name: "CreditVerifier", accepted: &["applicant0", "applicant1"], foreign: "other_model" },
-    Golden {
-        name: "CreditGeneralVerifier",
-        accepted: &["CreditGeneralVerifier/applicant0", "CreditGeneralVerifier/applicant1"],
-        foreign: "CreditGeneralVerifier/other_model",
-    },
-    Golden {
-        name: "CreditBlsVerifier",
-        accepted: &["CreditBlsVerifier/applicant0", "CreditBlsVerifier/applicant1"],
-        foreign: "CreditBlsVerifier/other_model",
-    },
+impl Golden {
+    const fn one(name: &'static str, accepted: &'static [&'static str], foreign: &'static str) -> Self {
+        Golden { name, entry: "verify", attempt: Some("tryVerify"), accepted, foreign: Some(foreign) }
+    }
+
+    const fn batch(name: &'static str, accepted: &'static [&'static str]) -> Self {
+        Golden { name, entry: "verifyBatch", attempt: None, accepted, foreign: None }
+    }
+}
+
+const GOLDEN: [Golden; 5] = [
+    Golden::one("CreditVerifier", &["applicant0", "applicant1"], "other_model"),
+    Golden::one(
+        "CreditGeneralVerifier",
+        &["CreditGeneralVerifier/applicant0", "CreditGeneralVerifier/applicant1"],
+        "CreditGeneralVerifier/other_model",
+    ),
+    Golden::one(
+        "CreditBlsVerifier",
+        &["CreditBlsVerifier/applicant0", "CreditBlsVerifier/applicant1"],
+        "CreditBlsVerifier/other_model",
+    ),
+    Golden::batch("CreditVerifierBatch", &["batch"]),
+    Golden::batch("CreditGeneralVerifierBatch", &["CreditGeneralVerifier/batch"]),
 ];
 
 const VERSIONS: [&str; 4] = ["0.8.20", "0.8.24", "0.8.28", "0.8.37"];
@@ -59,7 +74,7 @@ fn solc(version: &str) -> Tool {
     })
 }
 
-/// The call of `verify` in a fixture's file.
+/// The call in a fixture's file.
 fn calldata(fixture: &str) -> Vec<u8> {
     let text = fs::read_to_string(root().join(format!("tests/foundry/fixtures/{fixture}.json"))).unwrap();
     let json: Value = serde_json::from_str(&text).unwrap();
@@ -69,7 +84,8 @@ fn calldata(fixture: &str) -> Vec<u8> {
 /// Calls that are no proofs of the model, each with what was done to it. One bit of every word is flipped, another one in
 /// every build.
 fn rejected(golden: &Golden, valid: &[u8], build: usize) -> Vec<(String, Vec<u8>)> {
-    let mut calls = vec![("the proof of another model".into(), calldata(golden.foreign))];
+    let mut calls: Vec<(String, Vec<u8>)> =
+        golden.foreign.iter().map(|foreign| ("the proof of another model".into(), calldata(foreign))).collect();
     for word in 0..(valid.len() - 4) / 32 {
         let bit = (word * 89 + build * 53) % 256;
         let mut call = valid.to_vec();
@@ -84,15 +100,16 @@ fn rejected(golden: &Golden, valid: &[u8], build: usize) -> Vec<(String, Vec<u8>
     calls
 }
 
-/// Gas of the transaction that verifies the first proof, after all verdicts of this build.
+/// Gas of the transaction with the first call, after all verdicts of this build.
 fn judge(golden: &Golden, build: &Compiled, index: usize, anvil: &Anvil) -> u64 {
     let address = anvil.deploy(&build.init_code).unwrap().address;
     let functions = |name: &str| build.abi.function(name).unwrap().first().unwrap().selector();
-    let attempt = functions("tryVerify");
+    let attempt = golden.attempt.map(functions);
     for fixture in golden.accepted {
         let mut call = calldata(fixture);
-        assert_eq!(call[..4], functions("verify")[..]);
+        assert_eq!(call[..4], functions(golden.entry)[..]);
         assert_eq!(anvil.call(address, &call).unwrap(), [0; 0], "{fixture}");
+        let Some(attempt) = attempt else { continue };
         call[..4].copy_from_slice(&attempt[..]);
         let answer = anvil.call(address, &call).unwrap();
         assert_eq!(answer.iter().position(|&byte| byte != 0), Some(31), "{fixture}: {answer:?}");
@@ -101,6 +118,7 @@ fn judge(golden: &Golden, build: &Compiled, index: usize, anvil: &Anvil) -> u64 
     for (what, mut call) in rejected(golden, &valid, index) {
         let answer = anvil.call(address, &call);
         assert!(matches!(answer, Err(ChainError::Reverted { .. })), "{what}: {answer:?}");
+        let Some(attempt) = attempt else { continue };
         call[..4].copy_from_slice(&attempt[..]);
         match anvil.call(address, &call) {
             Ok(answer) => assert_eq!(answer, [0; 32], "{what}"),

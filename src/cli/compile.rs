@@ -5,7 +5,7 @@ use std::{fmt::Write, path::PathBuf};
 use hallmark::{
     circuit::Layout,
     plan::Choice,
-    project::{Build, CompileOptions, Setup, compile},
+    project::{Build, CompileOptions, PublicInputs, Setup, compile},
     proof::CurveId,
     quant::{DomainSource, QuantOptions},
 };
@@ -60,9 +60,22 @@ pub struct Args {
     /// whose verification costs least.
     #[arg(long, default_value_t = Choice::Only(CurveId::Bn254))]
     curve: Choice<CurveId>,
+    /// Inputs that a proof says in the open: names with commas between them, or all. They are packed, several in a word.
+    #[arg(long, value_name = "NAMES", value_parser = public_inputs)]
+    public_inputs: Option<PublicInputs>,
     /// Accept a setup whose secret is known. The contract says UNSAFE in its name.
     #[arg(long)]
     allow_unsafe_srs: bool,
+}
+
+/// `all`, or names with commas between them.
+fn public_inputs(text: &str) -> Result<PublicInputs, String> {
+    let names: Vec<String> = text.split(',').map(|name| name.trim().to_string()).collect();
+    match names.as_slice() {
+        [all] if all == "all" => Ok(PublicInputs::All),
+        names if names.iter().any(String::is_empty) => Err("a name is empty".into()),
+        _ => Ok(PublicInputs::Only(names)),
+    }
 }
 
 pub fn run(args: &Args, output: &Output) -> Outcome {
@@ -80,6 +93,7 @@ pub fn run(args: &Args, output: &Output) -> Outcome {
         setup: args.srs.clone().map_or(Setup::Embedded, Setup::File),
         layout: args.layout,
         curve: args.curve,
+        public_inputs: args.public_inputs.clone().unwrap_or_default(),
         allow_unsafe_srs: args.allow_unsafe_srs,
     };
     let step = output.step("");

@@ -6,7 +6,7 @@ use hallmark::{
     graph::Graph,
     onnx,
     plan::Choice,
-    project::{CompileOptions, Project, Setup, compile},
+    project::{CompileOptions, Project, PublicInputs, Setup, compile},
     proof::CurveId,
     quant::{QuantOptions, read_input},
 };
@@ -57,6 +57,7 @@ pub fn run(args: &Args, output: &Output) -> Outcome {
         setup: Setup::Embedded,
         layout: Choice::Auto,
         curve: Choice::Only(CurveId::Bn254),
+        public_inputs: PublicInputs::None,
         allow_unsafe_srs: false,
     };
     let build = compile(&options, |stage| step.set(stage.to_string()))?;

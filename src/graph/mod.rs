@@ -8,8 +8,10 @@ pub mod float;
 mod fold;
 pub mod integer;
 pub mod interval;
+pub mod packing;
 
 pub use affine::AffineBuilder;
 pub use float::{Affine, FloatNode, FloatOp, Graph, GraphInput};
 pub use integer::{Feature, IntegerModel, IntegerNode, Output, Trace};
 pub use interval::{Interval, MAX_BITS};
+pub use packing::{PUBLIC_INPUTS, PackedInput};

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     circuit::Layout,
     fsutil::StagedFolder,
-    graph::{Interval, MAX_BITS},
+    graph::{Feature, IntegerModel, Interval, MAX_BITS, PackedInput},
     onnx,
     plan::{Alternative, Choice, Plan, PlanOptions, alternatives, choose, needed_k},
     proof::{
@@ -37,6 +37,38 @@ pub enum Setup {
     File(PathBuf),
 }
 
+/// Which inputs a proof says in the open.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum PublicInputs {
+    #[default]
+    None,
+    All,
+    /// Those of these names.
+    Only(Vec<String>),
+}
+
+impl PublicInputs {
+    /// Indices of the features, in their order in the packed words.
+    fn indices(&self, model: &IntegerModel) -> Result<Vec<usize>, ProjectError> {
+        let find = |name: &String| {
+            let index = model.features.iter().position(|feature| feature.name == *name);
+            index.ok_or_else(|| ProjectError::PublicInput {
+                name: name.clone(),
+                known: model.features.iter().map(|feature| feature.name.clone()).collect(),
+            })
+        };
+        let mut indices = match self {
+            PublicInputs::None => Vec::new(),
+            PublicInputs::All => (0..model.features.len()).collect(),
+            PublicInputs::Only(names) => names.iter().map(find).collect::<Result<_, _>>()?,
+        };
+        // a name that is given twice is one input
+        let mut seen = std::collections::HashSet::new();
+        indices.retain(|index| seen.insert(*index));
+        Ok(indices)
+    }
+}
+
 /// What to compile, and how.
 #[derive(Clone, Debug)]
 pub struct CompileOptions {
@@ -54,6 +86,7 @@ pub struct CompileOptions {
     pub layout: Choice<Layout>,
     /// Which curve.
     pub curve: Choice<CurveId>,
+    pub public_inputs: PublicInputs,
     /// Emit a contract on a setup whose secret is known.
     pub allow_unsafe_srs: bool,
 }
@@ -119,12 +152,17 @@ pub fn compile(options: &CompileOptions, mut progress: impl FnMut(Stage)) -> Res
     let data = CalibrationData::read(&options.data)?;
     let declared = options.domain.as_deref().map(DomainFile::read).transpose()?;
     let domain = Domain::resolve(&graph, &data, declared.as_ref())?;
-    let quantised = quantise(&graph, &domain, &data, &options.quant)?;
+    let mut quantised = quantise(&graph, &domain, &data, &options.quant)?;
     if !quantised.within_tolerance && options.quant.precision.is_none() {
         let accuracy = &quantised.accuracy;
         let (error, flips) = (accuracy.max_relative_to_range, accuracy.decisions_flipped);
         return Err(ProjectError::Tolerance { tolerance: options.quant.tolerance, error, flips });
     }
+
+    let public = options.public_inputs.indices(&quantised.model)?;
+    quantised.model.publish(&public).map_err(|feature| ProjectError::PublicInputWidth {
+        name: quantised.model.features.get(feature).map(|feature| feature.name.clone()).unwrap_or_default(),
+    })?;
 
     progress(Stage::Plan);
     let bn254_k = match &options.setup {
@@ -167,6 +205,7 @@ pub fn compile(options: &CompileOptions, mut progress: impl FnMut(Stage)) -> Res
         model: format!("ONNX sha256 {model_sha256}"),
         setup: format!("{}, digest {}", verifying_key.setup(), hex::encode(setup_digest)),
         outputs: quantised.model.public_names(),
+        public_inputs: packed_notes(&quantised.model),
     };
     let contract = verifying_key.contract(&info)?;
     let batch_contract = verifying_key.batch_contract(&info)?;
@@ -186,6 +225,17 @@ pub fn compile(options: &CompileOptions, mut progress: impl FnMut(Stage)) -> Res
         keygen,
         setup_digest,
     })
+}
+
+/// A line per public input: which bits of which word, and what they mean.
+fn packed_notes(model: &IntegerModel) -> Vec<String> {
+    let line = |packed: PackedInput| {
+        let Feature { name, scale, range } = model.features.get(packed.feature)?;
+        let PackedInput { public_value, shift, bits, .. } = packed;
+        let text = format!("outputs[{public_value}], {bits} bits from bit {shift}, plus {}: \"{name}\"", range.lo);
+        Some(if *scale == 1.0 { text } else { format!("{text}, over {scale}") })
+    };
+    model.packed_inputs().into_iter().filter_map(line).collect()
 }
 
 /// The setup for a plan: twice as many powers as rows if there are as many.
@@ -262,6 +312,12 @@ impl Build {
         let inputs = model.features.iter().map(|feature| {
             json!({ "name": feature.name, "scale": feature.scale, "range": range(&feature.range, feature.scale) })
         });
+        let public_inputs = model.packed_inputs().into_iter().filter_map(|packed| {
+            let feature = model.features.get(packed.feature)?;
+            let PackedInput { public_value, shift, bits, .. } = packed;
+            let place = json!({ "output": public_value, "shift": shift, "bits": bits });
+            Some(json!({ "name": feature.name, "place": place, "plus": feature.range.lo.to_string() }))
+        });
         let outputs = model.outputs.iter().map(|output| {
             let ranges: Vec<_> = model.ranges(output.tensor).iter().map(|r| range(r, output.scale)).collect();
             json!({ "name": output.name, "scale": output.scale, "ranges": ranges })
@@ -289,6 +345,7 @@ impl Build {
             },
             "domain": { "source": self.domain.source, "inputs": inputs.collect::<Vec<_>>() },
             "outputs": outputs.collect::<Vec<_>>(),
+            "public_inputs": public_inputs.collect::<Vec<_>>(),
             "quantisation": {
                 "precision_bits": self.quantised.precision,
                 "threshold": self.threshold,

@@ -8,7 +8,7 @@ mod folder;
 mod keys;
 mod proof_file;
 
-pub use compile::{Build, CompileOptions, Setup, Stage, compile, contract_name};
+pub use compile::{Build, CompileOptions, PublicInputs, Setup, Stage, compile, contract_name};
 pub use folder::Project;
 pub use keys::{AnyProvingKey, AnySrs, AnyVerifyingKey};
 pub use proof_file::{ProofFile, parse_context};
@@ -20,6 +20,7 @@ use thiserror::Error;
 use crate::{
     circuit::NotPeriodic,
     fsutil::{FolderError, WriteError},
+    graph::MAX_BITS,
     onnx::OnnxError,
     plan::PlanError,
     proof::{KeyError, ProveError, SrsError, VerifyError, artifact::ArtifactError},
@@ -65,6 +66,10 @@ pub enum ProjectError {
          {error:e} and {flips} decisions flip; raise --tolerance, narrow the input domain, or force a --precision"
     )]
     Tolerance { tolerance: f64, error: f64, flips: usize },
+    #[error("there is no input \"{name}\" to make public; the model's inputs are: {}", known.join(", "))]
+    PublicInput { name: String, known: Vec<String> },
+    #[error("input \"{name}\" cannot be public: its domain does not fit into a packed word of 2^{MAX_BITS}; narrow it")]
+    PublicInputWidth { name: String },
     #[error(
         "the setup is UNSAFE: whoever generated it can forge proofs; use a ceremony, or --allow-unsafe-srs for tests"
     )]

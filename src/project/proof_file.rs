@@ -33,6 +33,9 @@ pub struct ProofFile {
     /// Hex with `0x`.
     pub context: String,
     pub outputs: Vec<PublicValue>,
+    /// Inputs that the statement names, read from the packed words among the outputs; for people.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub public_inputs: Vec<PublicValue>,
     /// Words in hex with `0x`.
     pub proof: Vec<String>,
 }
@@ -59,11 +62,18 @@ impl ProofFile {
             integer: integer.to_string(),
             value: integer as f64 / scale,
         });
+        let public_inputs = model.packed_inputs().into_iter().filter_map(|packed| {
+            let feature = model.features.get(packed.feature)?;
+            let integer = packed.read(feature.range, &proof.statement.public_values)?;
+            let (name, value) = (feature.name.clone(), integer as f64 / feature.scale);
+            Some(PublicValue { name, integer: integer.to_string(), value })
+        });
         Self {
             format: FORMAT,
             model_id,
             context: hex_word(&proof.statement.context),
             outputs: outputs.collect(),
+            public_inputs: public_inputs.collect(),
             proof: proof.words.iter().map(hex_word).collect(),
         }
     }

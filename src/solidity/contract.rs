@@ -9,7 +9,10 @@ use super::{
     verifier::{ContractInfo, Generator, SCRATCH, Step},
     yul::hex_or_decimal,
 };
-use crate::proof::curve::{Curve, CurveId, scalar_word};
+use crate::{
+    graph::PUBLIC_INPUTS,
+    proof::curve::{Curve, CurveId, scalar_word},
+};
 
 /// What differs between the curves in the text around the steps.
 pub(super) struct Check {
@@ -109,8 +112,17 @@ impl<C: Curve> Generator<'_, C> {
         let id = hex_or_decimal(&self.protocol.digest());
         let _ = writeln!(out, "    /// @notice Names the approved model: the digest of its verifying key.");
         let _ = writeln!(out, "    bytes32 public constant MODEL_ID = {id};");
+        let packed: Vec<String> =
+            info.public_inputs.iter().map(|line| format!("    // {}", comment_text(line))).collect();
+        if !packed.is_empty() {
+            let _ = writeln!(out, "\n    // Public inputs are packed, each into the bits of one output:");
+            let _ = writeln!(out, "{}", packed.join("\n"));
+        }
         for (i, (name, scale)) in info.outputs.iter().enumerate() {
             let name = comment_text(name);
+            if name.starts_with(PUBLIC_INPUTS) {
+                continue;
+            }
             let (kind, value, relation) = if *scale >= 1.0 && scale.fract() == 0.0 {
                 ("SCALE", *scale, "times this scale")
             } else {

@@ -50,6 +50,8 @@ pub struct ContractInfo {
     pub setup: String,
     /// One per public value: its name and how many units make 1.0.
     pub outputs: Vec<(String, f64)>,
+    /// One line per public input: where it is among the public values.
+    pub public_inputs: Vec<String>,
 }
 
 /// How many proofs a contract takes in one call.

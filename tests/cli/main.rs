@@ -14,6 +14,7 @@ mod models;
 mod onnx;
 mod output;
 mod proofs;
+mod public_inputs;
 mod setups;
 mod support;
 mod writing;

@@ -27,7 +27,7 @@ fn judged(scene: &Scene, change: impl FnOnce(&mut Value)) -> Ended {
 #[test]
 fn forged_proofs_do_not_verify() {
     let scene = Scene::new();
-    let words = 13;
+    let words = 12;
     let zero = format!("0x{}", "0".repeat(64));
     for word in 0..words {
         judged(&scene, |proof| {
@@ -40,8 +40,8 @@ fn forged_proofs_do_not_verify() {
     }
     judged(&scene, |proof| proof["proof"][3] = json!(format!("0x{}", "f".repeat(64)))).fails(3, &["not valid"]);
     judged(&scene, |proof| proof["proof"] = json!(vec![&zero; words])).fails(3, &["not valid"]);
-    judged(&scene, |proof| proof["proof"] = json!([])).fails(3, &["has 0 words", "wants 13"]);
-    judged(&scene, |proof| proof["proof"].as_array_mut().unwrap().push(json!(zero))).fails(3, &["has 14 words"]);
+    judged(&scene, |proof| proof["proof"] = json!([])).fails(3, &["has 0 words", "wants 12"]);
+    judged(&scene, |proof| proof["proof"].as_array_mut().unwrap().push(json!(zero))).fails(3, &["has 13 words"]);
     judged(&scene, |proof| proof["context"] = json!(zero)).fails(3, &["context"]);
     let integer = |value: &str| json!([{ "name": "score", "integer": value, "value": 0.0 }]);
     judged(&scene, |proof| proof["outputs"] = integer("53477823688993")).fails(3, &["public values"]);

@@ -41,6 +41,7 @@ pub fn contract<C: Curve>(pk: &ProvingKey<C>, model: &IntegerModel, name: &str) 
         model: "a random model".into(),
         setup: vk.setup().to_string(),
         outputs: model.public_names(),
+        public_inputs: vec![],
     };
     verifier_source(vk.protocol(), vk.public_ranges(), &info).unwrap()
 }
