@@ -198,6 +198,7 @@ impl<C: Curve> Generator<'_, C> {
     /// @param context what the proof is bound to.
     /// @param outputs the model's outputs, each times its scale.
     /// @param proof points and evaluations, as hallmark encodes them.
+    /// @return valid whether `verify` accepts it.
     function tryVerify({arguments})
         external
         view
@@ -236,6 +237,12 @@ impl<C: Curve> Generator<'_, C> {
     }
 }
 
+/// The step that checks the statement, and the one that the contract leaves after if that has failed. In between the
+/// return decides how far the compiler's IR pipeline spreads expressions: right after the statement, solc 0.8.24 makes three
+/// times the code of it.
+pub(super) const STATEMENT: &str = "Statement";
+pub(super) const LEAVE_AFTER: &str = "Closed forms";
+
 /// The steps as numbered blocks of assembly, from `before + 1`; one that may fail is followed by `leave`, the last excepted.
 pub(super) fn step_text(out: &mut String, steps: &[Step], before: usize, leave: &str) {
     for (i, step) in steps.iter().enumerate() {
@@ -249,7 +256,8 @@ pub(super) fn step_text(out: &mut String, steps: &[Step], before: usize, leave: 
             let _ = writeln!(out, "            {line}");
         }
         let _ = writeln!(out, "        }}");
-        if i + 1 < steps.len() && step.block.lines().iter().any(|line| line.contains("failure :=")) {
+        let may_fail = |step: &Step| step.block.lines().iter().any(|line| line.contains("failure :="));
+        if step.title == LEAVE_AFTER || i + 1 < steps.len() && step.title != STATEMENT && may_fail(step) {
             let _ = writeln!(out, "        if (failure != 0) {leave};");
         }
     }

@@ -6,6 +6,7 @@
 use ff::{Field, PrimeField};
 
 use super::{
+    contract::LEAVE_AFTER,
     layout::CalldataLayout,
     verifier::{Generator, Step},
     yul::{Block, Emitter, Signed, Value, product},
@@ -154,7 +155,7 @@ impl<C: Curve> Generator<'_, C> {
             }
         }
         Step {
-            title: "Closed forms",
+            title: LEAVE_AFTER,
             notes: vec![
                 "Selectors and Lagrange polynomials at x are fractions. All constraints are multiplied by the product of the",
                 "denominators, SCALE, so that there is nothing to invert; it is zero for about one in 2^240 of the x.",

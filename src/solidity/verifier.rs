@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use super::{
     bls12_381, bn254,
+    contract::STATEMENT,
     layout::{CalldataLayout, Memory, SELECTOR, WORD},
     yul::{Block, Value, hex_or_decimal, literal, load, wrapped},
 };
@@ -282,8 +283,11 @@ impl<'a, C: Curve> Generator<'a, C> {
         }
         block.line("if gt(iszero(canonical), failure) { failure := 3 }");
         Step {
-            title: "Statement",
-            notes: vec!["Outputs in their proved ranges, scalars canonical: no value has two encodings."],
+            title: STATEMENT,
+            notes: vec![
+                "Outputs in their proved ranges, scalars canonical: no value has two encodings. A failure is returned after the",
+                "closed forms.",
+            ],
             block,
         }
     }

@@ -256,6 +256,7 @@ contract CreditBlsVerifier {
     /// @param context what the proof is bound to.
     /// @param outputs the model's outputs, each times its scale.
     /// @param proof points and evaluations, as hallmark encodes them.
+    /// @return valid whether `verify` accepts it.
     function tryVerify(bytes32 context, int256[1] calldata outputs, uint256[18] calldata proof)
         external
         view
@@ -276,7 +277,8 @@ contract CreditBlsVerifier {
         }
 
         // 1. Statement
-        // Outputs in their proved ranges, scalars canonical: no value has two encodings.
+        // Outputs in their proved ranges, scalars canonical: no value has two encodings. A failure is returned after the
+        // closed forms.
         assembly ("memory-safe") {
             let r := R
             let v := calldataload(OUTPUT0)
@@ -289,7 +291,6 @@ contract CreditBlsVerifier {
             )
             if gt(iszero(canonical), failure) { failure := 3 }
         }
-        if (failure != 0) return failure;
 
         // 2. Transcript
         // Each challenge is the hash of the hash before it and of what the prover has sent since: in the copy of the
@@ -387,6 +388,7 @@ contract CreditBlsVerifier {
             t := mulmod(t, mload(SECTION1), r)
             mstore(INSTANCE1, t)
         }
+        if (failure != 0) return failure;
 
         // 4. Instance columns
         // Not committed: evaluated here from the outputs and from closed forms.

@@ -235,6 +235,7 @@ contract CreditGeneralVerifier {
     /// @param context what the proof is bound to.
     /// @param outputs the model's outputs, each times its scale.
     /// @param proof points and evaluations, as hallmark encodes them.
+    /// @return valid whether `verify` accepts it.
     function tryVerify(bytes32 context, int256[1] calldata outputs, uint256[16] calldata proof)
         external
         view
@@ -255,7 +256,8 @@ contract CreditGeneralVerifier {
         }
 
         // 1. Statement
-        // Outputs in their proved ranges, scalars canonical: no value has two encodings.
+        // Outputs in their proved ranges, scalars canonical: no value has two encodings. A failure is returned after the
+        // closed forms.
         assembly ("memory-safe") {
             let r := R
             let v := calldataload(OUTPUT0)
@@ -269,7 +271,6 @@ contract CreditGeneralVerifier {
             canonical := and(and(lt(calldataload(EVAL_FIXED1), r), lt(calldataload(EVAL_PRODUCT_NEXT1), r)), canonical)
             if gt(iszero(canonical), failure) { failure := 3 }
         }
-        if (failure != 0) return failure;
 
         // 2. Transcript
         // Each challenge is the hash of the hash before it and of what the prover has sent since: in the copy of the
@@ -383,6 +384,7 @@ contract CreditGeneralVerifier {
             t := mulmod(t, add(x, MINUS_OMEGA_MINUS7), r)
             mstore(LAGRANGE_MINUS8, mulmod(t, NUMERATOR_MINUS8_C0, r))
         }
+        if (failure != 0) return failure;
 
         // 4. Instance columns
         // Not committed: evaluated here from the outputs and from closed forms.

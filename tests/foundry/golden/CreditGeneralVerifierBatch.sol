@@ -344,7 +344,8 @@ contract CreditGeneralVerifierBatch {
     /// 0, or the number of the error.
     function _claim(uint256 claim) private view returns (uint256 failure) {
         // 1. Statement
-        // Outputs in their proved ranges, scalars canonical: no value has two encodings.
+        // Outputs in their proved ranges, scalars canonical: no value has two encodings. A failure is returned after the
+        // closed forms.
         assembly ("memory-safe") {
             let r := R
             let v := calldataload(add(claim, OUTPUT0))
@@ -365,7 +366,6 @@ contract CreditGeneralVerifierBatch {
             )
             if gt(iszero(canonical), failure) { failure := 3 }
         }
-        if (failure != 0) return failure;
 
         // 2. Transcript
         // Each challenge is the hash of the hash before it and of what the prover has sent since: in the copy of the
@@ -479,6 +479,7 @@ contract CreditGeneralVerifierBatch {
             t := mulmod(t, add(x, MINUS_OMEGA_MINUS7), r)
             mstore(LAGRANGE_MINUS8, mulmod(t, NUMERATOR_MINUS8_C0, r))
         }
+        if (failure != 0) return failure;
 
         // 4. Instance columns
         // Not committed: evaluated here from the outputs and from closed forms.

@@ -239,6 +239,7 @@ contract CreditVerifier {
     /// @param context what the proof is bound to.
     /// @param outputs the model's outputs, each times its scale.
     /// @param proof points and evaluations, as hallmark encodes them.
+    /// @return valid whether `verify` accepts it.
     function tryVerify(bytes32 context, int256[1] calldata outputs, uint256[12] calldata proof)
         external
         view
@@ -259,7 +260,8 @@ contract CreditVerifier {
         }
 
         // 1. Statement
-        // Outputs in their proved ranges, scalars canonical: no value has two encodings.
+        // Outputs in their proved ranges, scalars canonical: no value has two encodings. A failure is returned after the
+        // closed forms.
         assembly ("memory-safe") {
             let r := R
             let v := calldataload(OUTPUT0)
@@ -272,7 +274,6 @@ contract CreditVerifier {
             )
             if gt(iszero(canonical), failure) { failure := 3 }
         }
-        if (failure != 0) return failure;
 
         // 2. Transcript
         // Each challenge is the hash of the hash before it and of what the prover has sent since: in the copy of the
@@ -369,6 +370,7 @@ contract CreditVerifier {
             t := mulmod(t, mload(SECTION1), r)
             mstore(INSTANCE1, t)
         }
+        if (failure != 0) return failure;
 
         // 4. Instance columns
         // Not committed: evaluated here from the outputs and from closed forms.

@@ -336,7 +336,8 @@ contract CreditVerifierBatch {
     /// 0, or the number of the error.
     function _claim(uint256 claim) private view returns (uint256 failure) {
         // 1. Statement
-        // Outputs in their proved ranges, scalars canonical: no value has two encodings.
+        // Outputs in their proved ranges, scalars canonical: no value has two encodings. A failure is returned after the
+        // closed forms.
         assembly ("memory-safe") {
             let r := R
             let v := calldataload(add(claim, OUTPUT0))
@@ -353,7 +354,6 @@ contract CreditVerifierBatch {
             )
             if gt(iszero(canonical), failure) { failure := 3 }
         }
-        if (failure != 0) return failure;
 
         // 2. Transcript
         // Each challenge is the hash of the hash before it and of what the prover has sent since: in the copy of the
@@ -450,6 +450,7 @@ contract CreditVerifierBatch {
             t := mulmod(t, mload(SECTION1), r)
             mstore(INSTANCE1, t)
         }
+        if (failure != 0) return failure;
 
         // 4. Instance columns
         // Not committed: evaluated here from the outputs and from closed forms.
