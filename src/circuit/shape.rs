@@ -56,9 +56,14 @@ impl Periodic {
         F::from(self.period() as u64) * (u * distances).invert().unwrap_or(F::ZERO)
     }
 
+    /// The roots of `D_s` for the generator `g` of the period's domain.
+    pub fn section_roots<F: Field>(&self, section: usize, g: F) -> Vec<F> {
+        self.sections[section].iter().map(|&i| g.pow_vartime([i as u64])).collect()
+    }
+
     /// `D_s(u)` for the generator `g` of the period's domain.
     pub fn section_product<F: Field>(&self, section: usize, g: F, u: F) -> F {
-        self.sections[section].iter().map(|&i| u - g.pow([i as u64])).product()
+        self.section_roots(section, g).into_iter().map(|root| u - root).product()
     }
 }
 

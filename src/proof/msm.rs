@@ -257,6 +257,8 @@ struct Summer<F> {
 /// Two neighbouring points, to be added.
 struct Pair<F> {
     first: usize,
+    /// What the addition needs the inverse of.
+    denominator: F,
     /// The product of the denominators of all pairs before this.
     product: F,
 }
@@ -282,8 +284,9 @@ impl<F: Field> Summer<F> {
         let (mut start, mut product) = (0, F::ONE);
         for length in &self.lengths {
             for first in (0..length / 2).map(|pair| start + 2 * pair) {
-                self.pairs.push(Pair { first, product });
-                product *= self.points[first].denominator(&self.points[first + 1]);
+                let denominator = self.points[first].denominator(&self.points[first + 1]);
+                self.pairs.push(Pair { first, denominator, product });
+                product *= denominator;
             }
             start += length;
         }
@@ -292,7 +295,7 @@ impl<F: Field> Summer<F> {
         for pair in self.pairs.iter().rev() {
             let (a, b) = (self.points[pair.first], self.points[pair.first + 1]);
             self.points[pair.first] = a.add(&b, inverse * pair.product);
-            inverse *= a.denominator(&b);
+            inverse *= pair.denominator;
         }
     }
 

@@ -102,15 +102,18 @@ fn periodic_values<C: Curve>(
     let cycle = domain.extended_len() >> (protocol.k - periodic.log_period);
     let (g, first) = protocol.period(domain.g_coset)?;
     let (_, step) = protocol.period(domain.get_extended_omega())?;
-    let value = |u: C::Scalar| match selector {
-        Some(section) => {
-            let divisor = periodic.section_product(section, g, u).invert().unwrap_or(C::Scalar::ZERO);
-            (u.pow_vartime([periodic.period() as u64]) - C::Scalar::ONE) * divisor
-        }
-        None => (0..periodic.sections.len()).map(|section| periodic.section_product(section, g, u)).product(),
-    };
+    let sections = selector.map_or(0..periodic.sections.len(), |section| section..section + 1);
+    let roots: Vec<C::Scalar> = sections.flat_map(|section| periodic.section_roots(section, g)).collect();
     let points: Vec<C::Scalar> = std::iter::successors(Some(first), |u| Some(*u * step)).take(cycle).collect();
-    Some(points.into_par_iter().map(value).collect())
+    let product = |u: &C::Scalar| roots.iter().map(|root| *u - root).product();
+    let mut values: Vec<C::Scalar> = points.par_iter().map(product).collect();
+    if selector.is_some() {
+        // no point of the coset is a root
+        values.iter_mut().batch_invert();
+        let numerator = |u: &C::Scalar| u.pow_vartime([periodic.period() as u64]) - C::Scalar::ONE;
+        values.iter_mut().zip(&points).for_each(|(value, u)| *value *= numerator(u));
+    }
+    Some(values)
 }
 
 /// The quotient: all constraints, combined as in [`Protocol::linearisation`], over `X^n - 1`; `2 n` coefficients.
