@@ -87,13 +87,13 @@ fn prove_circuit<C: Curve>(
     if circuit.k() != protocol.k {
         return Err(failed(format!("the circuit has k = {}, the key k = {}", circuit.k(), protocol.k)));
     }
-    let words = proof_words(pk, circuit, &statement, rng).ok_or_else(|| failed("a challenge hit the domain".into()))?;
+    let words = proof_words(pk, circuit, &statement, rng).ok_or_else(|| failed("an evaluation is missing".into()))?;
     let proof = Proof { statement, words };
     verify(pk.verifying_key(), &proof).map_err(|error| failed(error.to_string()))?;
     Ok(proof)
 }
 
-/// The words of a proof; `None` for the challenges, one in about 2^240, for which there is none.
+/// The words of a proof; `None` if the protocol asks for an evaluation that it has no place for.
 fn proof_words<C: Curve>(
     pk: &ProvingKey<C>,
     circuit: &LaidOut<C::Scalar>,
