@@ -6,7 +6,7 @@ use ff::Field;
 
 use super::{
     bls12_381, bn254,
-    verifier::{ContractInfo, Generator, SCRATCH, Step},
+    verifier::{ContractInfo, Generator, Step},
     yul::hex_or_decimal,
 };
 use crate::{
@@ -166,7 +166,7 @@ impl<C: Curve> Generator<'_, C> {
         let slots: Vec<_> =
             self.memory.slots().iter().map(|slot| named(&slot.name, format!("{:#x}", slot.value), "")).collect();
         section("Memory", &slots);
-        let _ = writeln!(out, "    uint256 private constant SCRATCH = {SCRATCH:#x};");
+        let _ = writeln!(out, "    uint256 private constant SCRATCH = {:#x};", self.memory.start());
         let _ = writeln!(out, "    uint256 private constant SCRATCH_END = {:#x};", self.memory.end());
         out
     }

@@ -131,13 +131,14 @@ impl CalldataLayout {
 #[derive(Debug)]
 pub struct Memory {
     slots: Vec<Named>,
+    start: usize,
     next: usize,
 }
 
 impl Memory {
     /// Slots from `start` up.
     pub fn new(start: usize) -> Self {
-        Self { slots: Vec::new(), next: start }
+        Self { slots: Vec::new(), start, next: start }
     }
 
     /// Reserve `words` words under `name`; returns the name.
@@ -154,6 +155,11 @@ impl Memory {
         let base = self.slots.iter().find(|slot| slot.name == base).map_or(self.next, |slot| slot.value);
         self.slots.push(named(name.clone(), base + offset));
         name
+    }
+
+    /// The first byte.
+    pub fn start(&self) -> usize {
+        self.start
     }
 
     /// One past the last reserved byte.

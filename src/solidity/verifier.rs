@@ -20,8 +20,12 @@ use crate::{
     },
 };
 
-/// First byte of the contract's scratch memory: room above Solidity's own `0x80` for what its compiler spills.
-pub const SCRATCH: usize = 0x400;
+/// First byte of the contract's scratch memory: room above Solidity's own `0x80` for what its compiler spills. With the IR
+/// pipeline of solc 0.8.20, which spills most, that ends at 0x80 without a permutation, at 0x440 with one, at 0x500 in a batch;
+/// memory is paid by the word. A contract whose compiler spills more refuses every call.
+fn scratch<C: Curve>(protocol: &Protocol<C>, form: Form) -> usize {
+    if form == Form::One && protocol.permutation.is_none() { 0x400 } else { 0x800 }
+}
 
 /// The contract cannot be generated.
 #[derive(Debug, Error)]
@@ -169,7 +173,7 @@ pub(super) struct Generator<'a, C: Curve> {
 impl<'a, C: Curve> Generator<'a, C> {
     fn new(protocol: &'a Protocol<C>, ranges: &'a [Interval], form: Form) -> Self {
         let context = if form == Form::One { SELECTOR } else { 0 };
-        let mut memory = Memory::new(SCRATCH);
+        let mut memory = Memory::new(scratch(protocol, form));
         if form == Form::Batch {
             memory.reserve("RHO", 1);
             memory.reserve("RHO_POWER", 1);
