@@ -8,6 +8,7 @@ use hallmark::{
     project::{Build, CompileOptions, PublicInputs, Setup, compile},
     proof::CurveId,
     quant::{DomainSource, QuantOptions},
+    solidity::batch_name,
 };
 use serde_json::{Value, json};
 
@@ -131,7 +132,15 @@ pub fn summary(build: &Build) -> String {
         rows.push(("instead of", format!("{} on {}: {cost}", other.layout, other.curve)));
     }
     rows.extend([
-        ("contract", build.contract_name.clone()),
+        (
+            "contract",
+            match build.batch_contract {
+                Some(_) => {
+                    format!("{0}; {1} for many proofs a call", build.contract_name, batch_name(&build.contract_name))
+                }
+                None => build.contract_name.clone(),
+            },
+        ),
         (
             "error",
             format!(

@@ -94,7 +94,15 @@ fn a_kill_leaves_the_old_build_or_the_new_one() {
     // The next run clears away what the killed ones left.
     run(&mut compile_anew(&scene.folder())).succeeds();
     assert_eq!(snapshot(&scene.folder()), new);
-    let mut left: Vec<_> = fs::read_dir(scene.root()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    // A kill in the moment before a work folder has its lock leaves an empty shell, which nobody can be told to own.
+    let names = |folder: &Path| -> Vec<_> {
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    };
+    let shell = |name: &String| {
+        name.starts_with(".credit.hallmark-") && names(&scene.path(name)).iter().all(|file| file == "lock.tmp")
+    };
+    let mut left = names(scene.root());
+    left.retain(|name| !shell(name));
     left.sort();
     assert_eq!(left, ["build", "credit", "proof.json"]);
 }

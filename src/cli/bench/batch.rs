@@ -28,8 +28,16 @@ pub struct Batch {
     pub calldata_bytes: usize,
 }
 
-/// Prove `count` times, with a context and blinding of its own each time, and verify all proofs in one call.
-pub fn measure(project: &Project, args: &Args, input: &Path, count: usize, output: &Output) -> Result<Batch, Failure> {
+/// Prove `count` times, each time with blinding and a context of its own, `context` but for its last bytes, and verify all
+/// proofs in one call.
+pub fn measure(
+    project: &Project,
+    args: &Args,
+    input: &Path,
+    context: [u8; 32],
+    count: usize,
+    output: &Output,
+) -> Result<Batch, Failure> {
     let search = Search::default();
     let (solc, anvil) = (search.solc()?, search.anvil()?);
     let contract = project.batch_contract()?;
@@ -37,7 +45,6 @@ pub fn measure(project: &Project, args: &Args, input: &Path, count: usize, outpu
 
     let step = output.step("proving the batch");
     let (pk, input) = (project.proving_key()?, read_input(input, project.model(), args.index)?);
-    let context = args.context.bytes()?;
     let claim = |i: usize| {
         let mut context = context;
         context[24..].copy_from_slice(&(i as u64).to_be_bytes());
