@@ -48,8 +48,8 @@ const VERSIONS: [&str; 4] = ["0.8.20", "0.8.24", "0.8.28", "0.8.37"];
 const VIA_IR: [bool; 2] = [false, true];
 const RUNS: [usize; 3] = [1, 200, 1_000_000];
 
-/// By how much another build may cost less than the default, which is the same whatever the compiler: what the IR pipeline
-/// makes of a contract depends on its version, by a factor of five in bytes.
+/// By how much a build of the IR pipeline may cost less than the default. No other build may: what the IR pipeline makes of a
+/// contract depends on its version, by a factor of three in bytes, so it is not the default.
 const TOLERANCE: f64 = 0.005;
 
 const PAGE: &str = "docs/compilers.md";
@@ -198,16 +198,19 @@ fn every_build_of_every_golden_contract_accepts_and_rejects() {
         tables += &table(golden, &cells);
         let newest = VERSIONS[VERSIONS.len() - 1];
         let default = cells.iter().find(|cell| cell.version == newest && cell.settings == CompileSettings::default());
-        let (default, best) = (default.unwrap(), cells.iter().min_by_key(|cell| cell.gas).unwrap());
-        assert!(
-            default.gas as f64 <= best.gas as f64 * (1.0 + TOLERANCE),
-            "{}: solc {} with {:?} takes {} gas, the default {}",
-            golden.name,
-            best.version,
-            best.settings,
-            best.gas,
-            default.gas
-        );
+        let default = default.unwrap();
+        for cell in &cells {
+            let tolerance = if cell.settings.via_ir { TOLERANCE } else { 0.0 };
+            assert!(
+                default.gas as f64 <= cell.gas as f64 * (1.0 + tolerance),
+                "{}: solc {} with {:?} takes {} gas, the default {}",
+                golden.name,
+                cell.version,
+                cell.settings,
+                cell.gas,
+                default.gas
+            );
+        }
     }
     let page = fs::read_to_string(root().join(PAGE)).unwrap();
     let (head, rest) = page.split_once(BEGIN).unwrap();

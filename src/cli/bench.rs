@@ -80,6 +80,9 @@ const MAX_BATCH: i64 = 256;
 
 pub fn run(args: &Args, output: &Output) -> Outcome {
     let project = Project::open(&args.folder.folder)?;
+    if args.batch.is_some() {
+        project.batch_contract()?;
+    }
     let scratch = tempfile::tempdir()?;
     let input = match &args.input {
         Some(path) => path.clone(),

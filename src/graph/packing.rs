@@ -43,23 +43,28 @@ impl IntegerModel {
     pub fn publish(&mut self, features: &[usize]) -> Result<(), usize> {
         let input_len = self.features.len();
         let mut map = Affine { input_len, row_starts: vec![0], columns: vec![], weights: vec![], bias: vec![] };
-        let (mut start, mut words) = (0, vec![]);
+        let mut words: Vec<Vec<(usize, u32)>> = Vec::new();
+        let (mut start, mut taken) = (0, 0);
         for &feature in features {
-            let bits = width(self.features[feature].range);
-            if start > MAX_SHIFT || start + bits > MAX_BITS {
-                start = 0;
+            let range = self.features[feature].range;
+            // what the range rule of linear maps adds up: the term, and at most as much of the bias
+            let with_field = |shift: u32, taken: u128| {
+                let scale = 2u128.checked_shl(shift).filter(|_| shift <= MAX_SHIFT)?;
+                let sum = range.magnitude().checked_mul(scale)?.checked_add(taken)?;
+                (sum >> MAX_BITS == 0).then_some(sum)
+            };
+            match (words.last_mut(), with_field(start, taken)) {
+                (Some(word), Some(sum)) => {
+                    word.push((feature, start));
+                    taken = sum;
+                }
+                _ => {
+                    (start, taken) = (0, with_field(0, 0).ok_or(feature)?);
+                    words.push(vec![(feature, start)]);
+                }
             }
-            if bits > MAX_BITS {
-                return Err(feature);
-            }
-            if start == 0 {
-                words.push(vec![]);
-            }
-            if let Some(word) = words.last_mut() {
-                word.push((feature, start));
-            }
-            // a feature of one value takes no bits
-            start += bits.max(1);
+            // a feature of one value takes no bits, but a weight of its own
+            start += width(range).max(1);
         }
         for word in &mut words {
             word.sort_unstable();
@@ -93,21 +98,29 @@ impl IntegerModel {
                 && output.name == PUBLIC_INPUTS
                 && inputs == &[0]
             {
-                for word in 0..map.output_len() {
-                    let mut fields: Vec<PackedInput> = map
-                        .row(word)
-                        .map(|(feature, weight)| {
-                            let (shift, bits) = (weight.trailing_zeros(), width(self.features[feature].range));
-                            PackedInput { feature, public_value: public_value + word, shift, bits }
-                        })
-                        .collect();
-                    fields.sort_unstable_by_key(|field| field.shift);
-                    packed.extend(fields);
-                }
+                let words = (0..map.output_len()).map(|word| self.fields(map, word, public_value + word));
+                packed.extend(words.collect::<Option<Vec<_>>>().into_iter().flatten().flatten());
             }
             public_value += self.tensor_len(output.tensor);
         }
         packed
+    }
+
+    /// The fields of a packed word; `None` if the map is something else of the same name.
+    fn fields(&self, map: &Affine<i64, i128>, word: usize, public_value: usize) -> Option<Vec<PackedInput>> {
+        let mut fields = Vec::new();
+        let mut bias = map.bias[word];
+        for (feature, weight) in map.row(word) {
+            let range = self.features[feature].range;
+            bias = bias.checked_add(range.lo.checked_mul(weight.into())?)?;
+            if weight <= 0 || weight.count_ones() != 1 {
+                return None;
+            }
+            fields.push(PackedInput { feature, public_value, shift: weight.trailing_zeros(), bits: width(range) });
+        }
+        fields.sort_unstable_by_key(|field| field.shift);
+        let disjoint = fields.windows(2).all(|pair| pair[0].shift + pair[0].bits <= pair[1].shift);
+        (bias == 0 && disjoint).then_some(fields)
     }
 }
 
@@ -138,8 +151,33 @@ mod tests {
     }
 
     #[test]
+    fn features_far_from_zero_have_room() {
+        let far = 10i128.pow(33);
+        let mut model = model(&[(0, 1 << 50), (far, far + 1), (-far, 5 - far), (7, 8)]);
+        model.publish(&[0, 1, 2, 3]).unwrap();
+        let places: Vec<_> = model.packed_inputs().iter().map(|p| (p.feature, p.public_value, p.shift)).collect();
+        assert_eq!(places, [(0, 0, 0), (1, 1, 0), (2, 1, 1), (3, 1, 4)]);
+        assert!(model.validate().is_ok());
+        assert_eq!(model.public_values(&model.trace(&[9, far + 1, 2 - far, 7])), [9, 1 + (2 << 1)]);
+    }
+
+    #[test]
+    fn other_maps_of_the_name_are_not_read() {
+        let mut model = model(&[(0, 3), (0, 3)]);
+        model.publish(&[0, 1]).unwrap();
+        for (weight, bias) in [(3, 0), (-4, 0), (2, 0), (4, 1)] {
+            let mut other = model.clone();
+            let Op::Linear(map) = &mut other.nodes[0].op else { panic!("another operator") };
+            (map.weights[1], map.bias[0]) = (weight, bias);
+            assert_eq!(other.packed_inputs(), [], "weight {weight}, bias {bias}");
+        }
+    }
+
+    #[test]
     fn a_feature_too_wide_for_a_word_is_named() {
         let mut model = model(&[(0, 1), (-(1 << 120), 1 << 120)]);
+        assert_eq!(model.publish(&[0, 1]), Err(1));
+        model.features[1].range = Interval { lo: (1 << 119), hi: 1 + (1 << 119) };
         assert_eq!(model.publish(&[0, 1]), Err(1));
         assert_eq!((model.nodes.len(), model.publish(&[])), (0, Ok(())));
     }

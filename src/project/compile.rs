@@ -227,13 +227,13 @@ pub fn compile(options: &CompileOptions, mut progress: impl FnMut(Stage)) -> Res
     })
 }
 
-/// A line per public input: which bits of which word, and what they mean.
-fn packed_notes(model: &IntegerModel) -> Vec<String> {
+/// Per public input its word, and a line: which bits of it, and what they mean.
+fn packed_notes(model: &IntegerModel) -> Vec<(usize, String)> {
     let line = |packed: PackedInput| {
         let Feature { name, scale, range } = model.features.get(packed.feature)?;
         let PackedInput { public_value, shift, bits, .. } = packed;
         let text = format!("outputs[{public_value}], {bits} bits from bit {shift}, plus {}: \"{name}\"", range.lo);
-        Some(if *scale == 1.0 { text } else { format!("{text}, over {scale}") })
+        Some((public_value, if *scale == 1.0 { text } else { format!("{text}, over {scale}") }))
     };
     model.packed_inputs().into_iter().filter_map(line).collect()
 }

@@ -76,9 +76,9 @@ impl Project {
         self.source(self.contract_name("contract").unwrap_or_default())
     }
 
-    /// The contract for many proofs in one call, if the folder has one: its name and its source.
-    pub fn batch_contract(&self) -> Result<Option<(String, String)>, ProjectError> {
-        self.contract_name("batch_contract").map(|name| self.source(name)).transpose()
+    /// The contract for many proofs in one call: its name and its source.
+    pub fn batch_contract(&self) -> Result<(String, String), ProjectError> {
+        self.source(self.contract_name("batch_contract").ok_or(ProjectError::NoBatchContract)?)
     }
 
     fn contract_name(&self, entry: &str) -> Option<String> {

@@ -68,12 +68,16 @@ pub enum ProjectError {
     Tolerance { tolerance: f64, error: f64, flips: usize },
     #[error("there is no input \"{name}\" to make public; the model's inputs are: {}", known.join(", "))]
     PublicInput { name: String, known: Vec<String> },
-    #[error("input \"{name}\" cannot be public: its domain does not fit into a packed word of 2^{MAX_BITS}; narrow it")]
+    #[error(
+        "input \"{name}\" cannot be public: its domain, or how far it is from zero, does not fit into a packed word of 2^{MAX_BITS}; narrow it"
+    )]
     PublicInputWidth { name: String },
     #[error(
         "the setup is UNSAFE: whoever generated it can forge proofs; use a ceremony, or --allow-unsafe-srs for tests"
     )]
     UnsafeSetup,
+    #[error("this build has no contract for batches: compile for --curve bn254")]
+    NoBatchContract,
     #[error("{}: {detail}", path.display())]
     ProofFile { path: PathBuf, detail: String },
     #[error("{} is for the model {found}, this folder holds {expected}", path.display())]

@@ -41,7 +41,14 @@ fn check_operations(block: &mut Block) {
     block.line("failure := 4").close();
 }
 
-const TITLE: &str = "Opening: commitments";
+/// Add multiples of those terms to POINT.
+fn add_terms<C: Curve>(generator: &Generator<'_, C>, block: &mut Block, added: impl Fn(&Point) -> bool) {
+    for term in generator.terms.iter().filter(|term| added(&term.point)) {
+        block.comment(&term.comment);
+        copy_point(generator, block, term);
+        add_multiple(block, &term.slot, "POINT", "MULTIPLE");
+    }
+}
 
 pub fn commitments<C: Curve>(generator: &mut Generator<'_, C>) -> Step {
     // the pairing's input: POINT, a point of G2, a point, a point of G2
@@ -49,52 +56,39 @@ pub fn commitments<C: Curve>(generator: &mut Generator<'_, C>) -> Step {
     generator.memory.alias("MULTIPLE", "POINT", 0x40);
     let mut block = Block::default();
     block.line("let ok := 1");
-    let notes = match generator.form {
+    match generator.form {
         Form::One => {
             block.comment("advice column: its coefficient is one; the first addition checks that it is on the curve");
             block.line("calldatacopy(POINT, ADVICE, 0x40)");
-            for term in &generator.terms {
-                block.comment(&term.comment);
-                copy_point(generator, &mut block, term);
-                add_multiple(&mut block, &term.slot, "POINT", "MULTIPLE");
-            }
-            vec![
-                "POINT := POINT + scalar * term for every commitment. Each point of the proof passes through a precompile,",
-                "which checks that its coordinates are reduced and that it is on the curve.",
-            ]
+            add_terms(generator, &mut block, |_| true);
         }
         Form::Batch => {
             let scalar = generator.term("ADVICE", "advice column", Point::Proof("ADVICE".into()));
             block.line(store(&scalar, "mload(RHO_POWER)"));
             generator.memory.reserve("LAST", 2);
             generator.memory.reserve("LAST_MULTIPLE", 2);
-            for term in generator.terms.iter().filter(|term| matches!(term.point, Point::Proof(_))) {
-                block.comment(&term.comment);
-                copy_point(generator, &mut block, term);
-                add_multiple(&mut block, &term.slot, "POINT", "MULTIPLE");
-            }
+            add_terms(generator, &mut block, |point| matches!(point, Point::Proof(_)));
             block.comment("LAST := LAST + rho * last point");
             block.line(store("SCALAR_LAST_POINT", "mload(RHO_POWER)"));
             add_multiple(&mut block, "TERM_LAST_POINT", "LAST", "LAST_MULTIPLE");
-            vec![
-                "POINT := POINT + scalar * term for every commitment of the proof. Each point passes through a precompile,",
-                "which checks that its coordinates are reduced and that it is on the curve.",
-            ]
         }
-    };
+    }
     check_operations(&mut block);
-    Step { title: TITLE, notes, block }
+    Step {
+        title: "Opening: commitments",
+        notes: vec![
+            "POINT := POINT + scalar * term for every commitment. Each point of the proof passes through a precompile,",
+            "which checks that its coordinates are reduced and that it is on the curve.",
+        ],
+        block,
+    }
 }
 
 /// The commitments of the key, which all proofs of a batch share, with the sums of their scalars.
 pub fn key_commitments<C: Curve>(generator: &mut Generator<'_, C>) -> Step {
     let mut block = Block::default();
     block.line("let ok := 1");
-    for term in generator.terms.iter().filter(|term| matches!(term.point, Point::Key(_))) {
-        block.comment(&term.comment);
-        copy_point(generator, &mut block, term);
-        add_multiple(&mut block, &term.slot, "POINT", "MULTIPLE");
-    }
+    add_terms(generator, &mut block, |point| matches!(point, Point::Key(_)));
     check_operations(&mut block);
     Step {
         title: "Opening: commitments of the key",

@@ -6,13 +6,10 @@ use ff::Field;
 
 use super::{
     bls12_381, bn254,
-    verifier::{ContractInfo, Generator, Step},
+    verifier::{ContractInfo, Form, Generator, Step},
     yul::hex_or_decimal,
 };
-use crate::{
-    graph::PUBLIC_INPUTS,
-    proof::curve::{Curve, CurveId, scalar_word},
-};
+use crate::proof::curve::{Curve, CurveId, scalar_word};
 
 /// What differs between the curves in the text around the steps.
 pub(super) struct Check {
@@ -113,16 +110,16 @@ impl<C: Curve> Generator<'_, C> {
         let _ = writeln!(out, "    /// @notice Names the approved model: the digest of its verifying key.");
         let _ = writeln!(out, "    bytes32 public constant MODEL_ID = {id};");
         let packed: Vec<String> =
-            info.public_inputs.iter().map(|line| format!("    // {}", comment_text(line))).collect();
+            info.public_inputs.iter().map(|(_, line)| format!("    // {}", comment_text(line))).collect();
         if !packed.is_empty() {
             let _ = writeln!(out, "\n    // Public inputs are packed, each into the bits of one output:");
             let _ = writeln!(out, "{}", packed.join("\n"));
         }
         for (i, (name, scale)) in info.outputs.iter().enumerate() {
-            let name = comment_text(name);
-            if name.starts_with(PUBLIC_INPUTS) {
+            if info.public_inputs.iter().any(|(packed, _)| *packed == i) {
                 continue;
             }
+            let name = comment_text(name);
             let (kind, value, relation) = if *scale >= 1.0 && scale.fract() == 0.0 {
                 ("SCALE", *scale, "times this scale")
             } else {
@@ -162,7 +159,8 @@ impl<C: Curve> Generator<'_, C> {
         let positions = self.calldata.positions().into_iter();
         let positions: Vec<_> =
             positions.map(|position| named(&position.name, position.value.to_string(), "")).collect();
-        section("Calldata: outputs, points, evaluations at x, at omega x (NEXT1), ...", &positions);
+        let place = if self.form == Form::One { "Calldata" } else { "A claim, from its context" };
+        section(&format!("{place}: outputs, points, evaluations at x, at omega x (NEXT1), ..."), &positions);
         let slots: Vec<_> =
             self.memory.slots().iter().map(|slot| named(&slot.name, format!("{:#x}", slot.value), "")).collect();
         section("Memory", &slots);
@@ -237,10 +235,8 @@ impl<C: Curve> Generator<'_, C> {
     }
 }
 
-/// The step that checks the statement, and the one that the contract leaves after if that has failed. In between the
-/// return decides how far the compiler's IR pipeline spreads expressions: right after the statement, solc 0.8.24 makes three
-/// times the code of it.
-pub(super) const STATEMENT: &str = "Statement";
+/// The step that is followed by a return although it cannot fail: without it the IR pipeline of solc 0.8.24 spreads the
+/// expressions of this step over three times the code.
 pub(super) const LEAVE_AFTER: &str = "Closed forms";
 
 /// The steps as numbered blocks of assembly, from `before + 1`; one that may fail is followed by `leave`, the last excepted.
@@ -257,7 +253,7 @@ pub(super) fn step_text(out: &mut String, steps: &[Step], before: usize, leave: 
         }
         let _ = writeln!(out, "        }}");
         let may_fail = |step: &Step| step.block.lines().iter().any(|line| line.contains("failure :="));
-        if step.title == LEAVE_AFTER || i + 1 < steps.len() && step.title != STATEMENT && may_fail(step) {
+        if step.title == LEAVE_AFTER || i + 1 < steps.len() && may_fail(step) {
             let _ = writeln!(out, "        if (failure != 0) {leave};");
         }
     }

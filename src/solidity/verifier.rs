@@ -8,7 +8,6 @@ use thiserror::Error;
 
 use super::{
     bls12_381, bn254,
-    contract::STATEMENT,
     layout::{CalldataLayout, Memory, SELECTOR, WORD},
     yul::{Block, Value, hex_or_decimal, literal, load, wrapped},
 };
@@ -55,8 +54,8 @@ pub struct ContractInfo {
     pub setup: String,
     /// One per public value: its name and how many units make 1.0.
     pub outputs: Vec<(String, f64)>,
-    /// One line per public input: where it is among the public values.
-    pub public_inputs: Vec<String>,
+    /// Per public input the index of the public value that it is packed into, and one line: where, and what it means.
+    pub public_inputs: Vec<(usize, String)>,
 }
 
 /// How many proofs a contract takes in one call.
@@ -287,11 +286,8 @@ impl<'a, C: Curve> Generator<'a, C> {
         }
         block.line("if gt(iszero(canonical), failure) { failure := 3 }");
         Step {
-            title: STATEMENT,
-            notes: vec![
-                "Outputs in their proved ranges, scalars canonical: no value has two encodings. A failure is returned after the",
-                "closed forms.",
-            ],
+            title: "Statement",
+            notes: vec!["Outputs in their proved ranges, scalars canonical: no value has two encodings."],
             block,
         }
     }

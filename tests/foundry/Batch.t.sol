@@ -4,6 +4,7 @@ pragma solidity ^0.8.20;
 import {CreditVerifier} from "./golden/CreditVerifier.sol";
 import {CreditVerifierBatch} from "./golden/CreditVerifierBatch.sol";
 import {Call} from "./utils/Call.sol";
+import {Deploy} from "./utils/Deploy.sol";
 import {Reference} from "./utils/Reference.sol";
 import {vm} from "./utils/Vm.sol";
 
@@ -40,14 +41,9 @@ contract BatchTest {
     }
 
     function deploy() private returns (CreditVerifierBatch deployed, bytes memory answer) {
-        bytes memory code = vm.getCode("CreditVerifierBatch.sol:CreditVerifierBatch");
-        assembly ("memory-safe") {
-            deployed := create(0, add(code, 32), mload(code))
-            answer := mload(0x40)
-            mstore(answer, returndatasize())
-            returndatacopy(add(answer, 32), 0, returndatasize())
-            mstore(0x40, and(add(add(answer, returndatasize()), 63), not(31)))
-        }
+        address at;
+        (at, answer) = Deploy.fresh("CreditVerifierBatch");
+        deployed = CreditVerifierBatch(at);
     }
 
     /// @dev A call with these claims, each the arguments of a call of `verify`.

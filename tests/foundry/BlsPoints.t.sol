@@ -3,8 +3,8 @@ pragma solidity ^0.8.20;
 
 import {CreditBlsVerifier} from "./golden/CreditBlsVerifier.sol";
 import {Call} from "./utils/Call.sol";
+import {Deploy} from "./utils/Deploy.sol";
 import {G1, Point} from "./utils/G1.sol";
-import {vm} from "./utils/Vm.sol";
 
 /// @notice Every point of a proof on BLS12-381 is in the subgroup of order r, not only on the curve.
 /// @dev The curve has h r points, h = 3 * 11^2 * 10177^2 * 859267^2 * 52437899^2. A pairing does not tell P from P + T
@@ -31,13 +31,9 @@ contract BlsPointsTest {
     bytes private valid;
 
     function setUp() public {
-        bytes memory code = vm.getCode("CreditBlsVerifier.sol:CreditBlsVerifier");
-        CreditBlsVerifier deployed;
-        assembly ("memory-safe") {
-            deployed := create(0, add(code, 32), mload(code))
-        }
-        require(address(deployed) != address(0), "deployment");
-        verifier = deployed;
+        (address deployed,) = Deploy.fresh("CreditBlsVerifier");
+        require(deployed != address(0), "deployment");
+        verifier = CreditBlsVerifier(deployed);
         valid = Call.load("CreditBlsVerifier/applicant0");
     }
 

@@ -11,8 +11,8 @@ import {vm} from "./utils/Vm.sol";
 contract GasTest is VerifierTest {
     using Call for bytes;
 
-    /// @dev Most that a rejection before any curve operation may cost, in any profile: 2,800 in the default.
-    uint256 private constant CHEAP = 20_000;
+    /// @dev Most that a rejection before any curve operation may cost.
+    uint256 private constant CHEAP = 2_500;
 
     /// @dev A bound on what the caller pays for the call itself.
     uint256 private constant OVERHEAD = 300;

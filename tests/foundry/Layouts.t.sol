@@ -4,6 +4,7 @@ pragma solidity ^0.8.20;
 import {CreditBlsVerifier} from "./golden/CreditBlsVerifier.sol";
 import {CreditGeneralVerifier} from "./golden/CreditGeneralVerifier.sol";
 import {Call} from "./utils/Call.sol";
+import {Deploy} from "./utils/Deploy.sol";
 import {vm} from "./utils/Vm.sol";
 
 /// @notice The credit model on another layout or curve: real proofs are accepted, and whatever is changed of them is not.
@@ -44,14 +45,7 @@ abstract contract LayoutTest {
     }
 
     function deploy() internal returns (address deployed, bytes memory answer) {
-        bytes memory code = vm.getCode(string.concat(name(), ".sol:", name()));
-        assembly ("memory-safe") {
-            deployed := create(0, add(code, 32), mload(code))
-            answer := mload(0x40)
-            mstore(answer, returndatasize())
-            returndatacopy(add(answer, 32), 0, returndatasize())
-            mstore(0x40, and(add(add(answer, returndatasize()), 63), not(31)))
-        }
+        return Deploy.fresh(name());
     }
 
     function fixture(string memory file) internal view returns (bytes memory call) {

@@ -40,8 +40,7 @@ pub fn measure(
 ) -> Result<Batch, Failure> {
     let search = Search::default();
     let (solc, anvil) = (search.solc()?, search.anvil()?);
-    let contract = project.batch_contract()?;
-    let (name, source) = contract.ok_or("this build has no contract for batches: compile for --curve bn254")?;
+    let (name, source) = project.batch_contract()?;
 
     let step = output.step("proving the batch");
     let (pk, input) = (project.proving_key()?, read_input(input, project.model(), args.index)?);

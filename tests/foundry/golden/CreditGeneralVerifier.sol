@@ -256,8 +256,7 @@ contract CreditGeneralVerifier {
         }
 
         // 1. Statement
-        // Outputs in their proved ranges, scalars canonical: no value has two encodings. A failure is returned after the
-        // closed forms.
+        // Outputs in their proved ranges, scalars canonical: no value has two encodings.
         assembly ("memory-safe") {
             let r := R
             let v := calldataload(OUTPUT0)
@@ -271,6 +270,7 @@ contract CreditGeneralVerifier {
             canonical := and(and(lt(calldataload(EVAL_FIXED1), r), lt(calldataload(EVAL_PRODUCT_NEXT1), r)), canonical)
             if gt(iszero(canonical), failure) { failure := 3 }
         }
+        if (failure != 0) return failure;
 
         // 2. Transcript
         // Each challenge is the hash of the hash before it and of what the prover has sent since: in the copy of the

@@ -132,7 +132,7 @@ contract CreditGeneralVerifierBatch {
     uint256 private constant MINUS_S_G2_2 = 0x2b67eb08ea209045e5feeef4c5e6e5d7fa8eca4b26782ee84ddf4f95fe129d63;
     uint256 private constant MINUS_S_G2_3 = 0x0d6590cf20713cff6208ea746c9bf6ff859a8d51d18afbeab6d60441fdb09ef2;
 
-    // Calldata: outputs, points, evaluations at x, at omega x (NEXT1), ...
+    // A claim, from its context: outputs, points, evaluations at x, at omega x (NEXT1), ...
     uint256 private constant OUTPUT0 = 32;
     uint256 private constant ADVICE = 64;
     uint256 private constant PRODUCT = 128;
@@ -344,8 +344,7 @@ contract CreditGeneralVerifierBatch {
     /// 0, or the number of the error.
     function _claim(uint256 claim) private view returns (uint256 failure) {
         // 1. Statement
-        // Outputs in their proved ranges, scalars canonical: no value has two encodings. A failure is returned after the
-        // closed forms.
+        // Outputs in their proved ranges, scalars canonical: no value has two encodings.
         assembly ("memory-safe") {
             let r := R
             let v := calldataload(add(claim, OUTPUT0))
@@ -366,6 +365,7 @@ contract CreditGeneralVerifierBatch {
             )
             if gt(iszero(canonical), failure) { failure := 3 }
         }
+        if (failure != 0) return failure;
 
         // 2. Transcript
         // Each challenge is the hash of the hash before it and of what the prover has sent since: in the copy of the
@@ -663,7 +663,7 @@ contract CreditGeneralVerifierBatch {
         }
 
         // 7. Opening: commitments
-        // POINT := POINT + scalar * term for every commitment of the proof. Each point passes through a precompile,
+        // POINT := POINT + scalar * term for every commitment. Each point of the proof passes through a precompile,
         // which checks that its coordinates are reduced and that it is on the curve.
         assembly ("memory-safe") {
             let ok := 1

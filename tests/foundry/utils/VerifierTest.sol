@@ -2,8 +2,8 @@
 pragma solidity ^0.8.20;
 
 import {Call} from "./Call.sol";
+import {Deploy} from "./Deploy.sol";
 import {Reference} from "./Reference.sol";
-import {vm} from "./Vm.sol";
 import {CreditVerifier} from "../golden/CreditVerifier.sol";
 
 /// @notice What every test of the verifier shares: the contract, a valid call, and what it means to accept and to reject.
@@ -31,17 +31,11 @@ abstract contract VerifierTest {
         valid = Call.load("applicant0");
     }
 
-    /// @dev A new verifier, or the zero address and what the constructor reverted with. Test contracts take the code from
-    /// the build: each would otherwise hold its own copy, to be optimised again.
+    /// @dev A new verifier, or the zero address and what the constructor reverted with.
     function deploy() internal returns (CreditVerifier deployed, bytes memory answer) {
-        bytes memory code = vm.getCode("CreditVerifier.sol:CreditVerifier");
-        assembly ("memory-safe") {
-            deployed := create(0, add(code, 32), mload(code))
-            answer := mload(0x40)
-            mstore(answer, returndatasize())
-            returndatacopy(add(answer, 32), 0, returndatasize())
-            mstore(0x40, and(add(add(answer, returndatasize()), 63), not(31)))
-        }
+        address at;
+        (at, answer) = Deploy.fresh("CreditVerifier");
+        deployed = CreditVerifier(at);
     }
 
     /// @dev Both entry points accept: `verify` returns nothing, `tryVerify` returns true.

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: MIT
+pragma solidity ^0.8.20;
+
+import {vm} from "./Vm.sol";
+
+/// @notice Deployment from the build: a test contract would otherwise hold its own copy of the code, to be optimised again.
+library Deploy {
+    /// @notice A new contract of this name, or the zero address and what the constructor reverted with.
+    function fresh(string memory name) internal returns (address deployed, bytes memory answer) {
+        bytes memory code = vm.getCode(string.concat(name, ".sol:", name));
+        assembly ("memory-safe") {
+            deployed := create(0, add(code, 32), mload(code))
+            answer := mload(0x40)
+            mstore(answer, returndatasize())
+            returndatacopy(add(answer, 32), 0, returndatasize())
+            mstore(0x40, and(add(add(answer, returndatasize()), 63), not(31)))
+        }
+    }
+}
