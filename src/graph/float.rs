@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Function;
+use crate::ops::Product;
+
 /// A sparse affine map over the concatenation of a node's (flattened) input tensors: `y = W x + b`.
 ///
 /// Rows are stored in compressed form: row `j` owns `columns[row_starts[j]..row_starts[j + 1]]` and the weights beside
@@ -34,8 +37,93 @@ impl<W: Copy, B> Affine<W, B> {
 #[derive(Clone, Debug, PartialEq)]
 pub enum FloatOp {
     Affine(Affine<f64, f64>),
-    /// Of one input.
+    /// `max(x, 0)`, of one input, as are all below that do not say otherwise.
     Relu,
+    /// `x^2`
+    Square,
+    /// Sums of products of two inputs.
+    Product(Product),
+    /// A smooth function, elementwise.
+    Function(Function),
+    /// `a / b`, of two inputs of the same length. Over the whole domain `b` must keep one sign.
+    Quotient,
+    /// `sqrt(x)`
+    Sqrt,
+    /// The real number as an integer.
+    Round(Rounding),
+    /// Whether the number is in relation to zero: 1 or 0.
+    Compare(Comparison),
+    /// `floor(a / b)`, of two integer inputs of the same length; `b` is positive over the whole domain.
+    FloorQuotient,
+    /// Per integer element, `depth` zeros but for a one at that index. Over the whole domain it lies in `[0, depth)`.
+    OneHot {
+        depth: usize,
+    },
+}
+
+/// How a real number becomes an integer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rounding {
+    Floor,
+    Ceil,
+    /// To the nearest, halves to the even one.
+    HalfEven,
+}
+
+impl Rounding {
+    /// The integer.
+    pub fn apply(self, x: f64) -> f64 {
+        match self {
+            Rounding::Floor => x.floor(),
+            Rounding::Ceil => x.ceil(),
+            Rounding::HalfEven => x.round_ties_even(),
+        }
+    }
+}
+
+/// A relation to zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Comparison {
+    Above,
+    AtLeast,
+    Equal,
+}
+
+impl Comparison {
+    /// 1 if the relation holds, else 0.
+    pub fn apply(self, x: f64) -> f64 {
+        f64::from(match self {
+            Comparison::Above => x > 0.0,
+            Comparison::AtLeast => x >= 0.0,
+            Comparison::Equal => x == 0.0,
+        })
+    }
+}
+
+impl FloatOp {
+    /// The operator applied to the concatenation `x` of its inputs.
+    pub fn apply(&self, x: &[f64]) -> Vec<f64> {
+        let map = |f: &dyn Fn(f64) -> f64| x.iter().map(|&v| f(v)).collect();
+        let zip = |f: &dyn Fn(f64, f64) -> f64| {
+            let (a, b) = x.split_at(x.len() / 2);
+            a.iter().zip(b).map(|(&a, &b)| f(a, b)).collect()
+        };
+        match self {
+            FloatOp::Affine(affine) => affine.apply(x),
+            FloatOp::Relu => map(&|v| v.max(0.0)),
+            FloatOp::Square => map(&|v| v * v),
+            FloatOp::Product(product) => product.apply(x),
+            FloatOp::Function(function) => map(&|v| function.apply(v)),
+            FloatOp::Quotient => zip(&|a, b| a / b),
+            FloatOp::Sqrt => map(&f64::sqrt),
+            FloatOp::Round(rounding) => map(&|v| rounding.apply(v)),
+            FloatOp::Compare(comparison) => map(&|v| comparison.apply(v)),
+            FloatOp::FloorQuotient => zip(&|a, b| (a / b).floor()),
+            FloatOp::OneHot { depth } => {
+                x.iter().flat_map(|&v| (0..*depth).map(move |j| f64::from(v == j as f64))).collect()
+            }
+        }
+    }
 }
 
 /// One step of the graph. It defines value `graph.inputs.len() + its index`.
@@ -55,7 +143,8 @@ impl FloatNode {
     pub fn weight_count(&self) -> usize {
         match &self.op {
             FloatOp::Affine(map) => map.weights.len(),
-            FloatOp::Relu => 0,
+            FloatOp::Product(product) => product.output_len() * product.inner,
+            _ => 0,
         }
     }
 }
@@ -99,14 +188,17 @@ impl Graph {
 
     /// Number of elements of value `id`, which must be a value of the graph.
     pub fn value_len(&self, id: usize) -> usize {
-        let mut id = id;
+        let (mut id, mut factor) = (id, 1);
         while let Some(node) = id.checked_sub(self.inputs.len()) {
             match &self.nodes[node].op {
-                FloatOp::Affine(map) => return map.output_len(),
-                FloatOp::Relu => id = self.nodes[node].inputs[0],
+                FloatOp::Affine(map) => return factor * map.output_len(),
+                FloatOp::Product(product) => return factor * product.output_len(),
+                FloatOp::OneHot { depth } => factor *= depth,
+                _ => {}
             }
+            id = self.nodes[node].inputs[0];
         }
-        self.inputs[id].len()
+        factor * self.inputs[id].len()
     }
 
     /// All values of one run, by value id. `inputs` holds the elements of all inputs, concatenated.
@@ -120,11 +212,7 @@ impl Graph {
         }
         for node in &self.nodes {
             let operands: Vec<&[f64]> = node.inputs.iter().map(|&id| values[id].as_slice()).collect();
-            let x = operands.concat();
-            values.push(match &node.op {
-                FloatOp::Affine(map) => map.apply(&x),
-                FloatOp::Relu => x.into_iter().map(|v| v.max(0.0)).collect(),
-            });
+            values.push(node.op.apply(&operands.concat()));
         }
         values
     }

@@ -6,12 +6,14 @@
 pub mod affine;
 pub mod float;
 mod fold;
+pub mod function;
 pub mod integer;
 pub mod interval;
 pub mod packing;
 
 pub use affine::AffineBuilder;
-pub use float::{Affine, FloatNode, FloatOp, Graph, GraphInput};
+pub use float::{Affine, Comparison, FloatNode, FloatOp, Graph, GraphInput, Rounding};
+pub use function::Function;
 pub use integer::{Feature, IntegerModel, IntegerNode, Output, Trace};
 pub use interval::{Interval, MAX_BITS};
 pub use packing::{PUBLIC_INPUTS, PackedInput};

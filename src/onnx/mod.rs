@@ -4,6 +4,7 @@
 //! then an independent implementation analyses the shapes of the same model, and the two must agree.
 
 mod analysis;
+mod core;
 mod decode;
 mod error;
 mod lower;

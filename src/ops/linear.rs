@@ -40,15 +40,15 @@ pub(super) fn bounds(map: &Affine<i64, i128>, inputs: &[&[Interval]]) -> Result<
                     .unsigned_abs()
                     .checked_mul(x[i].magnitude())
                     .and_then(|term| magnitude.checked_add(term))
-                    .ok_or_else(|| BoundError::new(j, None))?;
+                    .ok_or_else(|| BoundError::overflow(j, None))?;
                 if magnitude >> MAX_BITS != 0 {
-                    return Err(BoundError::new(j, Some(magnitude)));
+                    return Err(BoundError::overflow(j, Some(magnitude)));
                 }
                 let (a, b) = (w * x[i].lo, w * x[i].hi);
                 lo += a.min(b);
                 hi += a.max(b);
             }
-            Interval::new(lo, hi).ok_or_else(|| BoundError::new(j, Some(magnitude)))
+            Interval::new(lo, hi).ok_or_else(|| BoundError::overflow(j, Some(magnitude)))
         })
         .collect()
 }

@@ -3,11 +3,22 @@
 //! Every operator of an ONNX model lowers to these. The semantics here is the only one: the circuit's witness is the
 //! trace of [`Op::eval`], and the intervals of [`Op::bounds`] are what the circuit's range checks are sized by.
 
+mod divide;
 mod linear;
+mod one_hot;
+mod piecewise;
+mod product;
 mod relu;
 mod rescale;
+mod root;
+mod square;
 
+pub use divide::Divide;
+pub use one_hot::OneHot;
+pub use piecewise::{Piecewise, Segment};
+pub use product::Product;
 pub use rescale::Rescale;
+pub use root::Root;
 
 use ff::PrimeField;
 use serde::{Deserialize, Serialize};
@@ -20,19 +31,33 @@ use crate::{
 
 /// A range that cannot be proved safe.
 #[derive(Clone, Debug, PartialEq, Error)]
-#[error("element {element} can reach magnitude 2^{bits}, the limit is 2^{limit}")]
+#[error("element {element} {reason}")]
 pub struct BoundError {
     /// Flat index of the output element.
     pub element: usize,
-    /// Bits that its largest magnitude needs (128 stands for 128 or more).
-    pub bits: u32,
-    pub limit: u32,
+    pub reason: BoundReason,
+}
+
+/// What the domain does not rule out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum BoundReason {
+    /// 128 bits stand for 128 or more.
+    #[error("can reach magnitude 2^{bits}, the limit is 2^{MAX_BITS}")]
+    Overflow { bits: u32 },
+    #[error("may be divided by zero or by a negative number")]
+    DivisorNotPositive,
+    #[error("may be the square root of a negative number")]
+    NegativeRoot,
+    #[error("may read an index outside of [0, {depth})")]
+    IndexOutside { depth: usize },
+    #[error("may leave the segments of its function")]
+    OutsideTable,
 }
 
 impl BoundError {
-    fn new(element: usize, magnitude: Option<u128>) -> Self {
+    fn overflow(element: usize, magnitude: Option<u128>) -> Self {
         let bits = magnitude.map_or(128, |m| 128 - m.leading_zeros());
-        Self { element, bits, limit: MAX_BITS }
+        Self { element, reason: BoundReason::Overflow { bits } }
     }
 }
 
@@ -45,6 +70,18 @@ pub enum Op {
     Relu,
     /// `y = floor((x + 2^(shift-1)) / 2^shift)`, elementwise: division by a power of two, halves rounded up.
     Rescale(Rescale),
+    /// `y = x^2`, elementwise.
+    Square,
+    /// Sums of products of two tensors.
+    Product(Product),
+    /// A function by quadratic segments, elementwise.
+    Piecewise(Piecewise),
+    /// The quotient of two tensors, elementwise.
+    Divide(Divide),
+    /// The square root, elementwise.
+    Root(Root),
+    /// One-hot encoding of every element.
+    OneHot(OneHot),
 }
 
 impl Op {
@@ -54,6 +91,12 @@ impl Op {
             Op::Linear(_) => "linear",
             Op::Relu => "relu",
             Op::Rescale(_) => "rescale",
+            Op::Square => "square",
+            Op::Product(_) => "product",
+            Op::Piecewise(_) => "piecewise",
+            Op::Divide(_) => "divide",
+            Op::Root(_) => "root",
+            Op::OneHot(_) => "one-hot",
         }
     }
 
@@ -61,8 +104,13 @@ impl Op {
     pub fn accepts(&self, len: usize) -> bool {
         match self {
             Op::Linear(map) => linear::accepts(map, len),
-            Op::Relu => true,
+            Op::Relu | Op::Square => true,
             Op::Rescale(rescale) => (1..MAX_BITS).contains(&rescale.shift),
+            Op::Product(product) => product.accepts(len),
+            Op::Piecewise(piecewise) => piecewise.accepts(),
+            Op::Divide(divide) => divide.accepts(len),
+            Op::Root(root) => root.accepts(),
+            Op::OneHot(one_hot) => one_hot.accepts(len),
         }
     }
 
@@ -72,6 +120,12 @@ impl Op {
             Op::Linear(map) => linear::eval(map, inputs),
             Op::Relu => relu::eval(inputs),
             Op::Rescale(rescale) => rescale.eval(inputs),
+            Op::Square => square::eval(inputs),
+            Op::Product(product) => product.eval(inputs),
+            Op::Piecewise(piecewise) => piecewise.eval(inputs),
+            Op::Divide(divide) => divide.eval(inputs),
+            Op::Root(root) => root.eval(inputs),
+            Op::OneHot(one_hot) => one_hot.eval(inputs),
         }
     }
 
@@ -81,6 +135,12 @@ impl Op {
             Op::Linear(map) => linear::bounds(map, inputs),
             Op::Relu => Ok(relu::bounds(inputs)),
             Op::Rescale(rescale) => rescale.bounds(inputs),
+            Op::Square => square::bounds(inputs),
+            Op::Product(product) => product.bounds(inputs),
+            Op::Piecewise(piecewise) => piecewise.bounds(inputs),
+            Op::Divide(divide) => divide.bounds(inputs),
+            Op::Root(root) => root.bounds(inputs),
+            Op::OneHot(one_hot) => one_hot.bounds(inputs),
         }
     }
 
@@ -100,6 +160,7 @@ impl Op {
             Op::Linear(map) => linear::lay_out(map, inputs),
             Op::Relu => elements().map(|(x, value, range)| relu::lay_out(builder, x, value, range)).collect(),
             Op::Rescale(op) => elements().map(|(x, value, range)| op.lay_out(builder, x, value, range)).collect(),
+            Op::Square | Op::Product(_) | Op::Piecewise(_) | Op::Divide(_) | Op::Root(_) | Op::OneHot(_) => todo!(),
         }
     }
 }

@@ -26,7 +26,8 @@ impl Rescale {
 
     pub(super) fn bounds(self, inputs: &[&[Interval]]) -> Result<Vec<Interval>, BoundError> {
         let bound = |(i, x): (usize, Interval)| {
-            Interval::new(self.apply(x.lo), self.apply(x.hi)).ok_or_else(|| BoundError::new(i, Some(x.magnitude())))
+            Interval::new(self.apply(x.lo), self.apply(x.hi))
+                .ok_or_else(|| BoundError::overflow(i, Some(x.magnitude())))
         };
         inputs.concat().into_iter().enumerate().map(bound).collect()
     }

@@ -51,6 +51,15 @@ pub(super) fn build(
     for (i, node) in graph.nodes.iter().enumerate() {
         let (op, inputs) = match &node.op {
             FloatOp::Relu => (Op::Relu, vec![tensors[node.inputs[0] - first]]),
+            FloatOp::Square
+            | FloatOp::Product(_)
+            | FloatOp::Function(_)
+            | FloatOp::Quotient
+            | FloatOp::Sqrt
+            | FloatOp::Round(_)
+            | FloatOp::Compare(_)
+            | FloatOp::FloorQuotient
+            | FloatOp::OneHot { .. } => todo!(),
             FloatOp::Affine(map) => {
                 let (columns, exponents, input_len, inputs) = layout(graph, node, scales, &tensors);
                 let map = map.relocate(input_len, &columns);
@@ -88,10 +97,10 @@ fn push(
 ) -> Result<usize, QuantError> {
     let ranges: Vec<Vec<Interval>> = inputs.iter().map(|&id| model.ranges(id)).collect();
     let ranges: Vec<&[Interval]> = ranges.iter().map(Vec::as_slice).collect();
-    let ranges = op.bounds(&ranges).map_err(|e| QuantError::Overflow {
+    let ranges = op.bounds(&ranges).map_err(|e| QuantError::Bound {
         node: name.clone(),
         element: e.element,
-        bits: e.bits,
+        reason: e.reason,
         precision,
     })?;
     model.nodes.push(IntegerNode { name, op, inputs, ranges });

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-use crate::graph::MAX_BITS;
+use crate::{graph::MAX_BITS, ops::BoundReason};
 
 /// One input of the model that is outside of what was declared.
 #[derive(Clone, Debug, PartialEq, Error)]
@@ -60,10 +60,14 @@ pub enum QuantError {
     #[error(transparent)]
     Data(#[from] DataError),
     #[error(
-        "node \"{node}\", element {element}: some input of the declared domain makes its integers as large as 2^{bits}, \
-         the limit is 2^{MAX_BITS}; narrow the domain or lower the precision (it was {precision} bits)"
+        "node \"{node}\", element {element}: with some input of the declared domain it {reason}; \
+         narrow the domain or lower the precision (it was {precision} bits)"
     )]
-    Overflow { node: String, element: usize, bits: u32, precision: f64 },
+    Bound { node: String, element: usize, reason: BoundReason, precision: f64 },
+    #[error(
+        "node \"{node}\": {function} is not defined at {value}, which some input of the declared domain reaches; narrow the domain"
+    )]
+    Undefined { node: String, function: String, value: f64 },
     #[error(
         "node \"{node}\", element {element}: a weight or bias of {value} does not fit its integer type at {precision} bits of \
          precision; lower the precision or scale the model's inputs"

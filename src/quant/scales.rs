@@ -123,6 +123,7 @@ impl<'a> Planner<'a> {
             let proved = magnitudes.iter().copied().fold(0.0, f64::max);
             let (sources, weights, bias_bits) = match &node.op {
                 FloatOp::Relu => (vec![], vec![], None),
+                _ => todo!(),
                 FloatOp::Affine(map) => {
                     let weights = (0..map.output_len()).map(|j| map.row(j).count()).collect();
                     (sources(graph, node, map, &observed, &integer), weights, fractional_bits(map.bias.iter().copied()))
@@ -353,7 +354,7 @@ fn root(graph: &Graph, mut id: usize) -> Option<usize> {
         let node = id.checked_sub(graph.inputs.len())?;
         match graph.nodes[node].op {
             FloatOp::Affine(_) => return Some(node),
-            FloatOp::Relu => id = graph.nodes[node].inputs[0],
+            _ => id = graph.nodes[node].inputs[0],
         }
     }
 }
@@ -427,6 +428,15 @@ fn float_intervals(graph: &Graph, domain: &Domain) -> Vec<Vec<(f64, f64)>> {
         let x: Vec<(f64, f64)> = node.inputs.iter().flat_map(|&id| values[id].iter().copied()).collect();
         values.push(match &node.op {
             FloatOp::Relu => x.into_iter().map(|(lo, hi)| (lo.max(0.0), hi.max(0.0))).collect(),
+            FloatOp::Square
+            | FloatOp::Product(_)
+            | FloatOp::Function(_)
+            | FloatOp::Quotient
+            | FloatOp::Sqrt
+            | FloatOp::Round(_)
+            | FloatOp::Compare(_)
+            | FloatOp::FloorQuotient
+            | FloatOp::OneHot { .. } => todo!(),
             FloatOp::Affine(map) => (0..map.output_len())
                 .map(|j| {
                     map.row(j).fold((map.bias[j], map.bias[j]), |(lo, hi), (i, w)| {

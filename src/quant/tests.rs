@@ -111,6 +111,7 @@ fn error_bound(graph: &Graph, scales: &Scales, model: &IntegerModel, input: &[i1
         let (x, e, step) = (gather(&values), gather(&errors), gather(&steps));
         let error = match &node.op {
             FloatOp::Relu => e,
+            op => panic!("{op:?} is not in these graphs"),
             FloatOp::Affine(map) => (0..map.output_len())
                 .map(|j| {
                     let term = |(c, w): (usize, f64)| w.abs() * e[c] + x[c].abs() * step[c] * half(scales.nodes[i]);
@@ -282,7 +283,7 @@ fn what_could_overflow_is_refused_by_name() {
     let options = QuantOptions { precision: Some(60), ..QuantOptions::default() };
     let error = quantise(&net.graph, &net.domain, &net.calibration(), &options).unwrap_err();
     let message = error.to_string();
-    assert!(matches!(error, QuantError::Overflow { ref node, .. } if node.starts_with("dense")), "{message}");
+    assert!(matches!(error, QuantError::Bound { ref node, .. } if node.starts_with("dense")), "{message}");
     assert!(message.contains("the limit is 2^120"), "{message}");
 
     let wide = DeclaredFeature { name: "f0".into(), min: -1e30, max: 1e37, integer: false };
@@ -290,7 +291,7 @@ fn what_could_overflow_is_refused_by_name() {
     domain.features[0] = wide;
     let options = QuantOptions { precision: Some(10), ..QuantOptions::default() };
     let error = quantise(&net.graph, &domain, &net.calibration(), &options).unwrap_err();
-    assert!(matches!(&error, QuantError::Overflow { .. } | QuantError::Feature { .. }), "{error}");
+    assert!(matches!(&error, QuantError::Bound { .. } | QuantError::Feature { .. }), "{error}");
 }
 
 #[test]

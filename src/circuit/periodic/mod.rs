@@ -88,6 +88,9 @@ pub enum NotPeriodic {
     /// Composed with the affine maps before it, a node's coefficients or bounds leave 128 bits.
     #[error("node \"{node}\": with the affine maps before it composed, its numbers leave 128 bits; use layout general")]
     TooWide { node: String },
+    /// Blocks hold dense layers only.
+    #[error("node \"{node}\" is a {operator}, which it has no blocks for; use layout general")]
+    Operator { node: String, operator: &'static str },
     /// No domain of the field is long enough.
     #[error("the model needs more than 2^{limit} rows in blocks; use layout general")]
     TooLong { limit: u32 },

@@ -61,6 +61,7 @@ impl Unfolded {
                 Op::Linear(map) => linear(map, &inputs().collect::<Vec<_>>()),
                 Op::Relu => inputs().map(|x| unfolded.relu(x.clone(), i)).collect(),
                 Op::Rescale(Rescale { shift }) => inputs().map(|x| unfolded.rescale(*shift, x.clone(), i)).collect(),
+                op => return Err(NotPeriodic::Operator { node: node.name.clone(), operator: op.name() }),
             };
             tensors.push(outputs.ok_or_else(|| NotPeriodic::TooWide { node: node.name.clone() })?);
         }
