@@ -124,8 +124,9 @@ fn lower_node<'a>(
 ) -> Result<(), OnnxError> {
     let inputs = proto.input.iter().map(|name| values.get(name.as_str()).cloned()).collect();
     let node = Node { proto, name: node_name(proto), opset, inputs };
-    let lower =
-        registry.get(&proto.op_type).ok_or_else(|| malformed(&format!("node \"{}\"", node.name), "it is unknown"))?;
+    let lower = registry
+        .get(&operator_name(proto))
+        .ok_or_else(|| malformed(&format!("node \"{}\"", node.name), "it is unknown"))?;
     let results = lower(lowering, &node)?;
     for (name, value) in proto.output.iter().zip(results).filter(|(name, _)| !name.is_empty()) {
         values.insert(name, value);
@@ -133,13 +134,19 @@ fn lower_node<'a>(
     Ok(())
 }
 
+/// The operator of a node, with its domain if that is not ONNX's own.
+fn operator_name(node: &NodeProto) -> String {
+    match node.domain.as_str() {
+        "" | "ai.onnx" => node.op_type.clone(),
+        domain => format!("{domain}::{}", node.op_type),
+    }
+}
+
 /// Every node must have a lowering; all those that have none are named at once.
 fn refuse_unsupported(graph: &GraphProto, registry: &Registry) -> Result<(), OnnxError> {
-    let own = |node: &NodeProto| matches!(node.domain.as_str(), "" | "ai.onnx");
-    let unsupported = graph.node.iter().filter(|n| !own(n) || registry.get(&n.op_type).is_none());
-    let operator = |n: &NodeProto| if own(n) { n.op_type.clone() } else { format!("{}::{}", n.domain, n.op_type) };
+    let unsupported = graph.node.iter().filter(|n| registry.get(&operator_name(n)).is_none());
     let nodes: Vec<_> =
-        unsupported.map(|n| UnsupportedNode { node: node_name(n).into(), operator: operator(n) }).collect();
+        unsupported.map(|n| UnsupportedNode { node: node_name(n).into(), operator: operator_name(n) }).collect();
     match nodes.is_empty() {
         true => Ok(()),
         false => Err(OnnxError::UnsupportedOperators { nodes, supported: registry.names() }),

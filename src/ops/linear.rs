@@ -70,7 +70,7 @@ mod tests {
     use super::*;
     use crate::{
         circuit::testing::{assert_pinned, single_op},
-        ops::Op,
+        ops::{BoundReason, Op},
     };
 
     fn map(rows: &[Vec<i64>], bias: &[i128]) -> Affine<i64, i128> {
@@ -128,9 +128,15 @@ mod tests {
     fn what_could_overflow_is_refused_by_element() {
         let wide = Interval::new(-(1 << 100), 1 << 100).unwrap();
         let op = Op::Linear(map(&[vec![1, 1], vec![1 << 19, 1 << 19]], &[0, 0]));
-        assert_eq!(op.bounds(&[&[wide, wide]]), Err(BoundError { element: 1, bits: 121, limit: MAX_BITS }));
+        assert_eq!(
+            op.bounds(&[&[wide, wide]]),
+            Err(BoundError { element: 1, reason: BoundReason::Overflow { bits: 121 } })
+        );
         let op = Op::Linear(map(&[vec![i64::MAX, i64::MIN]], &[0]));
-        assert_eq!(op.bounds(&[&[wide, wide]]), Err(BoundError { element: 0, bits: 128, limit: MAX_BITS }));
+        assert_eq!(
+            op.bounds(&[&[wide, wide]]),
+            Err(BoundError { element: 0, reason: BoundReason::Overflow { bits: 128 } })
+        );
         // Terms that cancel do not help: a partial sum is too large.
         let point = Interval::new(1 << 100, 1 << 100).unwrap();
         let op = Op::Linear(map(&[vec![1 << 20, -(1 << 20)]], &[0]));
