@@ -106,12 +106,7 @@ impl Function {
 
     /// The turning points inside `(lo, hi)`: between two of them the function is monotonic.
     pub fn turning_points(&self, lo: f64, hi: f64) -> Vec<f64> {
-        // quarter turns that are odd (sine) or even (cosine)
-        let periodic = |phase: f64| {
-            let first = ((lo - phase) / PI).ceil() as i64;
-            let last = ((hi - phase) / PI).floor() as i64;
-            (first..=last).map(|i| i as f64 * PI + phase).collect()
-        };
+        let periodic = |phase: f64| half_turns(lo, hi, phase);
         let single = |x: f64| vec![x];
         let mut points: Vec<f64> = match *self {
             Function::Sin => periodic(FRAC_PI_2),
@@ -119,11 +114,43 @@ impl Function {
             Function::Cosh => single(0.0),
             Function::Power { exponent } if exponent.fract() == 0.0 => single(0.0),
             Function::Gelu => single(-0.751_791_524_693_564_5),
-            Function::GeluTanh => single(-0.752_461_422_0),
+            Function::GeluTanh => single(-0.752_461_422_071_016_3),
             Function::Swish { alpha } if alpha != 0.0 => single(-1.278_464_542_761_073_8 / alpha),
-            Function::Mish => single(-1.192_431_214_515_0),
+            Function::Mish => single(-1.192_431_214_515_495),
             Function::HardSwish => single(-1.5),
             Function::Elu { .. } => single(0.0),
+            _ => vec![],
+        };
+        points.retain(|&x| x > lo && x < hi);
+        points
+    }
+
+    /// Points inside `(lo, hi)` between which the function is convex or concave.
+    pub fn inflections(&self, lo: f64, hi: f64) -> Vec<f64> {
+        let periodic = |phase: f64| half_turns(lo, hi, phase);
+        let mut points: Vec<f64> = match *self {
+            Function::Sin | Function::Tan => periodic(0.0),
+            Function::Cos => periodic(FRAC_PI_2),
+            Function::Sigmoid
+            | Function::Tanh
+            | Function::Erf
+            | Function::Asin
+            | Function::Acos
+            | Function::Atan
+            | Function::Sinh
+            | Function::Asinh
+            | Function::Atanh
+            | Function::Elu { .. }
+            | Function::Softsign
+            | Function::Power { .. } => vec![0.0],
+            Function::Gelu => vec![-SQRT_2, SQRT_2],
+            Function::GeluTanh => vec![-1.418_504_008_790_828, 1.418_504_008_790_828],
+            Function::Swish { alpha } if alpha != 0.0 => {
+                let x = 2.399_357_280_515_468 / alpha.abs();
+                vec![-x, x]
+            }
+            Function::Mish => vec![-2.256_376_396_360_793, 1.490_571_179_455_428],
+            Function::HardSwish => vec![-3.0, 3.0],
             _ => vec![],
         };
         points.retain(|&x| x > lo && x < hi);
@@ -135,6 +162,12 @@ impl Function {
         let ends = [lo, hi].into_iter().chain(self.turning_points(lo, hi));
         ends.map(|x| self.apply(x)).fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), y| (a.min(y), b.max(y)))
     }
+}
+
+/// The points of `[lo, hi]` that are a multiple of pi from `phase`.
+fn half_turns(lo: f64, hi: f64, phase: f64) -> Vec<f64> {
+    let (first, last) = (((lo - phase) / PI).ceil() as i64, ((hi - phase) / PI).floor() as i64);
+    (first..=last).map(|i| i as f64 * PI + phase).collect()
 }
 
 fn sigmoid(x: f64) -> f64 {
@@ -196,6 +229,29 @@ mod tests {
                     "{function:?} between {piece:?}"
                 );
                 assert!(values.iter().all(|&v| v >= least - slack && v <= greatest + slack), "{function:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn functions_are_convex_or_concave_between_inflections() {
+        for function in ALL {
+            let (mut lo, mut hi) = (-9.0, 9.0);
+            if function.undefined_at(lo, hi).is_some() {
+                (lo, hi) = (1e-3, 1.0);
+            }
+            let mut ends = vec![lo];
+            ends.extend(function.inflections(lo, hi));
+            ends.push(hi);
+            for piece in ends.windows(2) {
+                let x = |i: u32| piece[0] + (piece[1] - piece[0]) * f64::from(i) / 200.0;
+                let values: Vec<f64> = (0..=200).map(|i| function.apply(x(i))).collect();
+                let bends: Vec<f64> = values.windows(3).map(|w| w[0] - 2.0 * w[1] + w[2]).collect();
+                let slack = 1e-12 * values.iter().fold(1.0, |m: f64, v| m.max(v.abs()));
+                assert!(
+                    bends.iter().all(|&b| b >= -slack) || bends.iter().all(|&b| b <= slack),
+                    "{function:?} between {piece:?}"
+                );
             }
         }
     }

@@ -51,6 +51,14 @@ impl Lowering {
         }
     }
 
+    /// A graph output that does not depend on the input: its name, value id and shape.
+    pub fn constant_output(&mut self, name: &str, constant: &Constant) -> (String, usize, Vec<usize>) {
+        let mut rows = AffineBuilder::new(0);
+        constant.data.iter().for_each(|&v| rows.push(vec![], v));
+        let id = self.append(name, "Constant", FloatOp::Affine(rows.finish()), vec![]);
+        (name.into(), id, constant.shape.clone())
+    }
+
     /// `max(x, 0)`, elementwise.
     pub fn relu(&mut self, node: &Node, x: &Value) -> Result<Value, OnnxError> {
         self.apply(node, FloatOp::Relu, &[x], x.shape().to_vec(), x.kind())

@@ -60,8 +60,6 @@ pub enum OnnxError {
     TooLarge { what: String, elements: String, limit: u64 },
     #[error("the graph has a cycle through nodes {}", quoted(nodes))]
     Cycle { nodes: Vec<String> },
-    #[error("output \"{output}\" does not depend on any input: there is nothing to prove")]
-    ConstantOutput { output: String },
     #[error("the model is refused by shape analysis: {reason}")]
     Analysis { reason: String },
 }

@@ -222,8 +222,13 @@ impl Lowering {
 
     /// Appends a node over activations.
     pub fn push(&mut self, node: &Node, op: FloatOp, inputs: Vec<usize>, shape: Vec<usize>, kind: Kind) -> Value {
-        self.nodes.push(FloatNode { name: node.name.into(), onnx_op: node.op().into(), op, inputs });
-        Value::Activation(Activation { id: self.first + self.nodes.len() - 1, shape, kind })
+        Value::Activation(Activation { id: self.append(node.name, node.op(), op, inputs), shape, kind })
+    }
+
+    /// Appends a node and returns its value id.
+    pub fn append(&mut self, name: &str, onnx_op: &str, op: FloatOp, inputs: Vec<usize>) -> usize {
+        self.nodes.push(FloatNode { name: name.into(), onnx_op: onnx_op.into(), op, inputs });
+        self.first + self.nodes.len() - 1
     }
 
     /// The elements of `value` at the flat indices `columns`, with shape `shape`.

@@ -85,7 +85,7 @@ fn import_model(model: &ModelProto) -> Result<Graph, OnnxError> {
     for output in &proto.output {
         match values.get(output.name.as_str()) {
             Some(Value::Activation(a)) => outputs.push((output.name.clone(), a.id, a.shape.clone())),
-            Some(Value::Constant(_)) => return Err(OnnxError::ConstantOutput { output: output.name.clone() }),
+            Some(Value::Constant(constant)) => outputs.push(lowering.constant_output(&output.name, constant)),
             None => {
                 return Err(OnnxError::Undefined {
                     consumer: "the list of outputs".into(),
@@ -229,10 +229,6 @@ fn graph_input(info: &ValueInfoProto) -> Result<(GraphInput, Kind), OnnxError> {
         return Err(malformed(&format!("input \"{name}\""), "it is not a tensor"));
     };
     let kind = element_kind(name, tensor.elem_type)?;
-    if kind == Kind::Bool {
-        let expected = "inputs must be float, double, float16, int32 or int64".into();
-        return Err(OnnxError::UnsupportedType { tensor: name.clone(), found: "bool".into(), expected });
-    }
     let Some(declared) = &tensor.shape else {
         return Err(malformed(&format!("input \"{name}\""), "its shape is not declared"));
     };
@@ -256,7 +252,7 @@ fn graph_input(info: &ValueInfoProto) -> Result<(GraphInput, Kind), OnnxError> {
         let (what, elements) = (format!("input \"{name}\""), format!("{shape:?}"));
         return Err(OnnxError::TooLarge { what, elements, limit: shape::MAX_ELEMENTS });
     }
-    Ok((GraphInput { name: name.clone(), shape, integer: kind == Kind::Integer }, kind))
+    Ok((GraphInput { name: name.clone(), shape, integer: kind != Kind::Float }, kind))
 }
 
 fn malformed(what: &str, reason: &str) -> OnnxError {

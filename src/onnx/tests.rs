@@ -189,9 +189,7 @@ fn weights_must_be_inside_the_file() {
 }
 
 #[test]
-fn outputs_must_depend_on_an_input() {
-    let constant = changed(|m| graph_of(m).output[0].name = "b1".into());
-    assert!(matches!(constant, OnnxError::ConstantOutput { .. }));
+fn there_must_be_outputs() {
     let none = changed(|m| graph_of(m).output.clear());
     assert!(matches!(none, OnnxError::Malformed { .. }));
 }

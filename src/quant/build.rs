@@ -2,16 +2,18 @@
 
 use super::domain::{DeclaredFeature, Domain};
 use super::error::QuantError;
+use super::nonlinear;
 use super::scales::{MAX_WEIGHT_BITS, Scales, exp2};
 use crate::graph::{Affine, Feature, FloatNode, FloatOp, Graph, IntegerModel, IntegerNode, Interval, MAX_BITS, Output};
 use crate::ops::{Op, Rescale};
 
-/// The same graph with an identity map after every input that a ReLU reads or that is an output: features have scales
-/// of their own, and the map brings them to one scale.
+/// The same graph with an identity map after every input that an operator other than an affine map reads or that is an
+/// output: features have scales of their own, and the map brings them to one scale.
 pub(super) fn aligned(graph: &Graph) -> Graph {
     let first = graph.inputs.len();
     let mut needed = vec![false; first];
-    let readers = graph.nodes.iter().filter(|n| n.op == FloatOp::Relu).flat_map(|n| n.inputs.iter().copied());
+    let readers =
+        graph.nodes.iter().filter(|n| !matches!(n.op, FloatOp::Affine(_))).flat_map(|n| n.inputs.iter().copied());
     readers.chain(graph.outputs.iter().map(|o| o.1)).filter(|&id| id < first).for_each(|id| needed[id] = true);
 
     let mut result = Graph { inputs: graph.inputs.clone(), nodes: vec![], outputs: graph.outputs.clone() };
@@ -29,7 +31,7 @@ pub(super) fn aligned(graph: &Graph) -> Graph {
         None => id,
     };
     for node in &graph.nodes {
-        let inputs = node.inputs.iter().map(|&id| renumber(id, node.op == FloatOp::Relu)).collect();
+        let inputs = node.inputs.iter().map(|&id| renumber(id, !matches!(node.op, FloatOp::Affine(_)))).collect();
         result.nodes.push(FloatNode { inputs, ..node.clone() });
     }
     result.outputs.iter_mut().for_each(|o| o.1 = renumber(o.1, true));
@@ -44,22 +46,18 @@ pub(super) fn build(
     precision: f64,
 ) -> Result<IntegerModel, QuantError> {
     let features = domain.features.iter().zip(&scales.features).map(|(f, &e)| quantise_feature(f, e));
-    let mut model = IntegerModel { features: features.collect::<Result<_, _>>()?, nodes: vec![], outputs: vec![] };
+    let features = features.collect::<Result<_, _>>()?;
+    let model = IntegerModel { features, nodes: vec![], outputs: vec![] };
+    let mut builder = Builder { model, precision };
     let first = graph.inputs.len();
     // Tensor of every node's value.
     let mut tensors: Vec<usize> = vec![];
     for (i, node) in graph.nodes.iter().enumerate() {
-        let (op, inputs) = match &node.op {
-            FloatOp::Relu => (Op::Relu, vec![tensors[node.inputs[0] - first]]),
-            FloatOp::Square
-            | FloatOp::Product(_)
-            | FloatOp::Function(_)
-            | FloatOp::Quotient
-            | FloatOp::Sqrt
-            | FloatOp::Round(_)
-            | FloatOp::Compare(_)
-            | FloatOp::FloorQuotient
-            | FloatOp::OneHot { .. } => todo!(),
+        let operand = |position: usize| {
+            let producer = node.inputs[position] - first;
+            nonlinear::Operand { tensor: tensors[producer], exponent: scales.output(producer) }
+        };
+        let mut tensor = match &node.op {
             FloatOp::Affine(map) => {
                 let (columns, exponents, input_len, inputs) = layout(graph, node, scales, &tensors);
                 let map = map.relocate(input_len, &columns);
@@ -70,41 +68,82 @@ pub(super) fn build(
                     value,
                     precision,
                 })?;
-                (Op::Linear(integers), inputs)
+                builder.push(&node.name, Op::Linear(integers), inputs)?
             }
+            _ => nonlinear::build(&mut builder, node, &operand, scales.nodes[i])?,
         };
-        let mut tensor = push(&mut model, node.name.clone(), op, inputs, precision)?;
         if let Ok(shift @ 1..) = u32::try_from(scales.shifts[i]) {
-            let (name, op) = (format!("{}/rescale", node.name), Op::Rescale(Rescale { shift }));
-            tensor = push(&mut model, name, op, vec![tensor], precision)?;
+            tensor = builder.push(&format!("{}/rescale", node.name), Op::Rescale(Rescale { shift }), vec![tensor])?;
         }
         tensors.push(tensor);
     }
     for (name, id, _) in &graph.outputs {
         let (tensor, scale) = (tensors[id - first], exp2(scales.output(id - first)));
-        model.outputs.push(Output { name: name.clone(), tensor, scale });
+        builder.model.outputs.push(Output { name: name.clone(), tensor, scale });
     }
-    Ok(model)
+    Ok(builder.model)
 }
 
-/// Appends a node with its proved ranges and returns its tensor.
-fn push(
-    model: &mut IntegerModel,
-    name: String,
-    op: Op,
-    inputs: Vec<usize>,
-    precision: f64,
-) -> Result<usize, QuantError> {
-    let ranges: Vec<Vec<Interval>> = inputs.iter().map(|&id| model.ranges(id)).collect();
-    let ranges: Vec<&[Interval]> = ranges.iter().map(Vec::as_slice).collect();
-    let ranges = op.bounds(&ranges).map_err(|e| QuantError::Bound {
-        node: name.clone(),
-        element: e.element,
-        reason: e.reason,
-        precision,
-    })?;
-    model.nodes.push(IntegerNode { name, op, inputs, ranges });
-    Ok(model.nodes.len())
+/// An integer model under construction.
+pub(super) struct Builder {
+    pub model: IntegerModel,
+    /// Named in errors.
+    pub precision: f64,
+}
+
+impl Builder {
+    /// Appends a node with its proved ranges and returns its tensor.
+    pub fn push(&mut self, name: &str, op: Op, inputs: Vec<usize>) -> Result<usize, QuantError> {
+        let ranges: Vec<Vec<Interval>> = inputs.iter().map(|&id| self.model.ranges(id)).collect();
+        let ranges: Vec<&[Interval]> = ranges.iter().map(Vec::as_slice).collect();
+        let ranges = op.bounds(&ranges).map_err(|e| QuantError::Bound {
+            node: name.into(),
+            element: e.element,
+            reason: e.reason,
+            precision: self.precision,
+        })?;
+        self.model.nodes.push(IntegerNode { name: name.into(), op, inputs, ranges });
+        Ok(self.model.nodes.len())
+    }
+
+    /// `factor * x + offset`, elementwise.
+    pub fn scaled(&mut self, name: &str, x: usize, factor: i64, offset: i128) -> Result<usize, QuantError> {
+        let len = self.model.tensor_len(x);
+        let map = Affine {
+            input_len: len,
+            row_starts: (0..=len as u32).collect(),
+            columns: (0..len as u32).collect(),
+            weights: vec![factor; len],
+            bias: vec![offset; len],
+        };
+        self.push(name, Op::Linear(map), vec![x])
+    }
+
+    /// `sum of factor * tensor`, elementwise, over tensors of one length.
+    pub fn combination(&mut self, name: &str, parts: &[(usize, i64)]) -> Result<usize, QuantError> {
+        let len = parts.first().map_or(0, |part| self.model.tensor_len(part.0));
+        let mut map = Affine {
+            input_len: len * parts.len(),
+            row_starts: vec![0],
+            columns: vec![],
+            weights: vec![],
+            bias: vec![0; len],
+        };
+        for i in 0..len {
+            map.columns.extend((0..parts.len()).map(|p| (p * len + i) as u32));
+            map.weights.extend(parts.iter().map(|part| part.1));
+            map.row_starts.push(map.columns.len() as u32);
+        }
+        self.push(name, Op::Linear(map), parts.iter().map(|part| part.0).collect())
+    }
+
+    /// The interval that holds all elements of a tensor.
+    pub fn hull(&self, tensor: usize) -> Interval {
+        let ranges = self.model.ranges(tensor);
+        let join = |a: Interval, b: &Interval| Interval { lo: a.lo.min(b.lo), hi: a.hi.max(b.hi) };
+        let first = ranges.first().copied().unwrap_or(Interval { lo: 0, hi: 0 });
+        ranges.iter().fold(first, join)
+    }
 }
 
 fn quantise_feature(feature: &DeclaredFeature, exponent: i32) -> Result<Feature, QuantError> {
@@ -129,7 +168,7 @@ fn layout(
 ) -> (Vec<usize>, Vec<i32>, usize, Vec<usize>) {
     let first = graph.inputs.len();
     let (mut columns, mut exponents, mut inputs) = (vec![], vec![], vec![]);
-    if node.inputs.iter().any(|&id| id < first) {
+    if node.inputs.is_empty() || node.inputs.iter().any(|&id| id < first) {
         inputs.push(0);
         exponents.extend_from_slice(&scales.features);
     }

@@ -73,6 +73,13 @@ pub enum QuantError {
          precision; lower the precision or scale the model's inputs"
     )]
     Weight { node: String, element: usize, value: f64, precision: f64 },
+    #[error(
+        "node \"{node}\": {function} over [{lo}, {hi}] takes too many segments at {precision} bits of precision; \
+         narrow the domain or lower the precision"
+    )]
+    Segments { node: String, function: String, lo: f64, hi: f64, precision: f64 },
+    #[error("node \"{node}\" reads an index that is not known to be an integer; cast it to an integer in the model")]
+    NotAnInteger { node: String },
     #[error("feature \"{feature}\": its domain does not fit in 2^{MAX_BITS} at scale {scale}")]
     Feature { feature: String, scale: f64 },
     #[error("the model's output is not finite on calibration sample {sample}")]

@@ -4,9 +4,14 @@ pub mod audit;
 mod build;
 pub mod domain;
 pub mod error;
+#[cfg(test)]
+mod general_tests;
 pub mod input;
+mod nonlinear;
 pub mod quantise;
 mod scales;
+mod segments;
+mod sensitivity;
 #[cfg(test)]
 mod tests;
 

@@ -6,10 +6,12 @@ use super::domain::Domain;
 use super::error::QuantError;
 use super::input::CalibrationData;
 use super::scales::{Planner, Scales};
-use crate::graph::{Graph, IntegerModel};
+use crate::graph::{FloatOp, Graph, IntegerModel};
 
 /// The least precision that is tried.
 const MIN_PRECISION: u32 = 2;
+/// The least precision that is tried for graphs with functions and products.
+const MIN_SMOOTH_PRECISION: u32 = 6;
 /// The search tries so many precisions per bit.
 const STEPS_PER_BIT: u32 = 2;
 /// A precision is taken if so many next ones pass as well: with few samples, a single one may pass by luck.
@@ -156,9 +158,12 @@ impl Search<'_> {
         let subset = self.subset();
         let mut run: Vec<Candidate> = vec![];
         let mut last = None;
-        let steps = |bits: u32| bits * STEPS_PER_BIT;
-        for step in steps(MIN_PRECISION.min(self.options.max_precision))..=steps(self.options.max_precision) {
-            let precision = f64::from(step) / f64::from(STEPS_PER_BIT);
+        // Functions make candidates costly: whole bits will do, from a precision on that is of use.
+        let smooth = !self.graph.nodes.iter().all(|n| matches!(n.op, FloatOp::Affine(_) | FloatOp::Relu));
+        let (steps_per_bit, least) = if smooth { (1, MIN_SMOOTH_PRECISION) } else { (STEPS_PER_BIT, MIN_PRECISION) };
+        let steps = |bits: u32| bits * steps_per_bit;
+        for step in steps(least.min(self.options.max_precision))..=steps(self.options.max_precision) {
+            let precision = f64::from(step) / f64::from(steps_per_bit);
             let candidate = match (self.candidate(precision, self.planner.at_precision(precision)), &last) {
                 (Ok(candidate), _) => candidate,
                 // More bits would overflow as well.
@@ -172,7 +177,8 @@ impl Search<'_> {
             }
             last = Some(candidate);
             if run.len() as u32 > CONFIRMATIONS {
-                let result = self.finish(self.refine(run.remove(0), &subset)?)?;
+                let first = run.remove(0);
+                let result = self.finish(if smooth { first } else { self.refine(first, &subset)? })?;
                 if result.within_tolerance {
                     return Ok(result);
                 }

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 
 use super::domain::Domain;
 use super::quantise::Step;
+use super::sensitivity::demands;
 use crate::graph::{Affine, FloatNode, FloatOp, Graph, MAX_BITS};
 
 /// Extra bits for affine maps that no ReLU reads: nothing is paid for the bits of an output.
@@ -48,6 +49,18 @@ pub(super) struct Scales {
     pub nodes: Vec<i32>,
     /// Per node: how many bits the rescale after it drops; 0 for none.
     pub shifts: Vec<i32>,
+    /// Per node that is not affine: the exponent at which it should hand its result on.
+    wanted: Vec<i32>,
+}
+
+/// Magnitudes of a value on the calibration data, over all its elements; where there is none but zero, 1.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Observed {
+    pub greatest: f64,
+    /// The least magnitude that is not zero.
+    pub least: f64,
+    pub lowest: f64,
+    pub highest: f64,
 }
 
 impl Scales {
@@ -69,8 +82,12 @@ struct NodeFacts {
     weights: Vec<usize>,
     /// Fractional bits of the bias, if it has few.
     bias_bits: Option<i32>,
-    /// Whether a ReLU depends on it.
+    /// Whether an operator that is not affine depends on it.
     feeds_relu: bool,
+    /// Whether it is an integer at scale 1, whatever the input.
+    integral: bool,
+    /// Whether an operator reads it, maybe through ReLUs and selections, that needs it at a scale of its own.
+    demanded: bool,
     /// Whether it is an output, directly or through a ReLU.
     output: bool,
 }
@@ -107,12 +124,17 @@ pub(super) struct Planner<'a> {
     /// Width of every feature's domain.
     spans: Vec<f64>,
     facts: Vec<NodeFacts>,
+    /// By value id.
+    observed: Vec<Observed>,
 }
+
+/// The most nodes for which single rescales are tried one by one.
+const MAX_NODES_TO_TRY: usize = 24;
 
 impl<'a> Planner<'a> {
     /// `graph` as [`super::build::aligned`] prepares it: ReLUs and outputs read nodes, never inputs.
     pub fn new(graph: &'a Graph, domain: &Domain, samples: &[Vec<f64>]) -> Self {
-        let observed = observed_magnitudes(graph, samples);
+        let (observed, summary) = observed_magnitudes(graph, samples);
         let intervals = float_intervals(graph, domain);
         let integer: Vec<bool> = domain.features.iter().map(|f| f.integer).collect();
         let first = graph.inputs.len();
@@ -122,15 +144,26 @@ impl<'a> Planner<'a> {
             let magnitudes: Vec<f64> = intervals[first + i].iter().map(|(lo, hi)| lo.abs().max(hi.abs())).collect();
             let proved = magnitudes.iter().copied().fold(0.0, f64::max);
             let (sources, weights, bias_bits) = match &node.op {
-                FloatOp::Relu => (vec![], vec![], None),
-                _ => todo!(),
                 FloatOp::Affine(map) => {
                     let weights = (0..map.output_len()).map(|j| map.row(j).count()).collect();
                     (sources(graph, node, map, &observed, &integer), weights, fractional_bits(map.bias.iter().copied()))
                 }
+                _ => (vec![], vec![], None),
             };
+            let integral = integral(graph, node, &facts, &integer);
             let (feeds_relu, output, observed) = (false, false, positive([peak, proved]));
-            facts.push(NodeFacts { sources, observed, magnitudes, weights, bias_bits, feeds_relu, output });
+            let demanded = false;
+            facts.push(NodeFacts {
+                sources,
+                observed,
+                magnitudes,
+                weights,
+                bias_bits,
+                feeds_relu,
+                integral,
+                demanded,
+                output,
+            });
         }
         for (_, id, _) in &graph.outputs {
             if let Some(node) = root(graph, *id) {
@@ -138,20 +171,28 @@ impl<'a> Planner<'a> {
             }
         }
         for (i, node) in graph.nodes.iter().enumerate().rev() {
-            if facts[i].feeds_relu || node.op == FloatOp::Relu {
+            if facts[i].feeds_relu || !matches!(node.op, FloatOp::Affine(_)) {
                 node.inputs.iter().filter_map(|id| id.checked_sub(first)).for_each(|n| facts[n].feeds_relu = true);
+            }
+            if !matches!(node.op, FloatOp::Affine(_) | FloatOp::Relu) {
+                node.inputs.iter().filter_map(|&id| root(graph, id)).for_each(|n| facts[n].demanded = true);
             }
         }
         let features = observed[..first].concat();
         let features = features.iter().zip(&domain.features).map(|(&x, f)| positive([x, f.min.abs(), f.max.abs()]));
         let spans = domain.features.iter().map(|f| f.max - f.min).collect();
-        Self { graph, integer, features: features.collect(), spans, facts }
+        Self { graph, integer, features: features.collect(), spans, facts, observed: summary }
     }
 
     /// Scales at `precision` bits, rescaling where that saves rows.
     pub fn at_precision(&self, precision: f64) -> Scales {
-        let mut rescaled = BTreeSet::new();
+        let all = self.facts.len() > MAX_NODES_TO_TRY;
+        let fixed = |i: &usize| self.can_rescale(*i) && (all || self.facts[*i].demanded);
+        let mut rescaled: BTreeSet<usize> = (0..self.facts.len()).filter(fixed).collect();
         let mut best = self.derive(precision, &rescaled);
+        if all {
+            return best;
+        }
         let mut best_rows = self.rows(&best);
         loop {
             let candidates = (0..self.facts.len()).filter(|i| self.can_rescale(*i) && !rescaled.contains(i));
@@ -173,7 +214,8 @@ impl<'a> Planner<'a> {
 
     /// Whether a rescale after node `i` can pay off.
     pub fn can_rescale(&self, i: usize) -> bool {
-        self.facts[i].feeds_relu && matches!(self.graph.nodes[i].op, FloatOp::Affine(_))
+        let affine = matches!(self.graph.nodes[i].op, FloatOp::Affine(_)) && !is_selection(self.graph, i);
+        affine && self.facts[i].feeds_relu && !self.facts[i].integral
     }
 
     /// `scales` with one bit less at node `i`; `None` where that cannot be.
@@ -193,7 +235,7 @@ impl<'a> Planner<'a> {
             Step::Accumulator | Step::Rescaled => return None,
         }
         let lowest = if self.facts[i].output { 0 } else { MIN_EXPONENT };
-        self.align_relus(&mut next);
+        self.settle(&mut next);
         (next.output(i) >= lowest).then_some(next)
     }
 
@@ -206,13 +248,18 @@ impl<'a> Planner<'a> {
     pub(super) fn derive(&self, precision: f64, rescaled: &BTreeSet<usize>) -> Scales {
         let mut nodes: Vec<i32> = vec![];
         let mut features: Vec<i32> = self.integer.iter().map(|&integer| if integer { 0 } else { 1 }).collect();
-        let mut kept = vec![MIN_EXPONENT; self.facts.len()];
+        let wanted = self.wanted(precision);
+        let mut kept = wanted.clone();
         for (i, facts) in self.facts.iter().enumerate() {
-            if self.graph.nodes[i].op == FloatOp::Relu {
+            if facts.integral || self.is_passed_on(i) {
                 nodes.push(0);
                 continue;
             }
-            let error = facts.observed * (-precision).exp2();
+            if !matches!(self.graph.nodes[i].op, FloatOp::Affine(_)) {
+                nodes.push(wanted[i]);
+                continue;
+            }
+            let error = (facts.observed * (-precision).exp2()).min((-f64::from(wanted[i])).exp2());
             let lowest = if facts.output { 0 } else { MIN_EXPONENT };
             let (exponent, exact) = affine_exponent(facts, error, &nodes, rescaled);
             let exponent = exponent.clamp(lowest, MAX_EXPONENT);
@@ -243,17 +290,58 @@ impl<'a> Planner<'a> {
         }
         let shift = |i: usize| if rescaled.contains(&i) { (nodes[i] - kept[i]).clamp(0, MAX_SHIFT) } else { 0 };
         let shifts = (0..nodes.len()).map(shift).collect();
-        let mut scales = Scales { features, nodes, shifts };
-        self.align_relus(&mut scales);
+        let mut scales = Scales { features, nodes, shifts, wanted };
+        self.settle(&mut scales);
         scales
     }
 
-    /// A ReLU keeps the scale of what it reads.
-    fn align_relus(&self, scales: &mut Scales) {
-        for (i, node) in self.graph.nodes.iter().enumerate().filter(|(_, node)| node.op == FloatOp::Relu) {
-            if let Some(input) = node.inputs[0].checked_sub(self.graph.inputs.len()) {
-                scales.nodes[i] = scales.output(input);
+    /// Exponents that operators which are not affine ask of the affine nodes and of each other; the least exponent for
+    /// the affine nodes that none of them reads.
+    fn wanted(&self, precision: f64) -> Vec<i32> {
+        let mut wanted = vec![MIN_EXPONENT; self.facts.len()];
+        for (i, node) in self.graph.nodes.iter().enumerate() {
+            if self.facts[i].integral {
+                wanted[i] = 0;
+            } else if !matches!(node.op, FloatOp::Affine(_) | FloatOp::Relu) {
+                wanted[i] = wanted[i].max(round_up(precision + 1.0 - self.facts[i].observed.log2()));
             }
+            for (&id, demand) in node.inputs.iter().zip(demands(self.graph, i, &self.observed, precision)) {
+                if let Some(n) = root(self.graph, id).filter(|&n| !self.facts[n].integral) {
+                    wanted[n] = wanted[n].max(demand.clamp(MIN_EXPONENT, MAX_EXPONENT));
+                }
+            }
+        }
+        wanted
+    }
+
+    /// Whether node `i` hands on what it reads at the scale that it has.
+    fn is_passed_on(&self, i: usize) -> bool {
+        self.graph.nodes[i].op == FloatOp::Relu || is_selection(self.graph, i)
+    }
+
+    /// The exponents that follow from others: a ReLU keeps that of what it reads, a product has the sum of its operands'
+    /// and drops what is not wanted, a root has no less than half of its operand's.
+    fn settle(&self, scales: &mut Scales) {
+        let first = self.graph.inputs.len();
+        for (i, node) in self.graph.nodes.iter().enumerate().filter(|(i, _)| !self.facts[*i].integral) {
+            let operand = |position: usize| {
+                node.inputs.get(position).and_then(|id| id.checked_sub(first)).map_or(0, |n| scales.output(n))
+            };
+            let product = match node.op {
+                FloatOp::Square => 2 * operand(0),
+                FloatOp::Product(_) => operand(0) + operand(1),
+                FloatOp::Sqrt => {
+                    scales.nodes[i] = scales.wanted[i].max(operand(0).div_euclid(2) + 1);
+                    continue;
+                }
+                _ if self.is_passed_on(i) => {
+                    scales.nodes[i] = operand(0);
+                    continue;
+                }
+                _ => continue,
+            };
+            scales.nodes[i] = product;
+            scales.shifts[i] = (product - scales.wanted[i]).clamp(0, MAX_SHIFT);
         }
     }
 
@@ -348,13 +436,48 @@ fn positive<const N: usize>(candidates: [f64; N]) -> f64 {
     candidates.into_iter().find(|&v| v > 0.0 && v.is_finite()).unwrap_or(1.0)
 }
 
-/// The affine node behind value `id`, through ReLUs; `None` for an input.
+/// The node behind value `id`, through ReLUs and selections, which keep its scale; `None` for an input.
 fn root(graph: &Graph, mut id: usize) -> Option<usize> {
     loop {
         let node = id.checked_sub(graph.inputs.len())?;
-        match graph.nodes[node].op {
-            FloatOp::Affine(_) => return Some(node),
-            _ => id = graph.nodes[node].inputs[0],
+        if graph.nodes[node].op != FloatOp::Relu && !is_selection(graph, node) {
+            return Some(node);
+        }
+        id = graph.nodes[node].inputs[0];
+    }
+}
+
+/// Whether a node only picks elements of another node's value.
+fn is_selection(graph: &Graph, node: usize) -> bool {
+    let node = &graph.nodes[node];
+    let FloatOp::Affine(map) = &node.op else { return false };
+    node.inputs.len() == 1
+        && node.inputs[0] >= graph.inputs.len()
+        && map.weights.len() == map.output_len()
+        && map.row_starts.iter().enumerate().all(|(j, &start)| start as usize == j)
+        && map.weights.iter().all(|&w| w == 1.0)
+        && map.bias.iter().all(|&b| b == 0.0)
+}
+
+/// Whether a node's value is an integer for all inputs, at scale 1.
+fn integral(graph: &Graph, node: &FloatNode, facts: &[NodeFacts], integer: &[bool]) -> bool {
+    let read = |id: usize| match id.checked_sub(graph.inputs.len()) {
+        Some(n) => vec![facts[n].integral; graph.value_len(id)],
+        None => {
+            let start: usize = graph.inputs[..id].iter().map(|i| i.len()).sum();
+            integer[start..start + graph.inputs[id].len()].to_vec()
+        }
+    };
+    let whole = |v: &f64| v.fract() == 0.0;
+    match &node.op {
+        FloatOp::Round(_) | FloatOp::Compare(_) | FloatOp::FloorQuotient | FloatOp::OneHot { .. } => true,
+        FloatOp::Function(_) | FloatOp::Quotient | FloatOp::Sqrt => false,
+        FloatOp::Relu | FloatOp::Square | FloatOp::Product(_) => {
+            node.inputs.iter().all(|&id| read(id).iter().all(|&i| i))
+        }
+        FloatOp::Affine(map) => {
+            let columns: Vec<bool> = node.inputs.iter().flat_map(|&id| read(id)).collect();
+            map.weights.iter().chain(&map.bias).all(whole) && map.columns.iter().all(|&c| columns[c as usize])
         }
     }
 }
@@ -407,16 +530,28 @@ impl Source {
     }
 }
 
-/// Greatest magnitude of every element of every value over the samples.
-fn observed_magnitudes(graph: &Graph, samples: &[Vec<f64>]) -> Vec<Vec<f64>> {
+/// Greatest magnitude of every element of every value over the samples, and a summary of every value.
+fn observed_magnitudes(graph: &Graph, samples: &[Vec<f64>]) -> (Vec<Vec<f64>>, Vec<Observed>) {
     let values = graph.inputs.len() + graph.nodes.len();
     let mut greatest: Vec<Vec<f64>> = (0..values).map(|id| vec![0.0; graph.value_len(id)]).collect();
+    let none = Observed { greatest: 0.0, least: f64::INFINITY, lowest: f64::INFINITY, highest: f64::NEG_INFINITY };
+    let mut summary = vec![none; values];
     for sample in samples {
-        for (most, value) in greatest.iter_mut().zip(graph.trace(sample)) {
-            most.iter_mut().zip(value).for_each(|(m, v)| *m = m.max(v.abs()));
+        for ((most, seen), value) in greatest.iter_mut().zip(&mut summary).zip(graph.trace(sample)) {
+            for (m, v) in most.iter_mut().zip(value) {
+                *m = m.max(v.abs());
+                if v != 0.0 {
+                    seen.least = seen.least.min(v.abs());
+                }
+                (seen.lowest, seen.highest) = (seen.lowest.min(v), seen.highest.max(v));
+            }
+            seen.greatest = most.iter().copied().fold(0.0, f64::max);
         }
     }
-    greatest
+    for seen in summary.iter_mut().filter(|seen| !(seen.greatest > 0.0 && seen.greatest.is_finite())) {
+        *seen = Observed { greatest: 1.0, least: 1.0, lowest: -1.0, highest: 1.0 };
+    }
+    (greatest, summary)
 }
 
 /// Interval of every element of every value over the domain, in floats: for estimates only.
@@ -428,15 +563,6 @@ fn float_intervals(graph: &Graph, domain: &Domain) -> Vec<Vec<(f64, f64)>> {
         let x: Vec<(f64, f64)> = node.inputs.iter().flat_map(|&id| values[id].iter().copied()).collect();
         values.push(match &node.op {
             FloatOp::Relu => x.into_iter().map(|(lo, hi)| (lo.max(0.0), hi.max(0.0))).collect(),
-            FloatOp::Square
-            | FloatOp::Product(_)
-            | FloatOp::Function(_)
-            | FloatOp::Quotient
-            | FloatOp::Sqrt
-            | FloatOp::Round(_)
-            | FloatOp::Compare(_)
-            | FloatOp::FloorQuotient
-            | FloatOp::OneHot { .. } => todo!(),
             FloatOp::Affine(map) => (0..map.output_len())
                 .map(|j| {
                     map.row(j).fold((map.bias[j], map.bias[j]), |(lo, hi), (i, w)| {
@@ -445,7 +571,43 @@ fn float_intervals(graph: &Graph, domain: &Domain) -> Vec<Vec<(f64, f64)>> {
                     })
                 })
                 .collect(),
+            op => other_intervals(op, &x),
         });
     }
     values
+}
+
+/// Intervals of the result of an operator that is neither affine nor a ReLU, from those of its operands.
+fn other_intervals(op: &FloatOp, x: &[(f64, f64)]) -> Vec<(f64, f64)> {
+    let hull =
+        |values: [f64; 4]| values.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), &v| (a.min(v), b.max(v)));
+    let corners = |a: (f64, f64), b: (f64, f64), f: &dyn Fn(f64, f64) -> f64| {
+        hull([f(a.0, b.0), f(a.0, b.1), f(a.1, b.0), f(a.1, b.1)])
+    };
+    let map = |f: &dyn Fn((f64, f64)) -> (f64, f64)| x.iter().map(|&v| f(v)).collect();
+    let zip = |f: &dyn Fn(f64, f64) -> f64| {
+        let (a, b) = x.split_at(x.len() / 2);
+        a.iter().zip(b).map(|(&a, &b)| corners(a, b, f)).collect()
+    };
+    match op {
+        FloatOp::Affine(_) | FloatOp::Relu => x.to_vec(),
+        FloatOp::Square => map(&|(lo, hi)| {
+            let least = if lo <= 0.0 && hi >= 0.0 { 0.0 } else { lo.abs().min(hi.abs()) };
+            (least * least, lo.abs().max(hi.abs()).powi(2))
+        }),
+        FloatOp::Product(product) => {
+            let sum = |j| {
+                let terms = product.terms(j).map(|(a, b)| corners(x[a], x[b], &|a, b| a * b));
+                terms.fold((0.0, 0.0), |(lo, hi), (a, b)| (lo + a, hi + b))
+            };
+            (0..product.output_len()).map(sum).collect()
+        }
+        FloatOp::Function(function) => map(&|(lo, hi)| function.range(lo, hi)),
+        FloatOp::Quotient => zip(&|a, b| a / b),
+        FloatOp::Sqrt => map(&|(lo, hi)| (lo.max(0.0).sqrt(), hi.max(0.0).sqrt())),
+        FloatOp::Round(rounding) => map(&|(lo, hi)| (rounding.apply(lo), rounding.apply(hi))),
+        FloatOp::FloorQuotient => zip(&|a, b| (a / b).floor()),
+        FloatOp::Compare(_) => map(&|_| (0.0, 1.0)),
+        FloatOp::OneHot { depth } => vec![(0.0, 1.0); depth * x.len()],
+    }
 }

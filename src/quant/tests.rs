@@ -111,7 +111,6 @@ fn error_bound(graph: &Graph, scales: &Scales, model: &IntegerModel, input: &[i1
         let (x, e, step) = (gather(&values), gather(&errors), gather(&steps));
         let error = match &node.op {
             FloatOp::Relu => e,
-            op => panic!("{op:?} is not in these graphs"),
             FloatOp::Affine(map) => (0..map.output_len())
                 .map(|j| {
                     let term = |(c, w): (usize, f64)| w.abs() * e[c] + x[c].abs() * step[c] * half(scales.nodes[i]);
@@ -119,6 +118,7 @@ fn error_bound(graph: &Graph, scales: &Scales, model: &IntegerModel, input: &[i1
                     map.row(j).map(term).sum::<f64>() + half(scales.nodes[i]) + rescaled
                 })
                 .collect(),
+            op => panic!("{op:?} is not in these graphs"),
         };
         values.push(real(&trace[tensor], exponent));
         errors.push(error);

@@ -1,0 +1,229 @@
+//! Quantisation of graphs with operators of every kind.
+
+use proptest::prelude::*;
+
+use super::{CalibrationData, Domain, QuantOptions, Quantised, quantise};
+use crate::graph::{AffineBuilder, Comparison, FloatNode, FloatOp, Function, Graph, GraphInput, Rounding};
+use crate::ops::Product;
+
+/// A graph over `len` real features in `[-2, 2]`, and what it takes to build one.
+struct Draft {
+    graph: Graph,
+    seed: u64,
+}
+
+impl Draft {
+    fn new(len: usize, seed: u64) -> Self {
+        let inputs = vec![GraphInput { name: "x".into(), shape: vec![len], integer: false }];
+        Self { graph: Graph { inputs, nodes: vec![], outputs: vec![] }, seed }
+    }
+
+    /// From -1 to 1.
+    fn draw(&mut self) -> f64 {
+        self.seed = self.seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.seed >> 33) as f64 / f64::from(1u32 << 30) - 1.0
+    }
+
+    fn pick(&mut self, count: usize) -> usize {
+        ((self.draw() + 1.0) / 2.0 * count as f64) as usize % count
+    }
+
+    fn node(&mut self, op: FloatOp, inputs: &[usize]) -> usize {
+        let id = 1 + self.graph.nodes.len();
+        self.graph.nodes.push(FloatNode { name: format!("n{id}"), onnx_op: "Op".into(), op, inputs: inputs.to_vec() });
+        id
+    }
+
+    /// A dense layer whose results stay within -2 and 2 if what it reads does.
+    fn dense(&mut self, input: usize, len: usize) -> usize {
+        let columns = self.graph.value_len(input);
+        let mut map = AffineBuilder::new(columns);
+        for _ in 0..len {
+            let terms = (0..columns).map(|c| (c, self.draw() * 0.8 / columns as f64)).collect();
+            let bias = self.draw() * 0.4;
+            map.push(terms, bias);
+        }
+        self.node(FloatOp::Affine(map.finish()), &[input])
+    }
+
+    fn affine(&mut self, input: usize, factor: f64, offset: f64) -> usize {
+        let len = self.graph.value_len(input);
+        let mut map = AffineBuilder::new(len);
+        (0..len).for_each(|i| map.push(vec![(i, factor)], offset));
+        self.node(FloatOp::Affine(map.finish()), &[input])
+    }
+
+    /// Some operator over values within -2 and 2, whose results are again.
+    fn smooth(&mut self, x: usize, y: usize) -> usize {
+        match self.pick(8) {
+            0 => self.node(FloatOp::Relu, &[x]),
+            1 => {
+                let square = self.node(FloatOp::Square, &[x]);
+                self.affine(square, 0.5, 0.0)
+            }
+            2 => {
+                let len = self.graph.value_len(x);
+                let product = self.node(FloatOp::Product(Product::elementwise(len)), &[x, y]);
+                self.affine(product, 0.5, 0.0)
+            }
+            3 => {
+                let functions = [Function::Sigmoid, Function::Tanh, Function::Sin, Function::Gelu, Function::Erf];
+                let function = functions[self.pick(functions.len())];
+                self.node(FloatOp::Function(function), &[x])
+            }
+            4 => {
+                let divisor = self.affine(y, 0.5, 3.0);
+                self.node(FloatOp::Quotient, &[x, divisor])
+            }
+            5 => {
+                let divisor = self.affine(y, 0.5, -3.0);
+                self.node(FloatOp::Quotient, &[x, divisor])
+            }
+            6 => {
+                let positive = self.affine(x, 1.0, 2.5);
+                let root = self.node(FloatOp::Sqrt, &[positive]);
+                self.affine(root, 0.9, 0.0)
+            }
+            _ => {
+                let scaled = self.affine(x, 0.5, 0.0);
+                let exp = self.node(FloatOp::Function(Function::Exp), &[scaled]);
+                self.affine(exp, 0.7, 0.0)
+            }
+        }
+    }
+
+    fn finish(mut self, output: usize, samples: usize) -> (Graph, Vec<Vec<f64>>) {
+        let shape = vec![self.graph.value_len(output)];
+        self.graph.outputs.push(("y".into(), output, shape));
+        let len = self.graph.input_len();
+        let samples = (0..samples).map(|_| (0..len).map(|_| 2.0 * self.draw()).collect()).collect();
+        (self.graph, samples)
+    }
+}
+
+fn quantised(graph: &Graph, samples: &[Vec<f64>], precision: Option<u32>) -> Quantised {
+    let features: Vec<_> = (0..graph.input_len())
+        .map(|i| serde_json::json!({"name": format!("f{i}"), "min": -2.0, "max": 2.0, "integer": graph.inputs[0].integer}))
+        .collect();
+    let json = serde_json::json!({"input_data": samples, "features": features});
+    let data = CalibrationData::parse("data.json", json.to_string().as_bytes()).unwrap();
+    let domain = Domain::resolve(graph, &data, None).unwrap();
+    quantise(graph, &domain, &data, &QuantOptions { tolerance: 1e-3, precision, ..QuantOptions::default() }).unwrap()
+}
+
+/// Outputs of the integer model for an input in the domain; its ranges are asserted on the way.
+fn outputs(quantised: &Quantised, input: &[f64]) -> Vec<f64> {
+    let model = &quantised.model;
+    model.validate().unwrap();
+    let trace = model.trace(&model.quantise_input(input).unwrap());
+    for (values, id) in trace.iter().zip(0..) {
+        assert!(values.iter().zip(model.ranges(id)).all(|(&v, range)| range.contains(v)));
+    }
+    model.float_outputs(&trace)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(32) })]
+
+    #[test]
+    fn integer_models_are_near_their_float_models(seed: u64, depth in 1usize..7) {
+        let mut draft = Draft::new(4, seed);
+        let mut values = vec![draft.dense(0, 3)];
+        for _ in 0..depth {
+            let (x, y) = (values[draft.pick(values.len())], values[draft.pick(values.len())]);
+            let smooth = draft.smooth(x, y);
+            values.push(smooth);
+            let last = draft.dense(smooth, 3);
+            values.push(last);
+        }
+        let (graph, samples) = draft.finish(*values.last().unwrap(), 24);
+        let (calibration, others) = samples.split_at(8);
+        let result = quantised(&graph, calibration, None);
+        prop_assert!(result.within_tolerance, "{:?}", result.accuracy);
+        for input in others {
+            for (a, b) in outputs(&result, input).into_iter().zip(graph.eval(input)) {
+                prop_assert!((a - b).abs() <= 2e-2 * result.accuracy.output_range.max(0.1), "{a} is not {b}");
+            }
+        }
+        // more bits, less error
+        let fine = quantised(&graph, calibration, Some(18));
+        prop_assert!(fine.accuracy.max_abs_error <= 1e-4 * fine.accuracy.output_range.max(0.1));
+    }
+}
+
+#[test]
+fn rounding_and_comparison_follow_the_float_model() {
+    for rounding in [Rounding::Floor, Rounding::Ceil, Rounding::HalfEven] {
+        let mut draft = Draft::new(5, 7);
+        let scaled = draft.affine(0, 4.0, 0.0);
+        let rounded = draft.node(FloatOp::Round(rounding), &[scaled]);
+        let (graph, _) = draft.finish(rounded, 0);
+        let samples: Vec<Vec<f64>> = (-8..8).map(|i| (0..5).map(|j| f64::from(i * 5 + j) / 64.0).collect()).collect();
+        let result = quantised(&graph, &samples, Some(12));
+        for sample in &samples {
+            assert_eq!(outputs(&result, sample), graph.eval(sample), "{rounding:?} of {sample:?}");
+        }
+    }
+    for comparison in [Comparison::Above, Comparison::AtLeast, Comparison::Equal] {
+        let mut draft = Draft::new(4, 7);
+        let compared = draft.node(FloatOp::Compare(comparison), &[0]);
+        let (graph, _) = draft.finish(compared, 0);
+        let samples = [vec![-2.0, -0.25, 0.0, 0.25], vec![0.0, 2.0, 1.0, -1.0]];
+        let result = quantised(&graph, &samples, Some(8));
+        for sample in &samples {
+            assert_eq!(outputs(&result, sample), graph.eval(sample), "{comparison:?}");
+        }
+    }
+}
+
+#[test]
+fn integers_stay_integers() {
+    let mut draft = Draft::new(3, 5);
+    draft.graph.inputs[0].integer = true;
+    let shifted = draft.affine(0, 1.0, 16_777_217.0);
+    let divisor = draft.affine(0, 1.0, 5.0);
+    let quotient = draft.node(FloatOp::FloorQuotient, &[shifted, divisor]);
+    let square = draft.node(FloatOp::Square, &[shifted]);
+    let product = draft.node(FloatOp::Product(Product::elementwise(3)), &[quotient, square]);
+    let index = draft.affine(0, 1.0, 2.0);
+    let hot = draft.node(FloatOp::OneHot { depth: 5 }, &[index]);
+    for output in [quotient, square, product, hot] {
+        let shape = vec![draft.graph.value_len(output)];
+        draft.graph.outputs.push((format!("y{output}"), output, shape));
+    }
+    let samples = [vec![-2.0, 0.0, 1.0], vec![2.0, -1.0, 0.0]];
+    let result = quantised(&draft.graph, &samples, Some(4));
+    for sample in &samples {
+        let model = &result.model;
+        let trace = model.trace(&model.quantise_input(sample).unwrap());
+        let x = |i: usize| sample[i] as i128;
+        for i in 0..3 {
+            let (q, s) = ((x(i) + 16_777_217).div_euclid(x(i) + 5), (x(i) + 16_777_217).pow(2));
+            let values = |output: usize| &trace[model.outputs[output].tensor];
+            assert_eq!((values(0)[i], values(1)[i], values(2)[i]), (q, s, q * s));
+            assert_eq!(values(3)[5 * i..5 * (i + 1)].iter().position(|&v| v == 1), Some((x(i) + 2) as usize));
+            assert!(model.outputs.iter().all(|o| o.scale == 1.0));
+        }
+    }
+}
+
+#[test]
+fn what_is_not_defined_is_refused_by_name() {
+    let refused = |op: FloatOp, inputs: &[usize]| {
+        let mut draft = Draft::new(2, 1);
+        let node = draft.node(op, inputs);
+        let (graph, _) = draft.finish(node, 0);
+        let json = r#"{"input_data": [[1, 1]], "features": [{"name": "a", "min": -1, "max": 1}, {"name": "b", "min": 0, "max": 1}]}"#;
+        let data = CalibrationData::parse("data.json", json.as_bytes()).unwrap();
+        let domain = Domain::resolve(&graph, &data, None).unwrap();
+        quantise(&graph, &domain, &data, &QuantOptions::default()).unwrap_err().to_string()
+    };
+    let message = refused(FloatOp::Function(Function::Ln), &[0]);
+    assert!(message.contains("node \"n1\": Ln is not defined at -1"), "{message}");
+    let message = refused(FloatOp::Quotient, &[0, 0]);
+    assert!(message.contains("divided by zero") && message.contains("narrow the domain"), "{message}");
+    let message = refused(FloatOp::Sqrt, &[0]);
+    assert!(message.contains("square root of a negative number"), "{message}");
+    let message = refused(FloatOp::OneHot { depth: 4 }, &[0]);
+    assert!(message.contains("not known to be an integer"), "{message}");
+}

@@ -1,0 +1,125 @@
+//! Integer forms of the operators that are not affine.
+
+use super::build::Builder;
+use super::error::QuantError;
+use super::scales::exp2;
+use super::segments::Scaled;
+use crate::graph::{Comparison, FloatNode, FloatOp, Interval, MAX_BITS, Rounding};
+use crate::ops::{BoundReason, Divide, OneHot, Op, Rescale, Root};
+
+/// A tensor, and the exponent of its scale.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Operand {
+    pub tensor: usize,
+    pub exponent: i32,
+}
+
+/// Appends the integer form of `node` over its operands, at the exponent `output`, and returns its tensor.
+pub(super) fn build(
+    builder: &mut Builder,
+    node: &FloatNode,
+    operand: &dyn Fn(usize) -> Operand,
+    output: i32,
+) -> Result<usize, QuantError> {
+    let name = node.name.as_str();
+    let x = operand(0);
+    match &node.op {
+        FloatOp::Affine(_) => Ok(x.tensor),
+        FloatOp::Relu => builder.push(name, Op::Relu, vec![x.tensor]),
+        FloatOp::Square => builder.push(name, Op::Square, vec![x.tensor]),
+        FloatOp::Product(product) => builder.push(name, Op::Product(*product), vec![x.tensor, operand(1).tensor]),
+        FloatOp::Function(function) => {
+            let range = builder.hull(x.tensor);
+            let real = |x: i128, exponent: i32| x as f64 * exp2(-exponent);
+            if let Some(value) = function.undefined_at(real(range.lo, x.exponent), real(range.hi, x.exponent)) {
+                let function = format!("{function:?}");
+                return Err(QuantError::Undefined { node: name.into(), function, value });
+            }
+            let relative = (-builder.precision - 1.0).exp2();
+            let scaled = Scaled { function: *function, input: x.exponent, output, relative };
+            let piecewise = scaled.segments(range).ok_or_else(|| QuantError::Segments {
+                node: name.into(),
+                function: format!("{function:?}"),
+                lo: real(range.lo, x.exponent),
+                hi: real(range.hi, x.exponent),
+                precision: builder.precision,
+            })?;
+            builder.push(name, Op::Piecewise(piecewise), vec![x.tensor])
+        }
+        FloatOp::Quotient => {
+            let (mut a, mut b) = (x, operand(1));
+            if builder.hull(b.tensor).hi < 0 {
+                a.tensor = builder.scaled(&format!("{name}/dividend"), a.tensor, -1, 0)?;
+                b.tensor = builder.scaled(&format!("{name}/divisor"), b.tensor, -1, 0)?;
+            }
+            let shift = output - a.exponent + b.exponent;
+            builder.push(name, Op::Divide(Divide { shift, nearest: true }), vec![a.tensor, b.tensor])
+        }
+        FloatOp::Sqrt => {
+            let shift = u32::try_from(2 * output - x.exponent).unwrap_or(0);
+            builder.push(name, Op::Root(Root { shift }), vec![x.tensor])
+        }
+        FloatOp::Round(rounding) => round(builder, name, *rounding, x),
+        FloatOp::Compare(comparison) => compare(builder, name, *comparison, x.tensor),
+        FloatOp::FloorQuotient => {
+            let op = Op::Divide(Divide { shift: operand(1).exponent - x.exponent, nearest: false });
+            builder.push(name, op, vec![x.tensor, operand(1).tensor])
+        }
+        FloatOp::OneHot { .. } if x.exponent != 0 => Err(QuantError::NotAnInteger { node: name.into() }),
+        FloatOp::OneHot { depth } => builder.push(name, Op::OneHot(OneHot { depth: *depth }), vec![x.tensor]),
+    }
+}
+
+/// `[x >= 0]`: `floor(x / 2^bits) + 1` for `|x| < 2^bits`.
+fn sign(builder: &mut Builder, name: &str, x: usize, offset: i128) -> Result<usize, QuantError> {
+    let range = builder.hull(x);
+    let shifted = Interval { lo: range.lo + offset, hi: range.hi + offset };
+    // rescaling rounds to the nearest: half a step less rounds down
+    let bits = shifted.bits().max(1);
+    if bits >= MAX_BITS {
+        let (node, reason) = (name.to_string(), BoundReason::Overflow { bits });
+        return Err(QuantError::Bound { node, element: 0, reason, precision: builder.precision });
+    }
+    let x = builder.scaled(&format!("{name}/shifted"), x, 1, offset - (1 << (bits - 1)))?;
+    let floor = builder.push(&format!("{name}/sign"), Op::Rescale(Rescale { shift: bits }), vec![x])?;
+    builder.scaled(name, floor, 1, 1)
+}
+
+fn compare(builder: &mut Builder, name: &str, comparison: Comparison, x: usize) -> Result<usize, QuantError> {
+    match comparison {
+        Comparison::AtLeast => sign(builder, name, x, 0),
+        Comparison::Above => sign(builder, name, x, -1),
+        Comparison::Equal => {
+            let at_least = sign(builder, &format!("{name}/at-least"), x, 0)?;
+            let above = sign(builder, &format!("{name}/above"), x, -1)?;
+            builder.combination(name, &[(at_least, 1), (above, -1)])
+        }
+    }
+}
+
+fn round(builder: &mut Builder, name: &str, rounding: Rounding, x: Operand) -> Result<usize, QuantError> {
+    let Ok(bits @ 1..) = u32::try_from(x.exponent) else {
+        // integers, or multiples of a power of two
+        return builder.scaled(name, x.tensor, 1 << (-x.exponent).min(62), 0);
+    };
+    let rescaled = |builder: &mut Builder, part: &str, x: usize, factor: i64, offset: i128, bits: u32| {
+        let x = builder.scaled(&format!("{name}/{part}-shifted"), x, factor, offset - (1 << (bits - 1)))?;
+        builder.push(&format!("{name}/{part}"), Op::Rescale(Rescale { shift: bits }), vec![x])
+    };
+    match rounding {
+        Rounding::Floor => rescaled(builder, "floor", x.tensor, 1, 0, bits),
+        Rounding::Ceil => {
+            let floor = rescaled(builder, "floor", x.tensor, -1, 0, bits)?;
+            builder.scaled(name, floor, -1, 0)
+        }
+        Rounding::HalfEven => {
+            // With v = x + 1/2 and u = v - 2 floor(v / 2) in [0, 2): the result is 2 floor(v / 2), and one more if u > 1.
+            let half = 1i128 << (bits - 1);
+            let pairs = rescaled(builder, "pairs", x.tensor, 1, half, bits + 1)?;
+            let rest = builder
+                .combination(&format!("{name}/rest"), &[(x.tensor, 1), (pairs, -(1i64 << (bits + 1).min(62)))])?;
+            let odd = sign(builder, &format!("{name}/odd"), rest, half - (1 << bits) - 1)?;
+            builder.combination(name, &[(pairs, 2), (odd, 1)])
+        }
+    }
+}
