@@ -44,6 +44,45 @@ impl<F: PrimeField> Expr<F> {
     }
 }
 
+impl<F: PrimeField> Expr<F> {
+    /// The same combination with at most one term a cell, and none that is zero.
+    pub fn merged(mut self) -> Self {
+        self.terms.sort_by_key(|term| term.0);
+        self.terms.dedup_by(|next, kept| {
+            let same = next.0 == kept.0;
+            if same {
+                kept.1 += next.1;
+            }
+            same
+        });
+        self.terms.retain(|term| term.1 != F::ZERO);
+        self
+    }
+}
+
+/// Booleans of which exactly one is 1: digit `i` is `a[row] - 2 a[next]`.
+#[derive(Clone, Debug)]
+pub struct OneHot<F> {
+    digits: Vec<(usize, Option<usize>)>,
+    field: std::marker::PhantomData<F>,
+}
+
+impl<F: PrimeField> OneHot<F> {
+    /// The coefficient of the boolean that is 1.
+    pub fn select(&self, coefficient: impl Fn(usize) -> F) -> Expr<F> {
+        let mut sum = Expr::constant(F::ZERO);
+        for (i, &(row, next)) in self.digits.iter().enumerate() {
+            let coefficient = coefficient(i);
+            sum.terms.push((row, coefficient));
+            sum.terms.extend(next.map(|next| (next, -coefficient.double())));
+        }
+        sum.merged()
+    }
+}
+
+/// Digits of one expansion of a one-hot number.
+const DIGITS_AT_ONCE: usize = 120;
+
 /// `value` as a field element; negative integers become `p - |value|`.
 pub fn field<F: PrimeField>(value: i128) -> F {
     let magnitude = F::from_u128(value.unsigned_abs());
@@ -235,6 +274,65 @@ impl<F: PrimeField> Builder<F> {
     pub fn share(&mut self, expr: Expr<F>, uses: usize) -> Expr<F> {
         let terms = expr.terms.len();
         if terms * uses > terms + 1 + uses { self.materialise(&expr) } else { expr }
+    }
+
+    /// Constrain an expression to `[0, 2^bits)`; `value` is its value.
+    pub fn check_bits(&mut self, expr: &Expr<F>, value: u128, bits: u32) -> usize {
+        self.add(expr);
+        self.bits(value, bits)
+    }
+
+    /// Constrain an expression to zero.
+    pub fn check_zero(&mut self, expr: &Expr<F>) {
+        self.add(expr);
+        self.copies.push((ZERO_ROW, self.cursor()));
+    }
+
+    /// The square of an expression with the given value: `z^2 = (2t)^2` for a new cell `t = +-z/2`, whose sign is free and
+    /// matters to nobody.
+    pub fn square(&mut self, expr: &Expr<F>, value: F) -> Expr<F> {
+        if expr.terms.is_empty() {
+            return Expr::constant(expr.constant.square());
+        }
+        self.add(expr);
+        let root = self.half_up_to_sign(value * F::TWO_INV);
+        self.close();
+        Expr::cell(root + 1)
+    }
+
+    /// The product of two expressions with the given values: `4xy = (x + y)^2 - (x - y)^2`.
+    pub fn product(&mut self, x: (&Expr<F>, F), y: (&Expr<F>, F)) -> Expr<F> {
+        if x.0.terms.is_empty() {
+            return y.0.scaled(x.0.constant);
+        }
+        if y.0.terms.is_empty() {
+            return x.0.scaled(y.0.constant);
+        }
+        let combined = |factor: F| {
+            let mut sum = x.0.clone();
+            sum.add_scaled(y.0, factor);
+            sum.merged()
+        };
+        let quarter = F::TWO_INV.square();
+        let mut product = self.square(&combined(F::ONE), x.1 + y.1).scaled(quarter);
+        product.add_scaled(&self.square(&combined(-F::ONE), x.1 - y.1), -quarter);
+        product
+    }
+
+    /// Booleans of which exactly one is 1: the one at `hot`. They are the binary digits of powers of two.
+    pub fn one_hot(&mut self, len: usize, hot: usize) -> OneHot<F> {
+        let mut digits = Vec::with_capacity(len);
+        for start in (0..len).step_by(DIGITS_AT_ONCE) {
+            let count = DIGITS_AT_ONCE.min(len - start);
+            let value = if (start..start + count).contains(&hot) { 1u128 << (hot - start) } else { 0 };
+            self.add_free(F::from_u128(value));
+            let first = self.bits(value, count as u32);
+            digits.extend((0..count).map(|i| (first + i, (i + 1 < count).then_some(first + i + 1))));
+        }
+        let one_hot = OneHot { digits, field: std::marker::PhantomData };
+        let sum = one_hot.select(|_| F::ONE);
+        self.check_zero(&sum.offset(-F::ONE));
+        one_hot
     }
 
     /// Bind an expression to the next public value.

@@ -92,6 +92,18 @@ fn uses(model: &IntegerModel, tensor: usize, len: usize) -> Vec<usize> {
                     start += input_len;
                 }
             }
+            Op::Product(product) => {
+                let mut start = 0;
+                for &input in &node.inputs {
+                    // each element takes part in a sum and a difference, or in a sum of every product
+                    let copies = if start == 0 { product.columns } else { product.rows };
+                    if input == tensor {
+                        uses.iter_mut().for_each(|u| *u += 1 + copies);
+                    }
+                    start += 1;
+                }
+            }
+            Op::Divide(_) if node.inputs.contains(&tensor) => uses.iter_mut().for_each(|u| *u += 2),
             _ if node.inputs.contains(&tensor) => uses.iter_mut().for_each(|u| *u += 1),
             _ => {}
         }

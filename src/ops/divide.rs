@@ -1,9 +1,13 @@
 //! Division of tensors, elementwise.
 
+use ff::PrimeField;
 use serde::{Deserialize, Serialize};
 
 use super::{BoundError, BoundReason};
-use crate::graph::{Interval, MAX_BITS};
+use crate::{
+    circuit::{Builder, Expr, builder::field},
+    graph::{Interval, MAX_BITS},
+};
 
 /// `y = floor(a * 2^shift / b)`, or with `nearest` the nearest integer, halves rounded up. `shift` may be negative. The
 /// inputs are `a`, then `b`, of the same length; every `b` is proved positive.
@@ -54,5 +58,101 @@ impl Divide {
             Interval::new(lo, hi).ok_or_else(|| BoundError::overflow(element, None))
         };
         a.iter().zip(b).enumerate().map(bound).collect()
+    }
+
+    /// `numerator = y * denominator + r` with `0 <= r < denominator`: one pair only, since with `y` in its proved range
+    /// nothing here comes near the field's size.
+    pub(super) fn lay_out<F: PrimeField>(
+        &self,
+        builder: &mut Builder<F>,
+        (a, b): (&Expr<F>, &Expr<F>),
+        values: (i128, i128),
+        ranges: (Interval, Interval),
+    ) -> Expr<F> {
+        let Ok([bounds]) = self.bounds(&[&[ranges.0, ranges.1]]).as_deref().map(|b| [b[0]]) else {
+            return Expr::constant(F::ZERO);
+        };
+        if bounds.lo == bounds.hi {
+            return Expr::constant(field(bounds.lo));
+        }
+        let power = |exponent: i32| F::from_u128(1 << exponent.max(0));
+        let (mut numerator, mut denominator) = (a.scaled(power(self.shift)), b.scaled(power(-self.shift)));
+        if self.nearest {
+            numerator = numerator.scaled(F::from(2));
+            numerator.add_scaled(&denominator, F::ONE);
+            denominator = denominator.scaled(F::from(2));
+        }
+        let (numerator_value, denominator_value) = self.fraction(values.0, values.1);
+        let (_, greatest) = self.fraction(0, ranges.1.hi);
+        let y = numerator_value.div_euclid(denominator_value);
+        let quotient = builder
+            .range((y - bounds.lo).unsigned_abs(), (bounds.hi - bounds.lo).unsigned_abs())
+            .offset(field(bounds.lo));
+        let denominator = builder.share(denominator, 3);
+        let product = builder.product((&quotient, field(y)), (&denominator, field(denominator_value)));
+        numerator.add_scaled(&product, -F::ONE);
+        let remainder = builder.materialise(&numerator.merged());
+        let remainder_value = numerator_value - y * denominator_value;
+        let bits = u128::BITS - (greatest - 1).unsigned_abs().leading_zeros();
+        builder.check_bits(&remainder, remainder_value.unsigned_abs(), bits);
+        let mut rest = denominator.offset(-F::ONE);
+        rest.add_scaled(&remainder, -F::ONE);
+        builder.check_bits(&rest, (denominator_value - 1 - remainder_value).unsigned_abs(), bits);
+        quotient
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{
+        circuit::testing::{assert_pinned, single_op},
+        ops::Op,
+    };
+
+    #[test]
+    fn every_cell_is_pinned() {
+        for (shift, nearest) in [(0, false), (2, true), (-1, false), (0, true)] {
+            let model = single_op(Op::Divide(Divide { shift, nearest }), &[(-7, 9), (2, 5)]);
+            for x in [[-7, 2], [9, 5], [0, 3], [-1, 4]] {
+                assert_pinned(&model, &x);
+            }
+            let constant = single_op(Op::Divide(Divide { shift, nearest }), &[(-7, 9), (3, 3)]);
+            assert_pinned(&constant, &[-5, 3]);
+        }
+    }
+
+    #[test]
+    fn divisors_must_be_positive() {
+        let op = Op::Divide(Divide { shift: 0, nearest: false });
+        for lo in [-1, 0] {
+            let error = op.bounds(&[&[Interval { lo: 0, hi: 1 }, Interval { lo, hi: 5 }]]).unwrap_err();
+            assert_eq!(error.reason, BoundReason::DivisorNotPositive);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn quotients_are_rounded_as_stated(
+            a in -1i128 << 60..1 << 60,
+            b in 1i128..1 << 60,
+            (da, db) in (0i128..1 << 40, 0i128..1 << 40),
+            shift in -20i32..20,
+            nearest: bool,
+        ) {
+            let op = Op::Divide(Divide { shift, nearest });
+            let ranges = [Interval { lo: a, hi: a + da }, Interval { lo: b, hi: b + db }];
+            let bounds = op.bounds(&[&ranges]).unwrap()[0];
+            for (a, b) in [(a, b), (a + da, b), (a, b + db), (a + da / 2, b + db / 2)] {
+                let y = op.eval(&[&[a, b]])[0];
+                prop_assert!(bounds.contains(y));
+                let (n, d) = (a << shift.max(0), b << (-shift).max(0));
+                // y <= n / d < y + 1, or half a unit around it
+                let (twice, low, high) = if nearest { (2 * n, 2 * y - 1, 2 * y + 1) } else { (2 * n, 2 * y, 2 * y + 2) };
+                prop_assert!(low * d <= twice && twice < high * d);
+            }
+        }
     }
 }

@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::{
-    circuit::{Builder, Expr},
+    circuit::{Builder, Expr, builder::field},
     graph::{Affine, Interval, MAX_BITS},
 };
 
@@ -160,7 +160,19 @@ impl Op {
             Op::Linear(map) => linear::lay_out(map, inputs),
             Op::Relu => elements().map(|(x, value, range)| relu::lay_out(builder, x, value, range)).collect(),
             Op::Rescale(op) => elements().map(|(x, value, range)| op.lay_out(builder, x, value, range)).collect(),
-            Op::Square | Op::Product(_) | Op::Piecewise(_) | Op::Divide(_) | Op::Root(_) | Op::OneHot(_) => todo!(),
+            Op::Square => elements().map(|(x, value, _)| builder.square(x, field(value))).collect(),
+            Op::Product(product) => product.lay_out(builder, inputs, values),
+            Op::Piecewise(op) => elements().map(|(x, value, range)| op.lay_out(builder, x, value, range)).collect(),
+            Op::Divide(op) => {
+                let half = inputs.len() / 2;
+                let pair = |i: usize| {
+                    let j = half + i;
+                    op.lay_out(builder, (&inputs[i], &inputs[j]), (values[i], values[j]), (ranges[i], ranges[j]))
+                };
+                (0..half).map(pair).collect()
+            }
+            Op::Root(op) => elements().map(|(x, value, range)| op.lay_out(builder, x, value, range)).collect(),
+            Op::OneHot(op) => elements().flat_map(|(x, value, range)| op.lay_out(builder, x, value, range)).collect(),
         }
     }
 }

@@ -1,9 +1,13 @@
 //! One-hot encoding: how data-dependent indices become linear algebra.
 
+use ff::PrimeField;
 use serde::{Deserialize, Serialize};
 
 use super::{BoundError, BoundReason};
-use crate::graph::Interval;
+use crate::{
+    circuit::{Builder, Expr, builder::field},
+    graph::Interval,
+};
 
 /// `y[i * depth + j] = 1` if `x[i] = j`, else 0. Every `x` is proved to lie in `[0, depth)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,5 +36,69 @@ impl OneHot {
             result.extend((0..self.depth).map(|j| Interval { lo: certain(j).into(), hi: possible(j).into() }));
         }
         Ok(result)
+    }
+
+    /// One boolean for every index in the proved range, and the hot one's index is `x`.
+    pub(super) fn lay_out<F: PrimeField>(
+        &self,
+        builder: &mut Builder<F>,
+        x: &Expr<F>,
+        value: i128,
+        range: Interval,
+    ) -> Vec<Expr<F>> {
+        let constant = |hot: bool| Expr::constant(F::from(u64::from(hot)));
+        if range.lo == range.hi {
+            return (0..self.depth).map(|j| constant(j as i128 == value)).collect();
+        }
+        let (len, hot) = (range.hi.abs_diff(range.lo) as usize + 1, value.abs_diff(range.lo) as usize);
+        let one_hot = builder.one_hot(len, hot);
+        let mut index = one_hot.select(|i| F::from(i as u64));
+        index.add_scaled(x, -F::ONE);
+        builder.check_zero(&index.merged().offset(field(range.lo)));
+        let boolean = |j: usize| match usize::try_from(j as i128 - range.lo) {
+            Ok(place) if place < len => one_hot.select(|i| F::from(u64::from(i == place))),
+            _ => constant(false),
+        };
+        (0..self.depth).map(boolean).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{
+        circuit::testing::{assert_pinned, single_op},
+        ops::Op,
+    };
+
+    #[test]
+    fn every_cell_is_pinned() {
+        for (depth, domain) in [(4, (0, 3)), (6, (2, 4)), (3, (1, 1))] {
+            let model = single_op(Op::OneHot(OneHot { depth }), &[domain]);
+            (domain.0..=domain.1).for_each(|x| assert_pinned(&model, &[x]));
+        }
+    }
+
+    #[test]
+    fn indices_must_be_inside() {
+        for range in [(-1, 2), (0, 4)] {
+            let error =
+                Op::OneHot(OneHot { depth: 4 }).bounds(&[&[Interval { lo: range.0, hi: range.1 }]]).unwrap_err();
+            assert_eq!(error.reason, BoundReason::IndexOutside { depth: 4 });
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn one_boolean_is_hot(depth in 1usize..300, at in 0usize..300) {
+            let at = at % depth;
+            let op = Op::OneHot(OneHot { depth });
+            let y = op.eval(&[&[at as i128]]);
+            prop_assert!(y.iter().enumerate().all(|(j, &v)| v == i128::from(j == at)));
+            let bounds = op.bounds(&[&[Interval { lo: 0, hi: at as i128 }]]).unwrap();
+            prop_assert!(bounds.iter().zip(&y).all(|(b, &v)| b.contains(v)));
+        }
     }
 }

@@ -1,9 +1,13 @@
 //! Piecewise quadratic functions: what smooth functions, tables and steps become.
 
+use ff::PrimeField;
 use serde::{Deserialize, Serialize};
 
 use super::{BoundError, BoundReason};
-use crate::graph::{Interval, MAX_BITS};
+use crate::{
+    circuit::{Builder, Expr, builder::field},
+    graph::{Interval, MAX_BITS},
+};
 
 /// `y = floor((c0 + c1 t + c2 t^2) / 2^shift)` with `t = x - start` and the coefficients of the segment of `x`: the one
 /// with the greatest start that is not above `x`. Elementwise, all elements by the same segments.
@@ -88,5 +92,135 @@ impl Piecewise {
             Interval::new(lo, hi).ok_or_else(|| BoundError::overflow(element, None))
         };
         inputs.concat().into_iter().enumerate().map(bound).collect()
+    }
+
+    /// The hot segment is the one whose start and last `x` enclose `x`: there is one only. The numerator is within the
+    /// bound of `accepts`, so it does not wrap, and its expansion has one quotient and one remainder.
+    pub(super) fn lay_out<F: PrimeField>(
+        &self,
+        builder: &mut Builder<F>,
+        x: &Expr<F>,
+        value: i128,
+        range: Interval,
+    ) -> Expr<F> {
+        let Ok([bounds]) = self.bounds(&[&[range]]).as_deref().map(|b| [b[0]]) else { return Expr::constant(F::ZERO) };
+        if bounds.lo == bounds.hi {
+            return Expr::constant(field(bounds.lo));
+        }
+        let (first, hot) = (self.segment(range.lo), self.segment(value));
+        let segments = &self.segments[first..=self.segment(range.hi)];
+        let width = |i: usize| self.last(first + i) - segments[i].start;
+        let t_value = value - self.segments[hot].start;
+
+        let select: Box<dyn Fn(&dyn Fn(usize) -> i128) -> Expr<F>>;
+        let t;
+        if segments.len() == 1 {
+            select = Box::new(|of| Expr::constant(field(of(0))));
+            t = builder.materialise(&x.clone().offset(field(-segments[0].start)));
+        } else {
+            let one_hot = builder.one_hot(segments.len(), hot - first);
+            select = Box::new(move |of| one_hot.select(|i| field(of(i))));
+            let mut distance = x.clone();
+            distance.add_scaled(&select(&|i| segments[i].start), -F::ONE);
+            t = builder.materialise(&distance.merged());
+            let widest = (0..segments.len()).map(width).max().unwrap_or(0);
+            let bits = u128::BITS - widest.unsigned_abs().leading_zeros();
+            builder.check_bits(&t, t_value.unsigned_abs(), bits);
+            let mut rest = select(&width);
+            rest.add_scaled(&t, -F::ONE);
+            builder.check_bits(&rest, (width(hot - first) - t_value).unsigned_abs(), bits);
+        }
+
+        let coefficient = |degree: usize| select(&|i| segments[i].coefficients[degree]);
+        let [_, c1_value, c2_value] = self.segments[hot].coefficients;
+        let t_field: F = field(t_value);
+        let mut slope = coefficient(1);
+        if segments.iter().any(|segment| segment.coefficients[2] != 0) {
+            let c2 = builder.share(coefficient(2), 2);
+            slope.add_scaled(&builder.product((&c2, field(c2_value)), (&t, t_field)), F::ONE);
+        }
+        let slope = builder.share(slope, 2);
+        let slope_value = field::<F>(c1_value) + field::<F>(c2_value) * t_field;
+        let mut numerator = coefficient(0);
+        numerator.add_scaled(&builder.product((&slope, slope_value), (&t, t_field)), F::ONE);
+        if self.shift == 0 {
+            return numerator;
+        }
+        let lowest = bounds.lo << self.shift;
+        let bits = u128::BITS - (bounds.hi - bounds.lo).unsigned_abs().leading_zeros() + self.shift;
+        let value = self.segments[hot].numerator(t_value) - lowest;
+        let digits = builder.check_bits(&numerator.offset(field(-lowest)), value.unsigned_abs(), bits);
+        Expr::cell(digits + self.shift as usize).offset(field(bounds.lo))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{
+        circuit::testing::{assert_pinned, single_op},
+        ops::Op,
+    };
+
+    /// Three segments: a line, a parabola with its vertex inside, and a constant.
+    fn bent(shift: u32) -> Piecewise {
+        let segment = |start, coefficients| Segment { start, coefficients };
+        let segments = vec![segment(-6, [3, 2, 0]), segment(-2, [9, -5, 1]), segment(4, [8, 0, 0])];
+        Piecewise { segments, end: 7, shift }
+    }
+
+    #[test]
+    fn every_cell_is_pinned() {
+        for (shift, domain) in [(0, (-3, 5)), (2, (-6, 7)), (1, (-1, 2)), (1, (4, 7)), (3, (-2, 4))] {
+            let model = single_op(Op::Piecewise(bent(shift)), &[domain]);
+            (domain.0..=domain.1).step_by(2).for_each(|x| assert_pinned(&model, &[x]));
+        }
+    }
+
+    #[test]
+    fn intervals_are_exact() {
+        for shift in 0..3 {
+            let op = Op::Piecewise(bent(shift));
+            for lo in -6..=7 {
+                for hi in lo..=7 {
+                    let values: Vec<i128> = op.eval(&[&(lo..=hi).collect::<Vec<_>>()]);
+                    let bounds = op.bounds(&[&[Interval { lo, hi }]]).unwrap()[0];
+                    assert_eq!(Some(&bounds.lo), values.iter().min());
+                    assert_eq!(Some(&bounds.hi), values.iter().max());
+                }
+            }
+        }
+        assert!(Op::Piecewise(bent(0)).bounds(&[&[Interval { lo: -7, hi: 0 }]]).is_err());
+        assert!(Op::Piecewise(bent(0)).bounds(&[&[Interval { lo: 0, hi: 8 }]]).is_err());
+    }
+
+    #[test]
+    fn malformed_segments_are_not_accepted() {
+        let accepts = |change: &dyn Fn(&mut Piecewise)| {
+            let mut piecewise = bent(1);
+            change(&mut piecewise);
+            Op::Piecewise(piecewise).accepts(1)
+        };
+        assert!(accepts(&|_| {}));
+        assert!(!accepts(&|p| p.segments.clear()));
+        assert!(!accepts(&|p| p.segments.swap(0, 1)));
+        assert!(!accepts(&|p| p.end = 3));
+        assert!(!accepts(&|p| p.end = i128::MAX));
+        assert!(!accepts(&|p| p.segments[0].coefficients[2] = i128::MIN));
+        assert!(!accepts(&|p| p.shift = 127));
+    }
+
+    proptest! {
+        #[test]
+        fn values_are_those_of_the_definition(x in -6i128..=7, shift in 0u32..4) {
+            let numerator = match x {
+                ..-2 => 3 + 2 * (x + 6),
+                -2..4 => 9 - 5 * (x + 2) + (x + 2) * (x + 2),
+                _ => 8,
+            };
+            prop_assert_eq!(Op::Piecewise(bent(shift)).eval(&[&[x]]), [numerator.div_euclid(1 << shift)]);
+        }
     }
 }

@@ -1,9 +1,13 @@
 //! Sums of products of two tensors: batches of matrix products; elementwise products are those of one-by-one matrices.
 
+use ff::PrimeField;
 use serde::{Deserialize, Serialize};
 
 use super::BoundError;
-use crate::graph::{Interval, MAX_BITS};
+use crate::{
+    circuit::{Builder, Expr, builder::field},
+    graph::{Interval, MAX_BITS},
+};
 
 /// `y[b, i, j] = sum over k of a[b, i, k] * c[b, k, j]`: `batch` products of a `rows x inner` and an `inner x columns`
 /// matrix. The inputs are `a`, then `c`.
@@ -79,5 +83,96 @@ impl Product {
                 Interval::new(lo, hi).ok_or_else(|| BoundError::overflow(j, Some(magnitude)))
             })
             .collect()
+    }
+
+    /// `2xy = (x + y)^2 - x^2 - y^2` where squares of the operands serve many products, else two squares a product.
+    pub(super) fn lay_out<F: PrimeField>(
+        &self,
+        builder: &mut Builder<F>,
+        inputs: &[Expr<F>],
+        values: &[i128],
+    ) -> Vec<Expr<F>> {
+        let of = |i: usize| (&inputs[i], field::<F>(values[i]));
+        let variable = |i: usize| !inputs[i].terms.is_empty();
+        let shared = self.rows * self.columns > self.rows + self.columns;
+        let squares: Vec<Option<Expr<F>>> =
+            (0..inputs.len()).map(|i| (shared && variable(i)).then(|| builder.square(of(i).0, of(i).1))).collect();
+        let mut outputs = Vec::with_capacity(self.output_len());
+        for j in 0..self.output_len() {
+            let mut sum = Expr::constant(F::ZERO);
+            for (a, b) in self.terms(j) {
+                let (x, y) = (of(a), of(b));
+                match (&squares[a], &squares[b]) {
+                    (Some(left), Some(right)) => {
+                        let mut both = x.0.clone();
+                        both.add_scaled(y.0, F::ONE);
+                        sum.add_scaled(&builder.square(&both.merged(), x.1 + y.1), F::TWO_INV);
+                        sum.add_scaled(left, -F::TWO_INV);
+                        sum.add_scaled(right, -F::TWO_INV);
+                    }
+                    _ => sum.add_scaled(&builder.product(x, y), F::ONE),
+                }
+            }
+            outputs.push(sum);
+        }
+        outputs
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{
+        circuit::testing::{assert_pinned, single_op},
+        ops::Op,
+    };
+
+    #[test]
+    fn every_cell_is_pinned() {
+        let products = Op::Product(Product::elementwise(2));
+        let model = single_op(products, &[(-2, 3), (1, 4), (-1, 1), (0, 2)]);
+        for x in [[-2, 4, 1, 2], [0, 1, -1, 0], [3, 3, 0, 1]] {
+            assert_pinned(&model, &x);
+        }
+        let dot = Op::Product(Product { batch: 1, rows: 1, inner: 2, columns: 1 });
+        assert_pinned(&single_op(dot, &[(-2, 2), (5, 5), (-1, 3), (0, 1)]), &[-2, 5, 3, 1]);
+    }
+
+    #[test]
+    fn matrices_that_share_squares_are_pinned() {
+        let op = Op::Product(Product { batch: 1, rows: 2, inner: 1, columns: 3 });
+        let model = single_op(op, &[(-2, 2), (-1, 2), (0, 3), (-3, 3), (2, 2)]);
+        assert_pinned(&model, &[-2, 1, 3, -3, 2]);
+    }
+
+    proptest! {
+        /// Batches of products against the definition, and intervals that hold.
+        #[test]
+        fn products_of_matrices(
+            sizes in (1usize..3, 1usize..4, 1usize..4, 1usize..4),
+            seed in prop::collection::vec((-1000i128..1000, 0i128..1000), 72),
+        ) {
+            let (batch, rows, inner, columns) = sizes;
+            let product = Product { batch, rows, inner, columns };
+            let len = batch * inner * (rows + columns);
+            let ranges: Vec<_> = seed.iter().cycle().take(len).map(|&(lo, w)| Interval { lo, hi: lo + w }).collect();
+            let x: Vec<i128> = ranges.iter().enumerate().map(|(i, r)| [r.lo, r.hi, (r.lo + r.hi) / 2][i % 3]).collect();
+            prop_assert!(Op::Product(product).accepts(len));
+            let y = Op::Product(product).eval(&[&x]);
+            let bounds = Op::Product(product).bounds(&[&ranges]).unwrap();
+            let right = batch * rows * inner;
+            for b in 0..batch {
+                for i in 0..rows {
+                    for j in 0..columns {
+                        let term = |k: usize| x[(b * rows + i) * inner + k] * x[right + (b * inner + k) * columns + j];
+                        let at = (b * rows + i) * columns + j;
+                        prop_assert_eq!(y[at], (0..inner).map(term).sum::<i128>());
+                        prop_assert!(bounds[at].contains(y[at]));
+                    }
+                }
+            }
+        }
     }
 }

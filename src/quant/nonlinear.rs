@@ -4,8 +4,12 @@ use super::build::Builder;
 use super::error::QuantError;
 use super::scales::exp2;
 use super::segments::Scaled;
+use super::sensitivity::slope;
 use crate::graph::{Comparison, FloatNode, FloatOp, Interval, MAX_BITS, Rounding};
 use crate::ops::{BoundReason, Divide, OneHot, Op, Rescale, Root};
+
+/// Bits of a function's argument beyond those that its result shows.
+const SPARE_BITS: f64 = 2.0;
 
 /// A tensor, and the exponent of its scale.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +38,18 @@ pub(super) fn build(
             if let Some(value) = function.undefined_at(real(range.lo, x.exponent), real(range.hi, x.exponent)) {
                 let function = format!("{function:?}");
                 return Err(QuantError::Undefined { node: name.into(), function, value });
+            }
+            // What the result does not show is dropped before.
+            let slope = slope(function, real(range.lo, x.exponent), real(range.hi, x.exponent));
+            let useful = (f64::from(output) + slope.log2() + SPARE_BITS).ceil() as i32;
+            let (mut x, mut range) = (x, range);
+            if let Ok(shift @ 1..) = u32::try_from(x.exponent - useful) {
+                let op = Op::Rescale(Rescale { shift: shift.min(MAX_BITS - 1) });
+                x = Operand {
+                    tensor: builder.push(&format!("{name}/argument"), op, vec![x.tensor])?,
+                    exponent: useful,
+                };
+                range = builder.hull(x.tensor);
             }
             let relative = (-builder.precision - 1.0).exp2();
             let scaled = Scaled { function: *function, input: x.exponent, output, relative };

@@ -51,6 +51,8 @@ pub(super) struct Scales {
     pub shifts: Vec<i32>,
     /// Per node that is not affine: the exponent at which it should hand its result on.
     wanted: Vec<i32>,
+    /// Per affine node whose operands have exponents that others asked for: the error that its roundings may cost.
+    errors: Vec<Option<f64>>,
 }
 
 /// Magnitudes of a value on the calibration data, over all its elements; where there is none but zero, 1.
@@ -250,6 +252,8 @@ impl<'a> Planner<'a> {
         let mut features: Vec<i32> = self.integer.iter().map(|&integer| if integer { 0 } else { 1 }).collect();
         let wanted = self.wanted(precision);
         let mut kept = wanted.clone();
+        let mut errors = vec![None; self.facts.len()];
+        let demanded = self.facts.iter().any(|facts| facts.demanded);
         for (i, facts) in self.facts.iter().enumerate() {
             if facts.integral || self.is_passed_on(i) {
                 nodes.push(0);
@@ -260,6 +264,7 @@ impl<'a> Planner<'a> {
                 continue;
             }
             let error = (facts.observed * (-precision).exp2()).min((-f64::from(wanted[i])).exp2());
+            errors[i] = demanded.then_some(error);
             let lowest = if facts.output { 0 } else { MIN_EXPONENT };
             let (exponent, exact) = affine_exponent(facts, error, &nodes, rescaled);
             let exponent = exponent.clamp(lowest, MAX_EXPONENT);
@@ -290,7 +295,7 @@ impl<'a> Planner<'a> {
         }
         let shift = |i: usize| if rescaled.contains(&i) { (nodes[i] - kept[i]).clamp(0, MAX_SHIFT) } else { 0 };
         let shifts = (0..nodes.len()).map(shift).collect();
-        let mut scales = Scales { features, nodes, shifts, wanted };
+        let mut scales = Scales { features, nodes, shifts, wanted, errors };
         self.settle(&mut scales);
         scales
     }
@@ -338,10 +343,31 @@ impl<'a> Planner<'a> {
                     scales.nodes[i] = operand(0);
                     continue;
                 }
-                _ => continue,
+                _ => {
+                    self.make_room_for_weights(scales, i);
+                    continue;
+                }
             };
             scales.nodes[i] = product;
             scales.shifts[i] = (product - scales.wanted[i]).clamp(0, MAX_SHIFT);
+        }
+    }
+
+    /// Raises the exponent of an affine node, but not that of what it hands on if it is rescaled, until its weights are
+    /// precise enough beside operands whose exponents others have raised.
+    fn make_room_for_weights(&self, scales: &mut Scales, i: usize) {
+        let Some(error) = scales.errors[i] else { return };
+        let needed = |source: &Source| {
+            let SourceKind::Node(n) = source.kind else { return MIN_EXPONENT };
+            let rounded = round_up((source.values / error).log2());
+            scales.output(n) + source.weight_bits.map_or(rounded, |bits| bits.min(rounded))
+        };
+        let missing = self.facts[i].sources.iter().map(needed).fold(MIN_EXPONENT, i32::max) - scales.nodes[i];
+        if missing > 0 {
+            scales.nodes[i] += missing;
+            if self.can_rescale(i) && (scales.shifts[i] > 0 || self.facts[i].demanded) {
+                scales.shifts[i] += missing;
+            }
         }
     }
 

@@ -9,6 +9,8 @@ use crate::ops::{Piecewise, Segment};
 
 /// Work that one function may take, in evaluations.
 const MAX_EVALUATIONS: usize = 1 << 22;
+/// Relative tolerances are taken of so much of the function's magnitude.
+const MARGIN: f64 = 0.9;
 /// The most segments of one function.
 const MAX_SEGMENTS: usize = 1 << 14;
 
@@ -45,7 +47,7 @@ impl Scaled {
         stops.push(x.hi);
         let mut search = Search {
             scaled: self,
-            shift: (2 * self.input - 2).clamp(2, 40) as u32,
+            shift: (2 * self.input - 2).clamp(2, 64) as u32,
             lowest: x.lo,
             left: MAX_EVALUATIONS,
         };
@@ -162,16 +164,17 @@ impl Search<'_> {
             let Some(left) = self.left.checked_sub(1) else { return false };
             self.left = left;
             let (start, end) = (point(a), point(b));
-            let close = |(x, f): (f64, f64)| (f - quadratic.apply(x)).abs() <= scaled.tolerance(f);
+            let close = |(x, f): (f64, f64)| (f - quadratic.apply(x)).abs() <= scaled.tolerance(MARGIN * f);
             if !close(start) || !close(end) {
                 return false;
             }
             if b - a <= 1 {
                 continue;
             }
-            // less than half of either end only where there is a zero or a cell is too long to pass
-            let least = if start.1 * end.1 > 0.0 { start.1.abs().min(end.1.abs()) / 2.0 } else { 0.0 };
-            let tolerance = scaled.tolerance(least);
+            // Without a zero inside, the function dips below its ends by no more than the distance of the lines, which is at
+            // most twice the tolerance if this passes: far less than the margin.
+            let least = if start.1 * end.1 > 0.0 { start.1.abs().min(end.1.abs()) } else { 0.0 };
+            let tolerance = scaled.tolerance(MARGIN * least);
             let middle = a + (b - a) / 2;
             let before = (piece.0 < a).then(|| (point(piece.0.max(a - (b - a))), start));
             let after = (piece.1 > b).then(|| (end, point(piece.1.min(b + (b - a)))));
@@ -259,6 +262,7 @@ mod tests {
         let scaled = Scaled { function: Function::Sigmoid, input: 12, output: 12, relative: 0.0 };
         let narrow = scaled.segments(Interval::new(-16 << 12, 16 << 12).unwrap()).unwrap();
         let wide = scaled.segments(Interval::new(-(1 << 40), 1 << 40).unwrap()).unwrap();
-        assert!(wide.segments.len() <= narrow.segments.len() + 2);
+        let counts = (narrow.segments.len(), wide.segments.len());
+        assert!(counts.1 <= counts.0 + 6, "{counts:?}");
     }
 }

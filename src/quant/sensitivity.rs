@@ -32,7 +32,7 @@ pub(super) fn demands(graph: &Graph, i: usize, observed: &[Observed], precision:
             let terms = (product.inner as f64).sqrt();
             vec![by_gain(x, operands[1].greatest * terms), by_gain(operands[1], x.greatest * terms)]
         }
-        FloatOp::Function(function) => vec![by_gain(x, slope(function, x))],
+        FloatOp::Function(function) => vec![by_gain(x, slope(function, x.lowest, x.highest))],
         FloatOp::Quotient => vec![by_gain(x, 1.0 / operands[1].least), relative(operands[1])],
         FloatOp::Sqrt => vec![relative(x)],
         FloatOp::Round(_) => vec![jump(Observed { greatest: x.greatest.max(1.0), ..x })],
@@ -45,10 +45,9 @@ fn cap(exponent: f64, x: Observed, precision: f64) -> i32 {
     (exponent.ceil() as i32).clamp(own - MAX_EXTRA_BITS, own + MAX_EXTRA_BITS)
 }
 
-/// The steepest slope between points of the range that was seen.
-fn slope(function: &Function, x: Observed) -> f64 {
-    let (lo, hi) = (x.lowest, x.highest);
-    let step = (hi - lo).max(x.greatest / 16.0) / f64::from(POINTS);
+/// The steepest slope between points of an interval.
+pub(super) fn slope(function: &Function, lo: f64, hi: f64) -> f64 {
+    let step = (hi - lo).max(lo.abs().max(hi.abs()) / 16.0) / f64::from(POINTS);
     let values: Vec<f64> = (0..=POINTS).map(|i| function.apply(lo + step * f64::from(i))).collect();
     let slopes = values.windows(2).map(|pair| ((pair[1] - pair[0]) / step).abs()).filter(|slope| slope.is_finite());
     let steepest = slopes.fold(0.0, f64::max);
