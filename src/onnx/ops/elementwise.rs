@@ -1,7 +1,7 @@
-//! Elementwise arithmetic with broadcasting: Add, Sub, Mul, Div, Neg.
+//! Elementwise arithmetic with broadcasting: Add, Sub, Mul, Div, Neg, Pow.
 
 use super::{Lowering, Node, OnnxError, Registry, Value};
-use crate::graph::AffineBuilder;
+use crate::graph::{AffineBuilder, Function};
 use crate::onnx::shape::{broadcast, broadcast_offsets};
 use crate::onnx::tensor::{Constant, Kind};
 
@@ -69,7 +69,11 @@ fn mul(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError> {
     let (value, offsets, constant, constant_offsets) = match (pair.left, pair.right) {
         (value, Value::Constant(c)) => (value, &pair.left_offsets, c, &pair.right_offsets),
         (Value::Constant(c), value) => (value, &pair.right_offsets, c, &pair.left_offsets),
-        _ => return Err(node.not_linear("both operands depend on the input")),
+        (left, right) => {
+            let left = lowering.broadcast_to(node, left, &pair.shape)?;
+            let right = lowering.broadcast_to(node, right, &pair.shape)?;
+            return Ok(vec![lowering.product(node, &left, &right)?]);
+        }
     };
     let factors = constant_offsets.iter().map(|&i| constant.data[i]);
     scale(lowering, node, value, offsets, factors, pair.shape.clone())
@@ -77,23 +81,74 @@ fn mul(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError> {
 
 fn div(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError> {
     let pair = Pair::new(lowering, node)?;
-    let Some(divisor) = pair.right.constant() else {
-        return Err(node.not_linear("the divisor depends on the input"));
-    };
-    if let Some(index) = divisor.data.iter().position(|&v| v == 0.0) {
+    if let Some(divisor) = pair.right.constant()
+        && let Some(index) = divisor.data.iter().position(|&v| v == 0.0)
+    {
         return Err(OnnxError::NonFinite { tensor: format!("1 / {}", divisor.name), index, value: f64::INFINITY });
     }
-    if pair.left.kind() == Kind::Integer {
-        let Some(dividend) = pair.left.constant() else {
-            return Err(node.unsupported("division of integers", "it truncates; cast the input to float first"));
-        };
-        let quotient = |(&l, &r): (&usize, &usize)| (dividend.data[l] / divisor.data[r]).trunc();
-        let data = pair.left_offsets.iter().zip(&pair.right_offsets).map(quotient).collect();
-        let constant = Constant::new(node.name, pair.shape, Kind::Integer, data)?;
-        return Ok(vec![Value::Constant(constant.into())]);
+    let left = lowering.broadcast_to(node, pair.left, &pair.shape)?;
+    let right = lowering.broadcast_to(node, pair.right, &pair.shape)?;
+    match left.kind() {
+        Kind::Integer => Ok(vec![truncated_quotient(lowering, node, &left, &right)?]),
+        _ => Ok(vec![lowering.quotient(node, &left, &right)?]),
     }
-    let factors = pair.right_offsets.iter().map(|&i| 1.0 / divisor.data[i]);
-    scale(lowering, node, pair.left, &pair.left_offsets, factors, pair.shape.clone())
+}
+
+/// Integer division towards zero: `floor(max(a, 0) / b) - floor(max(-a, 0) / b)` for a positive `b`. The signs of
+/// constant divisors go to the dividend.
+fn truncated_quotient(lowering: &mut Lowering, node: &Node, a: &Value, b: &Value) -> Result<Value, OnnxError> {
+    let (a, b) = match b {
+        Value::Constant(divisor) => {
+            let magnitudes = divisor.data.iter().map(|v| v.abs()).collect();
+            let magnitudes = lowering.constant(node, b.shape().to_vec(), Kind::Integer, magnitudes)?;
+            (lowering.scaled(node, a, |i| divisor.data[i].signum(), |_| 0.0)?, magnitudes)
+        }
+        _ => (a.clone(), b.clone()),
+    };
+    let negative = lowering.scaled(node, &a, |_| -1.0, |_| 0.0)?;
+    let (above, below) = (lowering.relu(node, &a)?, lowering.relu(node, &negative)?);
+    let above = lowering.floor_quotient(node, &above, &b)?;
+    let below = lowering.floor_quotient(node, &below, &b)?;
+    lowering.combination(node, &[(&above, 1.0), (&below, -1.0)], 0.0)
+}
+
+/// `x^n` for a constant `n`, or `b^x` for a constant `b`.
+fn pow(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError> {
+    let (base, exponent) = (node.input(0)?, node.input(1)?);
+    let Some(shape) = broadcast(base.shape(), exponent.shape()) else {
+        return Err(node.mismatch(base.shape(), exponent.shape(), "they do not broadcast to a common shape"));
+    };
+    let uniform = |c: &Constant| c.data.first().copied().filter(|first| c.data.iter().all(|v| v == first));
+    let kind = base.kind();
+    if let Some(exponent) = exponent.constant().and_then(uniform) {
+        let x = lowering.broadcast_to(node, base, &shape)?;
+        let result = match exponent {
+            0.0 => lowering.scaled(node, &x, |_| 0.0, |_| 1.0)?,
+            1.0 => x,
+            2.0 => lowering.square(node, &x)?,
+            3.0 => {
+                let square = lowering.square(node, &x)?;
+                lowering.product(node, &square, &x)?
+            }
+            4.0 => {
+                let square = lowering.square(node, &x)?;
+                lowering.square(node, &square)?
+            }
+            _ if kind != Kind::Float => {
+                return Err(node.unsupported("its exponent", "powers of integers from 0 to 4 are understood"));
+            }
+            0.5 => lowering.sqrt(node, &x)?,
+            exponent => lowering.function(node, Function::Power { exponent }, &x)?,
+        };
+        return Ok(vec![result]);
+    }
+    match base.constant().and_then(uniform) {
+        Some(base) if base > 0.0 && kind == Kind::Float && exponent.kind() == Kind::Float => {
+            let x = lowering.broadcast_to(node, exponent, &shape)?;
+            Ok(vec![lowering.function(node, Function::Exponential { base }, &x)?])
+        }
+        _ => Err(node.unsupported("its operands", "the exponent or a positive base must be one constant")),
+    }
 }
 
 fn neg(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError> {
@@ -107,6 +162,7 @@ fn neg(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError> {
 }
 
 pub(super) fn register(registry: &mut Registry) {
+    registry.add("Pow", pow);
     registry.add("Add", add);
     registry.add("Sub", sub);
     registry.add("Mul", mul);
@@ -116,6 +172,7 @@ pub(super) fn register(registry: &mut Registry) {
 
 #[cfg(test)]
 mod tests {
+    use crate::graph::FloatOp;
     use crate::onnx::OnnxError;
     use crate::onnx::import_model;
     use crate::onnx::testing::{agrees, floats, ints, model, node, weights};
@@ -135,15 +192,39 @@ mod tests {
     }
 
     #[test]
-    fn two_activations_add_but_do_not_multiply() {
-        let inputs: [(&str, &[i64]); 2] = [("a", &[1, 3]), ("b", &[1, 1])];
-        let binary = |op: &str| model(&inputs, "y", vec![], vec![node(op, &["a", "b"], "y", vec![])]);
-        agrees(&binary("Add"));
-        agrees(&binary("Sub"));
-        for op in ["Mul", "Div"] {
-            let error = import_model(&binary(op)).unwrap_err();
-            assert!(matches!(&error, OnnxError::NotLinear { node, .. } if *node == format!("{op}_y")), "{error}");
+    fn two_activations() {
+        let inputs: [(&str, &[i64]); 2] = [("a", &[2, 3]), ("b", &[2, 1])];
+        for op in ["Add", "Sub", "Mul"] {
+            agrees(&model(&inputs, "y", vec![], vec![node(op, &["a", "b"], "y", vec![])]));
         }
+        // a divisor of at least a half
+        let nodes = vec![
+            node("Abs", &["b"], "c", vec![]),
+            node("Add", &["c", "half"], "d", vec![]),
+            node("Div", &["a", "d"], "y", vec![]),
+        ];
+        agrees(&model(&inputs, "y", vec![floats("half", &[], &[0.5])], nodes));
+        let square = agrees(&model(&[("a", &[3])], "y", vec![], vec![node("Mul", &["a", "a"], "y", vec![])]));
+        assert_eq!(square.nodes[0].op, FloatOp::Square);
+    }
+
+    #[test]
+    fn powers() {
+        for exponent in [0.0, 1.0, 2.0, 3.0, 4.0, 5.0] {
+            let nodes = vec![node("Pow", &["x", "n"], "y", vec![])];
+            agrees(&model(&[("x", &[2, 3])], "y", vec![floats("n", &[], &[exponent])], nodes));
+        }
+        for exponent in [0.5, -0.5, 1.7] {
+            let nodes = vec![
+                node("Abs", &["x"], "a", vec![]),
+                node("Add", &["a", "half"], "b", vec![]),
+                node("Pow", &["b", "n"], "y", vec![]),
+            ];
+            let constants = vec![floats("n", &[], &[exponent]), floats("half", &[], &[0.5])];
+            agrees(&model(&[("x", &[2, 3])], "y", constants, nodes));
+        }
+        let nodes = vec![node("Pow", &["b", "x"], "y", vec![])];
+        agrees(&model(&[("x", &[2, 3])], "y", vec![floats("b", &[1], &[1.7])], nodes));
     }
 
     #[test]

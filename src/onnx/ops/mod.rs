@@ -5,12 +5,14 @@
 //! constants, so that no lowering treats constant inputs as a special case.
 
 mod activation;
+mod compare;
 mod constant;
 mod elementwise;
 mod index;
 mod matmul;
 mod passthrough;
 mod shape;
+mod unary;
 
 use std::collections::BTreeMap;
 
@@ -28,12 +30,14 @@ impl Registry {
     pub fn new() -> Self {
         let mut registry = Self::default();
         activation::register(&mut registry);
+        compare::register(&mut registry);
         constant::register(&mut registry);
         elementwise::register(&mut registry);
         index::register(&mut registry);
         matmul::register(&mut registry);
         passthrough::register(&mut registry);
         shape::register(&mut registry);
+        unary::register(&mut registry);
         registry
     }
 
