@@ -93,14 +93,12 @@ fn uses(model: &IntegerModel, tensor: usize, len: usize) -> Vec<usize> {
                 }
             }
             Op::Product(product) => {
-                let mut start = 0;
-                for &input in &node.inputs {
+                for (operand, &input) in node.inputs.iter().enumerate() {
                     // each element takes part in a sum and a difference, or in a sum of every product
-                    let copies = if start == 0 { product.columns } else { product.rows };
+                    let copies = if operand == 0 { product.columns } else { product.rows };
                     if input == tensor {
                         uses.iter_mut().for_each(|u| *u += 1 + copies);
                     }
-                    start += 1;
                 }
             }
             Op::Divide(_) if node.inputs.contains(&tensor) => uses.iter_mut().for_each(|u| *u += 2),
