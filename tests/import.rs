@@ -142,7 +142,6 @@ fn symmetric(graph: &Graph, sample: &[f64]) -> Vec<DeclaredFeature> {
 #[test]
 fn models_with_functions_products_and_comparisons_are_quantised() {
     for name in [
-        "1l_eltwise_div",
         "1l_erf",
         "1l_gelu_noappx",
         "1l_sigmoid",
