@@ -227,3 +227,20 @@ fn what_is_not_defined_is_refused_by_name() {
     let message = refused(FloatOp::OneHot { depth: 4 }, &[0]);
     assert!(message.contains("not known to be an integer"), "{message}");
 }
+
+/// The argument of a function and a factor are the same feature, which the two need at different scales.
+#[test]
+fn a_feature_may_be_read_at_several_scales() {
+    let mut draft = Draft::new(3, 3);
+    let scaled = draft.affine(0, 0.5f64.sqrt(), 0.0);
+    let erf = draft.node(FloatOp::Function(Function::Erf), &[scaled]);
+    let above = draft.affine(erf, 1.0, 1.0);
+    let product = draft.node(FloatOp::Product(Product::elementwise(3)), &[0, above]);
+    let gelu = draft.affine(product, 0.5, 0.0);
+    let (graph, samples) = draft.finish(gelu, 8);
+    for precision in [8, 12, 16, 20] {
+        let accuracy = quantised(&graph, &samples, Some(precision)).accuracy;
+        let expected = 4.0 * (-f64::from(precision)).exp2();
+        assert!(accuracy.max_relative_to_range <= expected, "{precision} bits: {accuracy:?}");
+    }
+}

@@ -358,9 +358,13 @@ impl<'a> Planner<'a> {
     fn make_room_for_weights(&self, scales: &mut Scales, i: usize) {
         let Some(error) = scales.errors[i] else { return };
         let needed = |source: &Source| {
-            let SourceKind::Node(n) = source.kind else { return MIN_EXPONENT };
+            let exponent = match &source.kind {
+                SourceKind::Integers => return MIN_EXPONENT,
+                SourceKind::Reals(read) => read.iter().map(|r| scales.features[r.0]).fold(MIN_EXPONENT, i32::max),
+                SourceKind::Node(n) => scales.output(*n),
+            };
             let rounded = round_up((source.values / error).log2());
-            scales.output(n) + source.weight_bits.map_or(rounded, |bits| bits.min(rounded))
+            exponent + source.weight_bits.map_or(rounded, |bits| bits.min(rounded))
         };
         let missing = self.facts[i].sources.iter().map(needed).fold(MIN_EXPONENT, i32::max) - scales.nodes[i];
         if missing > 0 {
