@@ -37,8 +37,15 @@ fn choose(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError>
     };
     let condition = lowering.broadcast_to(node, condition, &shape)?;
     let (a, b) = (lowering.broadcast_to(node, &a, &shape)?, lowering.broadcast_to(node, &b, &shape)?);
+    let condition = condition.with_kind(a.kind());
+    if a.constant().is_some() || b.constant().is_some() {
+        // a difference with a huge constant, such as a mask, would lose the other operand
+        let otherwise = lowering.scaled(node, &condition, |_| -1.0, |_| 1.0)?;
+        let (a, b) = (lowering.product(node, &a, &condition)?, lowering.product(node, &b, &otherwise)?);
+        return Ok(vec![lowering.combination(node, &[(&a, 1.0), (&b, 1.0)], 0.0)?]);
+    }
     let difference = lowering.combination(node, &[(&a, 1.0), (&b, -1.0)], 0.0)?;
-    let chosen = lowering.product(node, &difference, &condition.with_kind(a.kind()))?;
+    let chosen = lowering.product(node, &difference, &condition)?;
     Ok(vec![lowering.combination(node, &[(&b, 1.0), (&chosen, 1.0)], 0.0)?])
 }
 
