@@ -288,6 +288,12 @@ impl<F: PrimeField> Builder<F> {
         self.copies.push((ZERO_ROW, self.cursor()));
     }
 
+    /// What no witness satisfies: for operands without proved ranges, which models that hold together do not have.
+    pub fn impossible(&mut self) -> Expr<F> {
+        self.check_zero(&Expr::constant(F::ONE));
+        Expr::cell(self.close())
+    }
+
     /// The square of an expression with the given value: `z^2 = (2t)^2` for a new cell `t = +-z/2`, whose sign is free and
     /// matters to nobody.
     pub fn square(&mut self, expr: &Expr<F>, value: F) -> Expr<F> {

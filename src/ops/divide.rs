@@ -70,7 +70,7 @@ impl Divide {
         ranges: (Interval, Interval),
     ) -> Expr<F> {
         let Ok([bounds]) = self.bounds(&[&[ranges.0, ranges.1]]).as_deref().map(|b| [b[0]]) else {
-            return Expr::constant(F::ZERO);
+            return builder.impossible();
         };
         if bounds.lo == bounds.hi {
             return Expr::constant(field(bounds.lo));

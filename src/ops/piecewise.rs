@@ -83,7 +83,8 @@ impl Piecewise {
                 let segment = &self.segments[i];
                 let (first, last) = (x.lo.max(segment.start) - segment.start, x.hi.min(self.last(i)) - segment.start);
                 let [_, c1, c2] = segment.coefficients;
-                let vertex = if c2 == 0 { first } else { (-c1).div_euclid(2 * c2) };
+                // rounded down, for either sign: the vertex lies between this and the next integer
+                let vertex = if c2 == 0 { first } else { (-c1 * c2.signum()).div_euclid(2 * c2.abs()) };
                 for t in [first, last, vertex.clamp(first, last), (vertex + 1).clamp(first, last)] {
                     let y = segment.numerator(t) >> self.shift;
                     (lo, hi) = (lo.min(y), hi.max(y));
@@ -103,7 +104,7 @@ impl Piecewise {
         value: i128,
         range: Interval,
     ) -> Expr<F> {
-        let Ok([bounds]) = self.bounds(&[&[range]]).as_deref().map(|b| [b[0]]) else { return Expr::constant(F::ZERO) };
+        let Ok([bounds]) = self.bounds(&[&[range]]).as_deref().map(|b| [b[0]]) else { return builder.impossible() };
         if bounds.lo == bounds.hi {
             return Expr::constant(field(bounds.lo));
         }
@@ -195,6 +196,25 @@ mod tests {
         }
         assert!(Op::Piecewise(bent(0)).bounds(&[&[Interval { lo: -7, hi: 0 }]]).is_err());
         assert!(Op::Piecewise(bent(0)).bounds(&[&[Interval { lo: 0, hi: 8 }]]).is_err());
+    }
+
+    /// Parabolas open to either side, with the vertex at an integer, beside one, and between two.
+    #[test]
+    fn the_extremes_of_every_small_parabola_are_found() {
+        for c2 in -6..=6 {
+            for c1 in -20..=20 {
+                for shift in [0, 2] {
+                    let segments = vec![Segment { start: -3, coefficients: [5, c1, c2] }];
+                    let op = Op::Piecewise(Piecewise { segments, end: 4, shift });
+                    for (lo, hi) in [(-3, 4), (-3, -1), (-2, 1), (0, 3), (2, 4), (1, 1)] {
+                        let values = op.eval(&[&(lo..=hi).collect::<Vec<_>>()]);
+                        let bounds = op.bounds(&[&[Interval { lo, hi }]]).unwrap()[0];
+                        assert_eq!(Some(&bounds.lo), values.iter().min(), "{c1} {c2} in {lo}..{hi}");
+                        assert_eq!(Some(&bounds.hi), values.iter().max(), "{c1} {c2} in {lo}..{hi}");
+                    }
+                }
+            }
+        }
     }
 
     #[test]
