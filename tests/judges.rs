@@ -13,7 +13,7 @@ use rayon::prelude::*;
 
 mod common;
 
-use common::{Draw, random_input, random_model, twin};
+use common::{Draw, random_general_model, random_input, random_model, twin};
 
 const SEEDS: std::ops::Range<u64> = 0..10;
 
@@ -175,6 +175,28 @@ fn interpreter_verifier_and_contract_agree_on_random_models() {
         }
         assert_eq!(judges.verify(&calldata), Ok(()));
     }
+}
+
+/// The operators that only the general layout has.
+#[test]
+fn interpreter_verifier_and_contract_agree_on_models_of_any_operators() {
+    let cases: Vec<Case> =
+        SEEDS.into_par_iter().map(|seed| Case::new(seed, random_general_model(seed), Layout::General)).collect();
+    let anvil = anvil();
+    for case in &cases {
+        let judges = case.deploy(&anvil);
+        let input = random_input(&case.model, &mut Draw::new(!case.seed));
+        let proof = common::prove(&case.pk, &case.model, &input);
+        assert_eq!(proof.statement.public_values, case.model.public_values(&case.model.trace(&input)));
+        assert_eq!(judges.verdict(&proof), Ok(()), "seed {}, input {input:?}", case.seed);
+        for (what, forged) in tampered(&proof, case.protocol(), &mut Draw::new(case.seed)) {
+            assert!(judges.verdict(&forged).is_err(), "seed {}: accepted with {what}", case.seed);
+        }
+    }
+    let used = |what: fn(&Op) -> bool| cases.iter().any(|case| case.model.nodes.iter().any(|node| what(&node.op)));
+    assert!(used(|op| matches!(op, Op::Square)) && used(|op| matches!(op, Op::Product(_))));
+    assert!(used(|op| matches!(op, Op::Piecewise(_))) && used(|op| matches!(op, Op::Divide(_))));
+    assert!(used(|op| matches!(op, Op::Root(_))) && used(|op| matches!(op, Op::OneHot(_))));
 }
 
 #[test]

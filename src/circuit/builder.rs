@@ -42,9 +42,7 @@ impl<F: PrimeField> Expr<F> {
         self.terms.extend(other.terms.iter().map(|&(row, c)| (row, c * factor)));
         self.constant += other.constant * factor;
     }
-}
 
-impl<F: PrimeField> Expr<F> {
     /// The same combination with at most one term a cell, and none that is zero.
     pub fn merged(mut self) -> Self {
         self.terms.sort_by_key(|term| term.0);
@@ -62,20 +60,23 @@ impl<F: PrimeField> Expr<F> {
 
 /// Booleans of which exactly one is 1: digit `i` is `a[row] - 2 a[next]`.
 #[derive(Clone, Debug)]
-pub struct OneHot<F> {
+pub struct OneHot {
     digits: Vec<(usize, Option<usize>)>,
-    field: std::marker::PhantomData<F>,
 }
 
-impl<F: PrimeField> OneHot<F> {
+impl OneHot {
+    /// The boolean at `place`.
+    pub fn boolean<F: PrimeField>(&self, place: usize) -> Expr<F> {
+        let (row, next) = self.digits[place];
+        let mut digit = Expr::cell(row);
+        digit.terms.extend(next.map(|next| (next, -F::ONE.double())));
+        digit
+    }
+
     /// The coefficient of the boolean that is 1.
-    pub fn select(&self, coefficient: impl Fn(usize) -> F) -> Expr<F> {
+    pub fn select<F: PrimeField>(&self, coefficient: impl Fn(usize) -> F) -> Expr<F> {
         let mut sum = Expr::constant(F::ZERO);
-        for (i, &(row, next)) in self.digits.iter().enumerate() {
-            let coefficient = coefficient(i);
-            sum.terms.push((row, coefficient));
-            sum.terms.extend(next.map(|next| (next, -coefficient.double())));
-        }
+        (0..self.digits.len()).for_each(|i| sum.add_scaled(&self.boolean(i), coefficient(i)));
         sum.merged()
     }
 }
@@ -326,7 +327,7 @@ impl<F: PrimeField> Builder<F> {
     }
 
     /// Booleans of which exactly one is 1: the one at `hot`. They are the binary digits of powers of two.
-    pub fn one_hot(&mut self, len: usize, hot: usize) -> OneHot<F> {
+    pub fn one_hot(&mut self, len: usize, hot: usize) -> OneHot {
         let mut digits = Vec::with_capacity(len);
         for start in (0..len).step_by(DIGITS_AT_ONCE) {
             let count = DIGITS_AT_ONCE.min(len - start);
@@ -335,9 +336,8 @@ impl<F: PrimeField> Builder<F> {
             let first = self.bits(value, count as u32);
             digits.extend((0..count).map(|i| (first + i, (i + 1 < count).then_some(first + i + 1))));
         }
-        let one_hot = OneHot { digits, field: std::marker::PhantomData };
-        let sum = one_hot.select(|_| F::ONE);
-        self.check_zero(&sum.offset(-F::ONE));
+        let one_hot = OneHot { digits };
+        self.check_zero(&one_hot.select(|_| F::ONE).offset(-F::ONE));
         one_hot
     }
 

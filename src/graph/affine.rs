@@ -56,9 +56,20 @@ impl Affine<f64, f64> {
         rows.finish()
     }
 
-    /// `W x + b`; terms are added in the order of the columns, starting from the bias. `x` has `input_len` elements.
+    /// `W x + b`. What a sum loses is added at its end (Neumaier's summation), so that a small term survives huge ones that
+    /// cancel, such as those of a mask. `x` has `input_len` elements.
     pub fn apply(&self, x: &[f64]) -> Vec<f64> {
-        (0..self.output_len()).map(|j| self.row(j).fold(self.bias[j], |sum, (i, w)| sum + w * x[i])).collect()
+        let row = |j: usize| {
+            let (mut sum, mut lost) = (self.bias[j], 0.0);
+            for (i, w) in self.row(j) {
+                let term = w * x[i];
+                let next: f64 = sum + term;
+                lost += if sum.abs() >= term.abs() { (sum - next) + term } else { (term - next) + sum };
+                sum = next;
+            }
+            sum + lost
+        };
+        (0..self.output_len()).map(row).collect()
     }
 
     /// The same map over an input whose element `i` has moved to `columns[i]` of `input_len` elements; terms that now

@@ -105,7 +105,7 @@ impl Function {
     }
 
     /// The turning points inside `(lo, hi)`: between two of them the function is monotonic.
-    pub fn turning_points(&self, lo: f64, hi: f64) -> Vec<f64> {
+    fn turning_points(&self, lo: f64, hi: f64) -> Vec<f64> {
         let periodic = |phase: f64| half_turns(lo, hi, phase);
         let single = |x: f64| vec![x];
         let mut points: Vec<f64> = match *self {
@@ -126,8 +126,13 @@ impl Function {
     }
 
     /// Points inside `(lo, hi)` between which the function is convex or concave.
-    pub fn inflections(&self, lo: f64, hi: f64) -> Vec<f64> {
+    ///
+    /// `None` if they are more than 2^14, as those of a sine over a very long interval.
+    pub fn inflections(&self, lo: f64, hi: f64) -> Option<Vec<f64>> {
         let periodic = |phase: f64| half_turns(lo, hi, phase);
+        if matches!(self, Function::Sin | Function::Cos | Function::Tan) && hi - lo > MAX_HALF_TURNS * PI {
+            return None;
+        }
         let mut points: Vec<f64> = match *self {
             Function::Sin | Function::Tan => periodic(0.0),
             Function::Cos => periodic(FRAC_PI_2),
@@ -154,15 +159,21 @@ impl Function {
             _ => vec![],
         };
         points.retain(|&x| x > lo && x < hi);
-        points
+        Some(points)
     }
 
     /// The least and the greatest value over `[lo, hi]`, where it is defined.
     pub fn range(&self, lo: f64, hi: f64) -> (f64, f64) {
+        if matches!(self, Function::Sin | Function::Cos) && hi - lo >= 2.0 * PI {
+            return (-1.0, 1.0);
+        }
         let ends = [lo, hi].into_iter().chain(self.turning_points(lo, hi));
         ends.map(|x| self.apply(x)).fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), y| (a.min(y), b.max(y)))
     }
 }
+
+/// The most half turns of a periodic function that are told apart.
+const MAX_HALF_TURNS: f64 = 16_384.0;
 
 /// The points of `[lo, hi]` that are a multiple of pi from `phase`.
 fn half_turns(lo: f64, hi: f64, phase: f64) -> Vec<f64> {
@@ -241,7 +252,7 @@ mod tests {
                 (lo, hi) = (1e-3, 1.0);
             }
             let mut ends = vec![lo];
-            ends.extend(function.inflections(lo, hi));
+            ends.extend(function.inflections(lo, hi).unwrap());
             ends.push(hi);
             for piece in ends.windows(2) {
                 let x = |i: u32| piece[0] + (piece[1] - piece[0]) * f64::from(i) / 200.0;
@@ -254,6 +265,13 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn very_long_intervals_are_no_work() {
+        assert_eq!(Function::Sin.range(-1e30, 1e30), (-1.0, 1.0));
+        assert_eq!(Function::Cos.inflections(-1e30, 1e30), None);
+        assert_eq!(Function::Sin.inflections(-1.0, 4.0).unwrap(), [0.0, PI]);
     }
 
     #[test]

@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 use super::Interval;
 use crate::ops::Op;
 
+/// The most elements that a tensor may have, that one node may read, or that all outputs may have.
+pub const MAX_ELEMENTS: usize = 1 << 24;
+
 /// One scalar input of the model: how it is quantised and the domain that the circuit enforces.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Feature {

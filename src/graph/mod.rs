@@ -14,6 +14,6 @@ pub mod packing;
 pub use affine::AffineBuilder;
 pub use float::{Affine, Comparison, FloatNode, FloatOp, Graph, GraphInput, Rounding};
 pub use function::Function;
-pub use integer::{Feature, IntegerModel, IntegerNode, Output, Trace};
+pub use integer::{Feature, IntegerModel, IntegerNode, MAX_ELEMENTS, Output, Trace};
 pub use interval::{Interval, MAX_BITS};
 pub use packing::{PUBLIC_INPUTS, PackedInput};

@@ -4,7 +4,8 @@
 use std::rc::Rc;
 
 use super::OnnxError;
-use super::lower::{Lowering, Node, Value};
+use super::lower::{Activation, Lowering, Node, Value};
+use super::shape::{broadcast, broadcast_offsets};
 use super::tensor::{Constant, Kind};
 use crate::graph::{Affine, AffineBuilder, Comparison, FloatOp, Function, Rounding};
 use crate::ops::Product;
@@ -32,30 +33,21 @@ impl Lowering {
         if shape.contains(&0) {
             return Err(OnnxError::ZeroSized { tensor: node.name.into(), shape });
         }
-        let inputs = operands.iter().map(|&v| self.activation(node, v)).collect::<Result<_, _>>()?;
+        let inputs = operands.iter().map(|&v| self.activation(node, v)).collect();
         Ok(self.push(node, op, inputs, shape, kind))
     }
 
     /// The id of a value of the float graph; constants become affine maps without inputs.
-    pub fn activation(&mut self, node: &Node, value: &Value) -> Result<usize, OnnxError> {
+    fn activation(&mut self, node: &Node, value: &Value) -> usize {
         match value {
-            Value::Activation(a) => Ok(a.id),
-            Value::Constant(c) => {
-                let mut rows = AffineBuilder::new(0);
-                c.data.iter().for_each(|&v| rows.push(vec![], v));
-                match self.push(node, FloatOp::Affine(rows.finish()), vec![], c.shape.clone(), c.kind) {
-                    Value::Activation(a) => Ok(a.id),
-                    Value::Constant(_) => Err(node.unsupported("a constant", "it was expected to be an activation")),
-                }
-            }
+            Value::Activation(a) => a.id,
+            Value::Constant(c) => self.append(node.name, node.op(), constant_map(c), vec![]),
         }
     }
 
     /// A graph output that does not depend on the input: its name, value id and shape.
     pub fn constant_output(&mut self, name: &str, constant: &Constant) -> (String, usize, Vec<usize>) {
-        let mut rows = AffineBuilder::new(0);
-        constant.data.iter().for_each(|&v| rows.push(vec![], v));
-        let id = self.append(name, "Constant", FloatOp::Affine(rows.finish()), vec![]);
+        let id = self.append(name, "Constant", constant_map(constant), vec![]);
         (name.into(), id, constant.shape.clone())
     }
 
@@ -120,11 +112,7 @@ impl Lowering {
     /// The elementwise product of two tensors of one shape. Equal operands are squared.
     pub fn product(&mut self, node: &Node, a: &Value, b: &Value) -> Result<Value, OnnxError> {
         match (a, b) {
-            (x, Value::Constant(c)) | (Value::Constant(c), x) => {
-                let c = c.clone();
-                let product = self.scaled(node, x, |i| c.data[i], |_| 0.0)?;
-                Ok(product)
-            }
+            (x, Value::Constant(c)) | (Value::Constant(c), x) => self.scaled(node, x, |i| c.data[i], |_| 0.0),
             (Value::Activation(x), Value::Activation(y)) if x.id == y.id => self.square(node, a),
             _ => {
                 let op = FloatOp::Product(Product::elementwise(a.len()));
@@ -143,16 +131,12 @@ impl Lowering {
         product: Product,
         shape: Vec<usize>,
     ) -> Result<Value, OnnxError> {
-        if a.constant().is_none() && b.constant().is_none() {
-            self.charge(node.name, [product.output_len(), product.inner])?;
-            return self.apply(node, FloatOp::Product(product), &[a, b], shape, a.kind());
-        }
         self.charge(node.name, [product.output_len(), product.inner])?;
         let left_len = product.left_len();
         let (x, constant, left) = match (a, b) {
             (x, Value::Constant(c)) => (x, c, false),
             (Value::Constant(c), x) => (x, c, true),
-            _ => return Err(node.unsupported("a product", "one operand was expected to be constant")),
+            _ => return self.apply(node, FloatOp::Product(product), &[a, b], shape, a.kind()),
         };
         let mut rows = AffineBuilder::new(x.len());
         for j in 0..product.output_len() {
@@ -173,7 +157,6 @@ impl Lowering {
                 let tensor = format!("1 / {}", divisor.name);
                 return Err(OnnxError::NonFinite { tensor, index, value: f64::INFINITY });
             }
-            let divisor = divisor.clone();
             return self.scaled(node, a, |i| 1.0 / divisor.data[i], |_| 0.0);
         }
         self.apply(node, FloatOp::Quotient, &[a, b], a.shape().to_vec(), Kind::Float)
@@ -209,9 +192,32 @@ impl Lowering {
             return Ok(value.clone());
         }
         self.charge_shape(node, shape)?;
-        let columns = super::shape::broadcast_offsets(value.shape(), shape);
+        let columns = broadcast_offsets(value.shape(), shape);
+        if let Value::Constant(c) = value {
+            // under its own name, which errors quote
+            let data = columns.iter().map(|&i| c.data[i]).collect();
+            return Ok(Value::Constant(Rc::new(Constant::new(&c.name, shape.to_vec(), c.kind, data)?)));
+        }
         self.select(node, value, shape.to_vec(), columns)
     }
+
+    /// Two tensors of one element type, repeated to their common shape.
+    pub fn broadcast_pair(&mut self, node: &Node, a: &Value, b: &Value) -> Result<(Value, Value), OnnxError> {
+        let Some(shape) = broadcast(a.shape(), b.shape()) else {
+            return Err(node.mismatch(a.shape(), b.shape(), "they do not broadcast to a common shape"));
+        };
+        if a.kind() != b.kind() {
+            return Err(node.unsupported("its element type", "all operands must have the same"));
+        }
+        Ok((self.broadcast_to(node, a, &shape)?, self.broadcast_to(node, b, &shape)?))
+    }
+}
+
+/// The affine map that reads nothing and gives a constant.
+fn constant_map(constant: &Constant) -> FloatOp {
+    let mut rows = AffineBuilder::new(0);
+    constant.data.iter().for_each(|&v| rows.push(vec![], v));
+    FloatOp::Affine(rows.finish())
 }
 
 impl Value {
@@ -219,7 +225,7 @@ impl Value {
     pub fn with_kind(&self, kind: Kind) -> Value {
         match self {
             Value::Constant(c) => Value::Constant(Rc::new(Constant { kind, ..c.as_ref().clone() })),
-            Value::Activation(a) => Value::Activation(super::lower::Activation { kind, ..a.clone() }),
+            Value::Activation(a) => Value::Activation(Activation { kind, ..a.clone() }),
         }
     }
 }

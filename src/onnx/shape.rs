@@ -1,7 +1,7 @@
 //! Shapes: element counts with a cap, broadcasting, index arithmetic.
 
 /// The most elements that one tensor may have.
-pub(super) const MAX_ELEMENTS: u64 = 1 << 24;
+pub(super) const MAX_ELEMENTS: u64 = crate::graph::MAX_ELEMENTS as u64;
 /// The most axes that a tensor may have.
 pub(super) const MAX_RANK: usize = 16;
 
@@ -27,9 +27,10 @@ pub(super) fn broadcast(a: &[usize], b: &[usize]) -> Option<Vec<usize>> {
 
 /// Row-major strides.
 pub(super) fn strides(shape: &[usize]) -> Vec<usize> {
-    let mut strides = vec![1; shape.len()];
+    let mut strides = vec![1usize; shape.len()];
     for axis in (1..shape.len()).rev() {
-        strides[axis - 1] = strides[axis] * shape[axis];
+        // a tensor without elements may have axes of any length
+        strides[axis - 1] = strides[axis].saturating_mul(shape[axis]);
     }
     strides
 }
@@ -83,6 +84,12 @@ mod tests {
         assert_eq!(element_count(&[(1 << 24) + 1]), None);
         assert_eq!(element_count(&[usize::MAX, usize::MAX]), None);
         assert_eq!(element_count(&[1; 17]), None);
+    }
+
+    #[test]
+    fn empty_tensors_may_have_long_axes() {
+        let shape = [0, 1 << 40, 1 << 40];
+        assert!(offsets(&shape, &strides(&shape)).is_empty());
     }
 
     #[test]

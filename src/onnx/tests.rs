@@ -1,7 +1,7 @@
 //! What is refused, and how it is said.
 
 use tract_onnx::pb::tensor_proto::{DataLocation, DataType};
-use tract_onnx::pb::{ModelProto, OperatorSetIdProto, SparseTensorProto, TensorProto};
+use tract_onnx::pb::{ModelProto, OperatorSetIdProto, SparseTensorProto, TensorProto, ValueInfoProto};
 
 use super::testing::{Attr, agrees, declare, floats, graph_of, model, node, weights};
 use super::{MAX_OPSET, MIN_OPSET, OnnxError, UnsupportedNode, import_bytes, import_model, supported_operators};
@@ -186,6 +186,19 @@ fn weights_must_be_inside_the_file() {
     assert!(matches!(&external, OnnxError::ExternalData { tensor } if tensor == "w1"), "{external}");
     let sparse = changed(|m| graph_of(m).sparse_initializer.push(SparseTensorProto::default()));
     assert!(matches!(sparse, OnnxError::Malformed { .. }));
+}
+
+#[test]
+fn an_output_may_be_constant() {
+    let mut model = mlp();
+    graph_of(&mut model).output.push(ValueInfoProto { name: "b1".into(), ..Default::default() });
+    let graph = import_model(&model).unwrap();
+    let expected = import_model(&mlp()).unwrap();
+    let x = vec![0.5; graph.input_len()];
+    let (found, own) = (graph.eval(&x), expected.eval(&x));
+    assert_eq!(found[..own.len()], own);
+    let b1 = graph_of(&mut model).initializer.iter().find(|t| t.name == "b1").unwrap().float_data.clone();
+    assert_eq!(found[own.len()..], b1.iter().map(|&v| f64::from(v)).collect::<Vec<_>>());
 }
 
 #[test]

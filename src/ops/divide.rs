@@ -104,11 +104,13 @@ impl Divide {
 
 #[cfg(test)]
 mod tests {
+    use ff::Field;
+    use halo2curves::bn256::Fr;
     use proptest::prelude::*;
 
     use super::*;
     use crate::{
-        circuit::testing::{assert_pinned, single_op},
+        circuit::testing::{Digits, assert_pinned, claims, complete, honest, single_op, violations},
         ops::Op,
     };
 
@@ -122,6 +124,35 @@ mod tests {
             let constant = single_op(Op::Divide(Divide { shift, nearest }), &[(-7, 9), (3, 3)]);
             assert_pinned(&constant, &[-5, 3]);
         }
+    }
+
+    /// One more or one less, with the remainder that goes with it.
+    #[test]
+    fn another_quotient_is_rejected_whatever_its_remainder() {
+        for (shift, nearest) in [(0, false), (1, true), (-1, false)] {
+            let op = Divide { shift, nearest };
+            let model = single_op(Op::Divide(op), &[(-7, 9), (2, 5)]);
+            for x in [[-7, 2], [9, 5], [0, 3], [4, 4]] {
+                let honest = honest(&model, &x);
+                assert_eq!((violations(&honest), claims(&honest)), (vec![], vec![field(op.apply(x[0], x[1]))]));
+                // the quotient is the value range-checked after both inputs: its cells hold 0.. of its span
+                let inputs = encoded_checks(&model);
+                let checks = Digits::find(&honest.layout);
+                let quotient = checks[inputs];
+                for delta in [Fr::ONE, -Fr::ONE] {
+                    let cell = quotient.first - 1;
+                    let forged = complete(&honest, &[(cell, honest.layout.a[cell] + delta)]);
+                    assert_ne!(claims(&forged), claims(&honest));
+                    assert!(!violations(&forged).is_empty(), "{x:?} {shift} {nearest}");
+                }
+            }
+        }
+    }
+
+    /// How many range checks the inputs take.
+    fn encoded_checks(model: &crate::graph::IntegerModel) -> usize {
+        let span = |range: Interval| range.hi.abs_diff(range.lo) + 1;
+        model.features.iter().map(|f| if span(f.range).is_power_of_two() { 1 } else { 2 }).sum()
     }
 
     #[test]

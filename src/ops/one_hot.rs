@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{BoundError, BoundReason};
 use crate::{
     circuit::{Builder, Expr, builder::field},
-    graph::Interval,
+    graph::{Interval, MAX_ELEMENTS},
 };
 
 /// `y[i * depth + j] = 1` if `x[i] = j`, else 0. Every `x` is proved to lie in `[0, depth)`.
@@ -17,7 +17,7 @@ pub struct OneHot {
 
 impl OneHot {
     pub(super) fn accepts(&self, len: usize) -> bool {
-        self.depth > 0 && self.depth.checked_mul(len).is_some()
+        self.depth > 0 && self.depth.checked_mul(len).is_some_and(|elements| elements <= MAX_ELEMENTS)
     }
 
     pub(super) fn eval(&self, inputs: &[&[i128]]) -> Vec<i128> {
@@ -56,7 +56,7 @@ impl OneHot {
         index.add_scaled(x, -F::ONE);
         builder.check_zero(&index.merged().offset(field(range.lo)));
         let boolean = |j: usize| match usize::try_from(j as i128 - range.lo) {
-            Ok(place) if place < len => one_hot.select(|i| F::from(u64::from(i == place))),
+            Ok(place) if place < len => one_hot.boolean(place),
             _ => constant(false),
         };
         (0..self.depth).map(boolean).collect()
@@ -65,11 +65,13 @@ impl OneHot {
 
 #[cfg(test)]
 mod tests {
+    use ff::Field;
+    use halo2curves::bn256::Fr;
     use proptest::prelude::*;
 
     use super::*;
     use crate::{
-        circuit::testing::{assert_pinned, single_op},
+        circuit::testing::{Digits, assert_pinned, complete, honest, single_op, violations},
         ops::Op,
     };
 
@@ -79,6 +81,38 @@ mod tests {
             let model = single_op(Op::OneHot(OneHot { depth }), &[domain]);
             (domain.0..=domain.1).for_each(|x| assert_pinned(&model, &[x]));
         }
+    }
+
+    /// More places than one expansion holds, so that digits of two of them meet in the sum.
+    #[test]
+    fn none_or_two_hot_places_are_rejected() {
+        let model = single_op(Op::OneHot(OneHot { depth: 130 }), &[(0, 129)]);
+        for x in [0, 119, 120, 129] {
+            let honest = honest(&model, &[x]);
+            assert_eq!(violations(&honest), vec![]);
+            // the range checks of the input come first, then the two expansions
+            let checks = Digits::find(&honest.layout);
+            let [low, high] = [120, 10].map(|bits| *checks.iter().find(|check| check.bits == bits).unwrap());
+            let hot = |check: Digits, place: Option<u32>| {
+                (check.first - 1, place.map_or(Fr::ZERO, |p| Fr::from_u128(1 << p)))
+            };
+            for (a, b) in [(None, None), (Some(3), Some(4)), (Some(0), Some(0)), (Some(119), None), (None, Some(9))] {
+                let forged = complete(&honest, &[hot(low, a), hot(high, b)]);
+                let same = forged.layout.a == honest.layout.a;
+                assert!(same || !violations(&forged).is_empty(), "{x}: {a:?} and {b:?}");
+            }
+            // two hot places of one expansion whose indices add up
+            let forged = complete(&honest, &[(low.first - 1, Fr::from(0b110)), hot(high, None)]);
+            assert!(!violations(&forged).is_empty());
+        }
+    }
+
+    #[test]
+    fn what_would_fill_the_memory_is_not_accepted() {
+        assert!(Op::OneHot(OneHot { depth: 4 }).accepts(3));
+        assert!(!Op::OneHot(OneHot { depth: 1 << 40 }).accepts(1));
+        assert!(!Op::OneHot(OneHot { depth: usize::MAX }).accepts(2));
+        assert!(!Op::OneHot(OneHot { depth: 0 }).accepts(1));
     }
 
     #[test]

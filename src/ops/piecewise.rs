@@ -58,9 +58,13 @@ impl Piecewise {
             let magnitude = width
                 .map(i128::unsigned_abs)
                 .and_then(|t| c2.checked_mul(t)?.checked_add(c1)?.checked_mul(t)?.checked_add(c0));
-            in_limit(segment.start) && magnitude.is_some_and(|m| m < limit)
+            magnitude.is_some_and(|m| m < limit)
         };
-        self.shift < MAX_BITS && in_limit(self.end) && !self.segments.is_empty() && (0..self.segments.len()).all(fits)
+        let places = self.segments.iter().map(|segment| segment.start).chain([self.end]);
+        self.shift < MAX_BITS
+            && places.into_iter().all(in_limit)
+            && !self.segments.is_empty()
+            && (0..self.segments.len()).all(fits)
     }
 
     fn apply(&self, x: i128) -> i128 {
@@ -158,11 +162,15 @@ impl Piecewise {
 
 #[cfg(test)]
 mod tests {
+    use halo2curves::bn256::Fr;
     use proptest::prelude::*;
 
     use super::*;
     use crate::{
-        circuit::testing::{assert_pinned, single_op},
+        circuit::{
+            ModelCircuit,
+            testing::{Digits, assert_pinned, complete, honest, single_op, violations},
+        },
         ops::Op,
     };
 
@@ -179,6 +187,32 @@ mod tests {
             let model = single_op(Op::Piecewise(bent(shift)), &[domain]);
             (domain.0..=domain.1).step_by(2).for_each(|x| assert_pinned(&model, &[x]));
         }
+    }
+
+    /// Another segment than that of `x`: the distance from its start, or what is left of it, is out of range.
+    #[test]
+    fn the_segment_of_another_argument_is_rejected() {
+        let model = single_op(Op::Piecewise(bent(1)), &[(-6, 7)]);
+        for x in [-6, -3, -2, 0, 3, 4, 7] {
+            let honest = honest(&model, &[x]);
+            assert_eq!(violations(&honest), vec![]);
+            let hot = *Digits::find(&honest.layout)
+                .iter()
+                .find(|check| check.bits == 3 && one_hot_of(&honest, check))
+                .unwrap();
+            let own = bent(1).segment(x);
+            for other in (0..3).filter(|&segment| segment != own) {
+                let forged = complete(&honest, &[(hot.first - 1, Fr::from(1u64 << other))]);
+                assert_ne!(forged.layout.a, honest.layout.a);
+                assert!(!violations(&forged).is_empty(), "{x} in segment {other}");
+            }
+        }
+    }
+
+    /// Whether a range check is of the number whose digits choose the segment: it is a power of two and a witness of its own.
+    fn one_hot_of(circuit: &ModelCircuit<Fr>, check: &Digits) -> bool {
+        let own = !circuit.layout.copies.iter().any(|&(_, copy)| copy == check.first - 1);
+        own && check.first > Digits::find(&circuit.layout)[1].first
     }
 
     #[test]
@@ -229,6 +263,7 @@ mod tests {
         assert!(!accepts(&|p| p.segments.swap(0, 1)));
         assert!(!accepts(&|p| p.end = 3));
         assert!(!accepts(&|p| p.end = i128::MAX));
+        assert!(!accepts(&|p| p.segments[1].start = i128::MIN));
         assert!(!accepts(&|p| p.segments[0].coefficients[2] = i128::MIN));
         assert!(!accepts(&|p| p.shift = 127));
     }

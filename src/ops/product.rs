@@ -6,8 +6,11 @@ use serde::{Deserialize, Serialize};
 use super::BoundError;
 use crate::{
     circuit::{Builder, Expr, builder::field},
-    graph::{Interval, MAX_BITS},
+    graph::{Interval, MAX_BITS, MAX_ELEMENTS},
 };
+
+/// The most products that one operator may sum up, over all elements.
+const MAX_TERMS: usize = 4 * MAX_ELEMENTS;
 
 /// `y[b, i, j] = sum over k of a[b, i, k] * c[b, k, j]`: `batch` products of a `rows x inner` and an `inner x columns`
 /// matrix. The inputs are `a`, then `c`.
@@ -38,8 +41,11 @@ impl Product {
     pub(super) fn accepts(&self, len: usize) -> bool {
         let count = |a: usize, b: usize| self.batch.checked_mul(a)?.checked_mul(b);
         let sizes = [count(self.rows, self.inner), count(self.inner, self.columns), count(self.rows, self.columns)];
-        let [Some(left), Some(right), Some(_)] = sizes else { return false };
-        self.inner > 0 && left.checked_add(right) == Some(len)
+        let [Some(left), Some(right), Some(output)] = sizes else { return false };
+        let terms = output.checked_mul(self.inner);
+        left.checked_add(right) == Some(len)
+            && output <= MAX_ELEMENTS
+            && terms.is_some_and(|terms| (1..=MAX_TERMS).contains(&terms))
     }
 
     /// The places in the concatenated inputs of the factors of every term of output element `j`.
@@ -145,6 +151,17 @@ mod tests {
         let op = Op::Product(Product { batch: 1, rows: 2, inner: 1, columns: 3 });
         let model = single_op(op, &[(-2, 2), (-1, 2), (0, 3), (-3, 3), (2, 2)]);
         assert_pinned(&model, &[-2, 1, 3, -3, 2]);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_not_accepted() {
+        let accepts =
+            |batch, rows, inner, columns, len| Op::Product(Product { batch, rows, inner, columns }).accepts(len);
+        assert!(accepts(2, 3, 4, 5, 2 * 4 * 8));
+        assert!(!accepts(2, 3, 4, 5, 2 * 4 * 8 + 1));
+        assert!(!accepts(1, 1, 0, 1, 0));
+        assert!(!accepts(1, 1 << 20, 1, 1 << 20, 1 << 21));
+        assert!(!accepts(usize::MAX, 2, 1, 1, 3));
     }
 
     proptest! {

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::{AnyProvingKey, AnyVerifyingKey, ProjectError, ProofFile, compile::paths};
 use crate::{
     fsutil::{MANIFEST_FILE, verify_folder},
-    graph::IntegerModel,
+    graph::{IntegerModel, MAX_ELEMENTS},
     proof::{
         Proof,
         artifact::{ArtifactKind, read_artifact},
@@ -141,9 +141,6 @@ fn listed(folder: &Path, manifest: &Map<String, Value>, relative: &str) -> Resul
         }),
     }
 }
-
-/// The most elements that one node may read, or that all outputs may have.
-const MAX_ELEMENTS: usize = 1 << 24;
 
 /// A file of a few bytes can name one tensor many times; nothing of that size is allocated before this.
 fn check_size(model: &IntegerModel) -> Result<(), String> {

@@ -5,7 +5,7 @@ use super::error::QuantError;
 use super::nonlinear;
 use super::scales::{MAX_WEIGHT_BITS, Scales, exp2};
 use crate::graph::{Affine, Feature, FloatNode, FloatOp, Graph, IntegerModel, IntegerNode, Interval, MAX_BITS, Output};
-use crate::ops::{Op, Rescale};
+use crate::ops::{BoundReason, Op, Rescale};
 
 /// The same graph with an identity map after every input that an operator other than an affine map reads or that is an
 /// output: features have scales of their own, and the map brings them to one scale.
@@ -96,6 +96,9 @@ impl Builder {
     pub fn push(&mut self, name: &str, op: Op, inputs: Vec<usize>) -> Result<usize, QuantError> {
         let ranges: Vec<Vec<Interval>> = inputs.iter().map(|&id| self.model.ranges(id)).collect();
         let ranges: Vec<&[Interval]> = ranges.iter().map(Vec::as_slice).collect();
+        if !op.accepts(ranges.iter().map(|range| range.len()).sum()) {
+            return Err(self.too_wide(name, u128::BITS));
+        }
         let ranges = op.bounds(&ranges).map_err(|e| QuantError::Bound {
             node: name.into(),
             element: e.element,
@@ -104,6 +107,12 @@ impl Builder {
         })?;
         self.model.nodes.push(IntegerNode { name: name.into(), op, inputs, ranges });
         Ok(self.model.nodes.len())
+    }
+
+    /// Scales that ask for integers of `bits` bits.
+    pub fn too_wide(&self, name: &str, bits: u32) -> QuantError {
+        let reason = BoundReason::Overflow { bits };
+        QuantError::Bound { node: name.into(), element: 0, reason, precision: self.precision }
     }
 
     /// `factor * x + offset`, elementwise.

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::{CalibrationData, Domain, QuantOptions, Quantised, quantise};
+use super::{CalibrationData, Domain, QuantError, QuantOptions, Quantised, quantise};
 use crate::graph::{AffineBuilder, Comparison, FloatNode, FloatOp, Function, Graph, GraphInput, Rounding};
 use crate::ops::Product;
 
@@ -102,13 +102,18 @@ impl Draft {
 }
 
 fn quantised(graph: &Graph, samples: &[Vec<f64>], precision: Option<u32>) -> Quantised {
+    let options = QuantOptions { tolerance: 1e-3, precision, ..QuantOptions::default() };
+    try_quantised(graph, samples, &options).unwrap()
+}
+
+fn try_quantised(graph: &Graph, samples: &[Vec<f64>], options: &QuantOptions) -> Result<Quantised, QuantError> {
     let features: Vec<_> = (0..graph.input_len())
         .map(|i| serde_json::json!({"name": format!("f{i}"), "min": -2.0, "max": 2.0, "integer": graph.inputs[0].integer}))
         .collect();
     let json = serde_json::json!({"input_data": samples, "features": features});
     let data = CalibrationData::parse("data.json", json.to_string().as_bytes()).unwrap();
     let domain = Domain::resolve(graph, &data, None).unwrap();
-    quantise(graph, &domain, &data, &QuantOptions { tolerance: 1e-3, precision, ..QuantOptions::default() }).unwrap()
+    quantise(graph, &domain, &data, options)
 }
 
 /// Outputs of the integer model for an input in the domain; its ranges are asserted on the way.
@@ -203,6 +208,61 @@ fn integers_stay_integers() {
             assert_eq!((values(0)[i], values(1)[i], values(2)[i]), (q, s, q * s));
             assert_eq!(values(3)[5 * i..5 * (i + 1)].iter().position(|&v| v == 1), Some((x(i) + 2) as usize));
             assert!(model.outputs.iter().all(|o| o.scale == 1.0));
+        }
+    }
+}
+
+/// `1 / (x + 3)` and a constant output: constants are nodes that read nothing.
+#[test]
+fn constants_are_nodes_without_inputs() {
+    let mut draft = Draft::new(3, 3);
+    let mut ones = AffineBuilder::new(0);
+    (0..3).for_each(|_| ones.push(vec![], 1.0));
+    let one = draft.node(FloatOp::Affine(ones.finish()), &[]);
+    let divisor = draft.affine(0, 1.0, 3.0);
+    let inverse = draft.node(FloatOp::Quotient, &[one, divisor]);
+    draft.graph.outputs.push(("one".into(), one, vec![3]));
+    let (graph, samples) = draft.finish(inverse, 8);
+    let result = quantised(&graph, &samples, None);
+    assert!(result.within_tolerance, "{:?}", result.accuracy);
+    assert_eq!(outputs(&result, &samples[0])[..3], [1.0; 3]);
+}
+
+/// With few bits the domain's edge is rounded to where the function ends; with more it is not.
+#[test]
+fn a_domain_near_the_edge_is_a_matter_of_bits() {
+    let mut draft = Draft::new(2, 3);
+    let near = draft.affine(0, 1.0 / 1024.0, 2.0 / 1024.0 + 1e-7);
+    let ln = draft.node(FloatOp::Function(Function::Ln), &[near]);
+    let (graph, samples) = draft.finish(ln, 8);
+    let result = quantised(&graph, &samples, None);
+    assert!(result.within_tolerance && result.precision > 6.0, "{} bits: {:?}", result.precision, result.accuracy);
+    let coarse = QuantOptions { tolerance: 1e-3, max_precision: 6, ..QuantOptions::default() };
+    let message = try_quantised(&graph, &samples, &coarse).unwrap_err().to_string();
+    assert!(message.contains("Ln is not defined at"), "{message}");
+}
+
+/// Scales of any size are refused, not shifted out of their integers.
+#[test]
+fn rounding_at_extreme_scales_is_refused_or_right() {
+    for (factor, precision) in [(1.0, 60), (1e-30, 60), (1e-38, 60), (1e30, 4), (1e18, 4)] {
+        for rounding in [Rounding::Floor, Rounding::Ceil, Rounding::HalfEven] {
+            let mut draft = Draft::new(2, 3);
+            let x = draft.affine(0, factor, 0.0);
+            let smooth = draft.node(FloatOp::Function(Function::Softsign), &[x]);
+            let rounded = [draft.node(FloatOp::Round(rounding), &[x]), draft.node(FloatOp::Round(rounding), &[smooth])];
+            for node in rounded {
+                let mut graph = draft.graph.clone();
+                graph.outputs.push(("y".into(), node, vec![2]));
+                let samples = [vec![0.5, -1.25]];
+                let options = QuantOptions { precision: Some(precision), ..QuantOptions::default() };
+                if let Ok(result) = try_quantised(&graph, &samples, &options) {
+                    let expected = graph.eval(&samples[0]);
+                    let found = outputs(&result, &samples[0]);
+                    let near = expected.iter().zip(&found).all(|(a, b)| (a - b).abs() <= a.abs() / 8.0);
+                    assert!(near, "{factor}, {rounding:?}: {found:?}, not {expected:?}");
+                }
+            }
         }
     }
 }

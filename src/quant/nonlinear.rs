@@ -2,11 +2,11 @@
 
 use super::build::Builder;
 use super::error::QuantError;
-use super::scales::exp2;
+use super::scales::{MAX_WEIGHT_BITS, exp2};
 use super::segments::Scaled;
 use super::sensitivity::slope;
 use crate::graph::{Comparison, FloatNode, FloatOp, Interval, MAX_BITS, Rounding};
-use crate::ops::{BoundReason, Divide, OneHot, Op, Rescale, Root};
+use crate::ops::{Divide, OneHot, Op, Rescale, Root};
 
 /// Bits of a function's argument beyond those that its result shows.
 const SPARE_BITS: f64 = 2.0;
@@ -44,7 +44,7 @@ pub(super) fn build(
             let useful = (f64::from(output) + slope.log2() + SPARE_BITS).ceil() as i32;
             let (mut x, mut range) = (x, range);
             if let Ok(shift @ 1..) = u32::try_from(x.exponent - useful) {
-                let op = Op::Rescale(Rescale { shift: shift.min(MAX_BITS - 1) });
+                let op = Op::Rescale(Rescale { shift });
                 x = Operand {
                     tensor: builder.push(&format!("{name}/argument"), op, vec![x.tensor])?,
                     exponent: useful,
@@ -72,7 +72,8 @@ pub(super) fn build(
             builder.push(name, Op::Divide(Divide { shift, nearest: true }), vec![a.tensor, b.tensor])
         }
         FloatOp::Sqrt => {
-            let shift = u32::try_from(2 * output - x.exponent).unwrap_or(0);
+            let shift = u32::try_from(2 * output - x.exponent);
+            let shift = shift.map_err(|_| builder.too_wide(name, x.exponent.unsigned_abs()))?;
             builder.push(name, Op::Root(Root { shift }), vec![x.tensor])
         }
         FloatOp::Round(rounding) => round(builder, name, *rounding, x),
@@ -93,8 +94,7 @@ fn sign(builder: &mut Builder, name: &str, x: usize, offset: i128) -> Result<usi
     // rescaling rounds to the nearest: half a step less rounds down
     let bits = shifted.bits().max(1);
     if bits >= MAX_BITS {
-        let (node, reason) = (name.to_string(), BoundReason::Overflow { bits });
-        return Err(QuantError::Bound { node, element: 0, reason, precision: builder.precision });
+        return Err(builder.too_wide(name, bits));
     }
     let x = builder.scaled(&format!("{name}/shifted"), x, 1, offset - (1 << (bits - 1)))?;
     let floor = builder.push(&format!("{name}/sign"), Op::Rescale(Rescale { shift: bits }), vec![x])?;
@@ -114,9 +114,12 @@ fn compare(builder: &mut Builder, name: &str, comparison: Comparison, x: usize) 
 }
 
 fn round(builder: &mut Builder, name: &str, rounding: Rounding, x: Operand) -> Result<usize, QuantError> {
+    if x.exponent.unsigned_abs() >= MAX_WEIGHT_BITS as u32 {
+        return Err(builder.too_wide(name, x.exponent.unsigned_abs()));
+    }
     let Ok(bits @ 1..) = u32::try_from(x.exponent) else {
         // integers, or multiples of a power of two
-        return builder.scaled(name, x.tensor, 1 << (-x.exponent).min(62), 0);
+        return builder.scaled(name, x.tensor, 1 << -x.exponent, 0);
     };
     let rescaled = |builder: &mut Builder, part: &str, x: usize, factor: i64, offset: i128, bits: u32| {
         let x = builder.scaled(&format!("{name}/{part}-shifted"), x, factor, offset - (1 << (bits - 1)))?;
@@ -132,8 +135,8 @@ fn round(builder: &mut Builder, name: &str, rounding: Rounding, x: Operand) -> R
             // With v = x + 1/2 and u = v - 2 floor(v / 2) in [0, 2): the result is 2 floor(v / 2), and one more if u > 1.
             let half = 1i128 << (bits - 1);
             let pairs = rescaled(builder, "pairs", x.tensor, 1, half, bits + 1)?;
-            let rest = builder
-                .combination(&format!("{name}/rest"), &[(x.tensor, 1), (pairs, -(1i64 << (bits + 1).min(62)))])?;
+            let rest =
+                builder.combination(&format!("{name}/rest"), &[(x.tensor, 1), (pairs, -(1i64 << (bits + 1)))])?;
             let odd = sign(builder, &format!("{name}/odd"), rest, half - (1 << bits) - 1)?;
             builder.combination(name, &[(pairs, 2), (odd, 1)])
         }

@@ -157,7 +157,7 @@ impl Search<'_> {
     fn run(&self) -> Result<Quantised, QuantError> {
         let subset = self.subset();
         let mut run: Vec<Candidate> = vec![];
-        let mut last = None;
+        let (mut last, mut refusal) = (None, None);
         // Functions make candidates costly: whole bits will do, from a precision on that is of use.
         let smooth = !self.graph.nodes.iter().all(|n| matches!(n.op, FloatOp::Affine(_) | FloatOp::Relu));
         let (steps_per_bit, least) = if smooth { (1, MIN_SMOOTH_PRECISION) } else { (STEPS_PER_BIT, MIN_PRECISION) };
@@ -168,6 +168,11 @@ impl Search<'_> {
                 (Ok(candidate), _) => candidate,
                 // More bits would overflow as well.
                 (Err(_), Some(_)) => break,
+                // Few bits may bring a root or a logarithm to the edge of what it is defined for.
+                (Err(error), None) if smooth => {
+                    refusal.get_or_insert(error);
+                    continue;
+                }
                 (Err(error), None) => return Err(error),
             };
             if self.passes_on(&candidate, &subset)? {
@@ -193,7 +198,7 @@ impl Search<'_> {
         }
         let expected = "from 1 to 60 bits";
         let none = QuantError::Option { option: "precision", value: self.options.max_precision.into(), expected };
-        self.finish(last.ok_or(none)?)
+        self.finish(last.ok_or(refusal.unwrap_or(none))?)
     }
 
     /// Takes bits away from single scales while that saves rows and the tolerance still holds on the samples `which`.

@@ -88,6 +88,10 @@ struct NodeFacts {
     feeds_relu: bool,
     /// Whether it is an integer at scale 1, whatever the input.
     integral: bool,
+    /// Whether it hands on what it reads at the scale that it has: a ReLU or a selection.
+    passed_on: bool,
+    /// The nodes behind what it reads, as [`root`] has it.
+    roots: Vec<Option<usize>>,
     /// Whether an operator reads it, maybe through ReLUs and selections, that needs it at a scale of its own.
     demanded: bool,
     /// Whether it is an output, directly or through a ReLU.
@@ -155,6 +159,8 @@ impl<'a> Planner<'a> {
             let integral = integral(graph, node, &facts, &integer);
             let (feeds_relu, output, observed) = (false, false, positive([peak, proved]));
             let demanded = false;
+            let passed_on = is_passed_on(graph, i);
+            let roots = node.inputs.iter().map(|&id| root(graph, id)).collect();
             facts.push(NodeFacts {
                 sources,
                 observed,
@@ -163,6 +169,8 @@ impl<'a> Planner<'a> {
                 bias_bits,
                 feeds_relu,
                 integral,
+                passed_on,
+                roots,
                 demanded,
                 output,
             });
@@ -177,7 +185,8 @@ impl<'a> Planner<'a> {
                 node.inputs.iter().filter_map(|id| id.checked_sub(first)).for_each(|n| facts[n].feeds_relu = true);
             }
             if !matches!(node.op, FloatOp::Affine(_) | FloatOp::Relu) {
-                node.inputs.iter().filter_map(|&id| root(graph, id)).for_each(|n| facts[n].demanded = true);
+                let roots = facts[i].roots.clone();
+                roots.into_iter().flatten().for_each(|n| facts[n].demanded = true);
             }
         }
         let features = observed[..first].concat();
@@ -216,8 +225,9 @@ impl<'a> Planner<'a> {
 
     /// Whether a rescale after node `i` can pay off.
     pub fn can_rescale(&self, i: usize) -> bool {
-        let affine = matches!(self.graph.nodes[i].op, FloatOp::Affine(_)) && !is_selection(self.graph, i);
-        affine && self.facts[i].feeds_relu && !self.facts[i].integral
+        let facts = &self.facts[i];
+        let affine = matches!(self.graph.nodes[i].op, FloatOp::Affine(_)) && !facts.passed_on;
+        affine && facts.feeds_relu && !facts.integral
     }
 
     /// `scales` with one bit less at node `i`; `None` where that cannot be.
@@ -255,7 +265,7 @@ impl<'a> Planner<'a> {
         let mut errors = vec![None; self.facts.len()];
         let demanded = self.facts.iter().any(|facts| facts.demanded);
         for (i, facts) in self.facts.iter().enumerate() {
-            if facts.integral || self.is_passed_on(i) {
+            if facts.integral || facts.passed_on {
                 nodes.push(0);
                 continue;
             }
@@ -310,18 +320,13 @@ impl<'a> Planner<'a> {
             } else if !matches!(node.op, FloatOp::Affine(_) | FloatOp::Relu) {
                 wanted[i] = wanted[i].max(round_up(precision + 1.0 - self.facts[i].observed.log2()));
             }
-            for (&id, demand) in node.inputs.iter().zip(demands(self.graph, i, &self.observed, precision)) {
-                if let Some(n) = root(self.graph, id).filter(|&n| !self.facts[n].integral) {
+            for (root, demand) in self.facts[i].roots.iter().zip(demands(self.graph, i, &self.observed, precision)) {
+                if let Some(n) = root.filter(|&n| !self.facts[n].integral) {
                     wanted[n] = wanted[n].max(demand.clamp(MIN_EXPONENT, MAX_EXPONENT));
                 }
             }
         }
         wanted
-    }
-
-    /// Whether node `i` hands on what it reads at the scale that it has.
-    fn is_passed_on(&self, i: usize) -> bool {
-        self.graph.nodes[i].op == FloatOp::Relu || is_selection(self.graph, i)
     }
 
     /// The exponents that follow from others: a ReLU keeps that of what it reads, a product has the sum of its operands'
@@ -339,7 +344,7 @@ impl<'a> Planner<'a> {
                     scales.nodes[i] = scales.wanted[i].max(operand(0).div_euclid(2) + 1);
                     continue;
                 }
-                _ if self.is_passed_on(i) => {
+                _ if self.facts[i].passed_on => {
                     scales.nodes[i] = operand(0);
                     continue;
                 }
@@ -370,7 +375,7 @@ impl<'a> Planner<'a> {
         if missing > 0 {
             scales.nodes[i] += missing;
             if self.can_rescale(i) && (scales.shifts[i] > 0 || self.facts[i].demanded) {
-                scales.shifts[i] += missing;
+                scales.shifts[i] = (scales.shifts[i] + missing).min(MAX_SHIFT);
             }
         }
     }
@@ -470,17 +475,17 @@ fn positive<const N: usize>(candidates: [f64; N]) -> f64 {
 fn root(graph: &Graph, mut id: usize) -> Option<usize> {
     loop {
         let node = id.checked_sub(graph.inputs.len())?;
-        if graph.nodes[node].op != FloatOp::Relu && !is_selection(graph, node) {
+        if !is_passed_on(graph, node) {
             return Some(node);
         }
         id = graph.nodes[node].inputs[0];
     }
 }
 
-/// Whether a node only picks elements of another node's value.
-fn is_selection(graph: &Graph, node: usize) -> bool {
+/// Whether a node is a ReLU or only picks elements of another node's value.
+fn is_passed_on(graph: &Graph, node: usize) -> bool {
     let node = &graph.nodes[node];
-    let FloatOp::Affine(map) = &node.op else { return false };
+    let FloatOp::Affine(map) = &node.op else { return node.op == FloatOp::Relu };
     node.inputs.len() == 1
         && node.inputs[0] >= graph.inputs.len()
         && map.weights.len() == map.output_len()

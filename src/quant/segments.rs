@@ -39,7 +39,7 @@ impl Scaled {
         let real = |x: i128| x as f64 * (-f64::from(self.input)).exp2();
         let mut stops: Vec<i128> = self
             .function
-            .inflections(real(x.lo), real(x.hi))
+            .inflections(real(x.lo), real(x.hi))?
             .into_iter()
             .map(|t| (t * f64::from(self.input).exp2()).floor() as i128)
             .filter(|t| (x.lo..x.hi).contains(t))
@@ -143,11 +143,14 @@ impl Search<'_> {
     fn prove(&mut self, first: i128, last: i128, coefficients: [i128; 3], stops: &[i128]) -> bool {
         let unit = f64::from(self.shift).exp2();
         let quadratic = Quadratic { start: first, coefficients: coefficients.map(|c| c as f64 / unit) };
-        // each piece from one inflection to the next
-        let mut from = self.lowest;
-        for &stop in stops {
-            let (a, b) = (from.max(first), stop.min(last));
-            if a <= b && !self.prove_piece(&quadratic, (a, b), (from, stop)) {
+        // each piece from one inflection to the next, from that of `first` on
+        let own = stops.partition_point(|&stop| stop < first);
+        let mut from = own.checked_sub(1).map_or(self.lowest, |before| stops[before] + 1);
+        for &stop in &stops[own..] {
+            if from > last {
+                break;
+            }
+            if !self.prove_piece(&quadratic, (from.max(first), stop.min(last)), (from, stop)) {
                 return false;
             }
             from = stop + 1;

@@ -17,6 +17,10 @@ const POINTS: u32 = 64;
 /// The exponents that node `i`, which is not affine, asks of the values that it reads, in their order.
 pub(super) fn demands(graph: &Graph, i: usize, observed: &[Observed], precision: f64) -> Vec<i32> {
     let node = &graph.nodes[i];
+    // these read what they read as it is; constants read nothing
+    if matches!(node.op, FloatOp::Affine(_) | FloatOp::Relu | FloatOp::OneHot { .. } | FloatOp::FloorQuotient) {
+        return vec![];
+    }
     let result = observed[graph.inputs.len() + i];
     let error = result.greatest * (-precision).exp2();
     let operands: Vec<Observed> = node.inputs.iter().map(|&id| observed[id]).collect();

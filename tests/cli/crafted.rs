@@ -6,7 +6,7 @@ use std::{cell::RefCell, fs};
 use hallmark::{
     circuit::Layout,
     graph::{Affine, Feature, IntegerModel, Interval, integer::Output},
-    ops::{Op, Rescale},
+    ops::{Divide, OneHot, Op, Piecewise, Product, Rescale, Root, Segment},
     project::{AnyVerifyingKey, Project},
     proof::{
         Bn254, Curve, CurveId, Srs,
@@ -87,6 +87,22 @@ fn circuits_that_make_no_sense() {
     change(&|model| linear(model).weights[0] = i64::MIN, &["node", "range"]);
     change(&|model| model.nodes[1].op = Op::Rescale(Rescale { shift: 0 }), &[shapes]);
     change(&|model| model.nodes[1].op = Op::Rescale(Rescale { shift: u32::MAX }), &[shapes]);
+    let product = |batch, rows, inner, columns| Op::Product(Product { batch, rows, inner, columns });
+    for op in [
+        Op::OneHot(OneHot { depth: 1 << 40 }),
+        Op::Divide(Divide { shift: i32::MIN, nearest: true }),
+        Op::Root(Root { shift: u32::MAX }),
+        product(1, 0, 1, 32),
+        product(usize::MAX, usize::MAX, 2, 2),
+        Op::Piecewise(Piecewise { segments: vec![], end: 0, shift: 0 }),
+        Op::Piecewise(Piecewise {
+            segments: [0, i128::MIN].map(|start| Segment { start, coefficients: [i128::MIN; 3] }).into(),
+            end: i128::MAX,
+            shift: 1,
+        }),
+    ] {
+        change(&|model| model.nodes[1].op = op.clone(), &[shapes]);
+    }
     change(&|model| model.nodes.swap(0, 1), &["node"]);
     let implied = "not those that the domain implies";
     change(&|model| model.nodes[0].ranges.clear(), &[implied]);

@@ -153,7 +153,6 @@ pub fn random_model(seed: u64) -> IntegerModel {
 }
 
 /// A random model with one to three operators of the kinds that only the general layout has, each over a rescaled layer.
-#[allow(dead_code)]
 pub fn random_general_model(seed: u64) -> IntegerModel {
     let mut draw = Draw::new(seed);
     let ranges: Vec<Interval> = (0..1 + draw.index(3)).map(|_| domain(&mut draw)).collect();
@@ -192,6 +191,10 @@ pub fn random_general_model(seed: u64) -> IntegerModel {
                 push(&mut model, Op::OneHot(OneHot { depth: 128 }), vec![index])
             }
         };
+    }
+    if model.tensor_len(tensor) > 6 {
+        let few = dense(&mut draw, model.tensor_len(tensor));
+        tensor = push(&mut model, few, vec![tensor]);
     }
     output(&mut model, tensor);
     model

@@ -2,36 +2,12 @@
 //!
 //! All of them are sums of a linear part and of ReLUs of affine maps: `|x| = 2 max(x, 0) - x`, for instance.
 
-use std::rc::Rc;
-
 use super::{Lowering, Node, OnnxError, Registry, Value};
-use crate::graph::{Affine, AffineBuilder, FloatOp};
+use crate::graph::{Affine, AffineBuilder};
 use crate::onnx::shape::{broadcast, broadcast_offsets};
-use crate::onnx::tensor::Constant;
 
 fn relu(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError> {
-    let shape = node.input(0)?.shape().to_vec();
-    lowering.charge_shape(node, &shape)?;
-    Ok(vec![rectified(lowering, node, node.input(0)?)?])
-}
-
-/// `max(x, 0)`, elementwise.
-fn rectified(lowering: &mut Lowering, node: &Node, x: &Value) -> Result<Value, OnnxError> {
-    let shape = x.shape().to_vec();
-    Ok(match x {
-        Value::Constant(c) => {
-            let data = c.data.iter().map(|v| v.max(0.0)).collect();
-            Value::Constant(Rc::new(Constant::new(node.name, shape, c.kind, data)?))
-        }
-        Value::Activation(a) => lowering.push(node, FloatOp::Relu, vec![a.id], shape, a.kind),
-    })
-}
-
-/// `scale * x + offset`, elementwise.
-fn scaled(lowering: &mut Lowering, node: &Node, x: &Value, scale: f64, offset: f64) -> Result<Value, OnnxError> {
-    let mut rows = AffineBuilder::new(x.len());
-    (0..x.len()).for_each(|i| rows.push(vec![(i, scale)], offset));
-    lowering.affine(node, &[x], rows.finish(), x.shape().to_vec(), x.kind())
+    Ok(vec![lowering.relu(node, node.input(0)?)?])
 }
 
 /// `slope(i) * x_i + sum of factor(i) * part_i`, elementwise, over `x` and parts of its shape.
@@ -58,7 +34,7 @@ fn combined(
 fn abs(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError> {
     let x = node.input(0)?;
     lowering.charge(node.name, [x.len(), 3])?;
-    let positive = rectified(lowering, node, x)?;
+    let positive = lowering.relu(node, x)?;
     Ok(vec![combined(lowering, node, x, |_| -1.0, &[(&positive, &|_| 2.0)], 0.0)?])
 }
 
@@ -70,7 +46,7 @@ fn leaky(
     slope: impl Fn(usize) -> f64,
 ) -> Result<Vec<Value>, OnnxError> {
     lowering.charge(node.name, [x.len(), 3])?;
-    let positive = rectified(lowering, node, x)?;
+    let positive = lowering.relu(node, x)?;
     Ok(vec![combined(lowering, node, x, &slope, &[(&positive, &|i| 1.0 - slope(i))], 0.0)?])
 }
 
@@ -102,24 +78,24 @@ fn clamped(
         (None, None) => x.clone(),
         // low + max(x - low, 0)
         (Some(low), None) => {
-            let above = scaled(lowering, node, x, 1.0, -low)?;
-            let above = rectified(lowering, node, &above)?;
-            scaled(lowering, node, &above, 1.0, low)?
+            let above = lowering.scaled(node, x, |_| 1.0, |_| -low)?;
+            let above = lowering.relu(node, &above)?;
+            lowering.scaled(node, &above, |_| 1.0, |_| low)?
         }
         // high - max(high - x, 0)
         (None, Some(high)) => {
-            let below = scaled(lowering, node, x, -1.0, high)?;
-            let below = rectified(lowering, node, &below)?;
-            scaled(lowering, node, &below, -1.0, high)?
+            let below = lowering.scaled(node, x, |_| -1.0, |_| high)?;
+            let below = lowering.relu(node, &below)?;
+            lowering.scaled(node, &below, |_| -1.0, |_| high)?
         }
         // everything is high: the upper bound goes first
-        (Some(low), Some(high)) if low >= high => scaled(lowering, node, x, 0.0, high)?,
+        (Some(low), Some(high)) if low >= high => lowering.scaled(node, x, |_| 0.0, |_| high)?,
         // low + max(x - low, 0) - max(x - high, 0)
         (Some(low), Some(high)) => {
-            let above = scaled(lowering, node, x, 1.0, -low)?;
-            let above = rectified(lowering, node, &above)?;
-            let beyond = scaled(lowering, node, x, 1.0, -high)?;
-            let beyond = rectified(lowering, node, &beyond)?;
+            let above = lowering.scaled(node, x, |_| 1.0, |_| -low)?;
+            let above = lowering.relu(node, &above)?;
+            let beyond = lowering.scaled(node, x, |_| 1.0, |_| -high)?;
+            let beyond = lowering.relu(node, &beyond)?;
             combined(lowering, node, &above, |_| 1.0, &[(&beyond, &|_| -1.0)], low)?
         }
     })
@@ -146,7 +122,7 @@ fn hard_sigmoid(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, Onnx
     let (alpha, beta) = (node.float("alpha")?.unwrap_or(0.2), node.float("beta")?.unwrap_or(0.5));
     let x = node.input(0)?;
     lowering.charge(node.name, [x.len()])?;
-    let line = scaled(lowering, node, x, alpha, beta)?;
+    let line = lowering.scaled(node, x, |_| alpha, |_| beta)?;
     Ok(vec![clamped(lowering, node, &line, Some(0.0), Some(1.0))?])
 }
 

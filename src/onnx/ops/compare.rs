@@ -1,25 +1,14 @@
 //! Comparisons, choices and logic, elementwise. Booleans are the integers 0 and 1.
 
+use super::elementwise::numbers;
 use super::{Lower, Lowering, Node, OnnxError, Registry, Value};
 use crate::graph::Comparison;
 use crate::onnx::shape::broadcast;
 use crate::onnx::tensor::Kind;
 
-/// Inputs `a` and `b`, of one element type, broadcast to their common shape.
-pub(super) fn operands(lowering: &mut Lowering, node: &Node, a: usize, b: usize) -> Result<(Value, Value), OnnxError> {
-    let (a, b) = (node.input(a)?, node.input(b)?);
-    let Some(shape) = broadcast(a.shape(), b.shape()) else {
-        return Err(node.mismatch(a.shape(), b.shape(), "they do not broadcast to a common shape"));
-    };
-    if a.kind() != b.kind() {
-        return Err(node.unsupported("its element type", "both operands must have the same"));
-    }
-    Ok((lowering.broadcast_to(node, a, &shape)?, lowering.broadcast_to(node, b, &shape)?))
-}
-
 /// The comparison of `a - b`, or with `swap` of `b - a`, with zero.
 fn compared(lowering: &mut Lowering, node: &Node, comparison: Comparison, swap: bool) -> Result<Vec<Value>, OnnxError> {
-    let (a, b) = operands(lowering, node, 0, 1)?;
+    let (a, b) = lowering.broadcast_pair(node, node.input(0)?, node.input(1)?)?;
     let (a, b) = if swap { (b, a) } else { (a, b) };
     let difference = lowering.combination(node, &[(&a, 1.0), (&b, -1.0)], 0.0)?;
     Ok(vec![lowering.compare(node, comparison, &difference)?])
@@ -27,11 +16,8 @@ fn compared(lowering: &mut Lowering, node: &Node, comparison: Comparison, swap: 
 
 /// `b + condition * (a - b)`.
 fn choose(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError> {
-    let condition = node.input(0)?;
-    if condition.kind() != Kind::Bool {
-        return Err(node.unsupported("its condition", "it must be a boolean"));
-    }
-    let (a, b) = operands(lowering, node, 1, 2)?;
+    let condition = boolean(node, 0)?;
+    let (a, b) = lowering.broadcast_pair(node, node.input(1)?, node.input(2)?)?;
     let Some(shape) = broadcast(condition.shape(), a.shape()) else {
         return Err(node.mismatch(condition.shape(), a.shape(), "they do not broadcast to a common shape"));
     };
@@ -49,28 +35,24 @@ fn choose(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError>
     Ok(vec![lowering.combination(node, &[(&b, 1.0), (&chosen, 1.0)], 0.0)?])
 }
 
-fn booleans(lowering: &mut Lowering, node: &Node) -> Result<(Value, Value), OnnxError> {
-    let (a, b) = operands(lowering, node, 0, 1)?;
-    if a.kind() != Kind::Bool {
-        return Err(node.unsupported("its element type", "it must be a boolean"));
+/// Input `position`, which must hold booleans.
+fn boolean<'a>(node: &'a Node, position: usize) -> Result<&'a Value, OnnxError> {
+    match node.input(position)? {
+        x if x.kind() == Kind::Bool => Ok(x),
+        _ => Err(node.unsupported("its element type", "it must be a boolean")),
     }
-    Ok((a, b))
 }
 
 /// `sum * (a + b) + both * [a and b]`, where `a and b` is `max(a + b - 1, 0)`.
 fn connective(lowering: &mut Lowering, node: &Node, sum: f64, both: f64) -> Result<Vec<Value>, OnnxError> {
-    let (a, b) = booleans(lowering, node)?;
+    let (a, b) = lowering.broadcast_pair(node, boolean(node, 0)?, boolean(node, 1)?)?;
     let excess = lowering.combination(node, &[(&a, 1.0), (&b, 1.0)], -1.0)?;
     let and = lowering.relu(node, &excess)?;
     Ok(vec![lowering.combination(node, &[(&a, sum), (&b, sum), (&and, both)], 0.0)?])
 }
 
 fn not(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError> {
-    let x = node.input(0)?;
-    if x.kind() != Kind::Bool {
-        return Err(node.unsupported("its element type", "it must be a boolean"));
-    }
-    Ok(vec![lowering.scaled(node, x, |_| -1.0, |_| 1.0)?])
+    Ok(vec![lowering.scaled(node, boolean(node, 0)?, |_| -1.0, |_| 1.0)?])
 }
 
 /// The first input and all others, by pairs.
@@ -79,18 +61,10 @@ fn fold(
     node: &Node,
     pair: impl Fn(&mut Lowering, &Value, &Value) -> Result<Value, OnnxError>,
 ) -> Result<Vec<Value>, OnnxError> {
-    let mut result = node.input(0)?.clone();
+    let mut result = numbers(node, 0)?.clone();
     for position in 1..node.inputs.len() {
-        let next = node.input(position)?;
-        let Some(shape) = broadcast(result.shape(), next.shape()) else {
-            return Err(node.mismatch(result.shape(), next.shape(), "they do not broadcast to a common shape"));
-        };
-        if result.kind() != next.kind() || next.kind() == Kind::Bool {
-            return Err(node.unsupported("its element type", "all operands must be floats, or all integers"));
-        }
-        result = lowering.broadcast_to(node, &result, &shape)?;
-        let next = lowering.broadcast_to(node, next, &shape)?;
-        result = pair(lowering, &result, &next)?;
+        let (a, b) = lowering.broadcast_pair(node, &result, numbers(node, position)?)?;
+        result = pair(lowering, &a, &b)?;
     }
     Ok(vec![result])
 }
@@ -108,6 +82,9 @@ fn sum(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError> {
 }
 
 fn mean(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError> {
+    if node.input(0)?.kind() != Kind::Float {
+        return Err(node.unsupported("its element type", "a mean is of floats"));
+    }
     let sum = sum(lowering, node)?;
     let count = node.inputs.len() as f64;
     sum.iter().map(|sum| lowering.scaled(node, sum, |_| 1.0 / count, |_| 0.0)).collect()
@@ -159,6 +136,19 @@ mod tests {
                 node("Where", &["d", "x", "z"], "y", vec![]),
             ];
             agrees(&model(&[("x", &[2, 3]), ("z", &[3])], "y", vec![floats("zero", &[], &[0.0])], nodes));
+        }
+    }
+
+    /// A mask of attention: the other side is kept to the last bit.
+    #[test]
+    fn a_huge_constant_does_not_swallow_the_other_side() {
+        for inputs in [["b", "x", "mask"], ["b", "mask", "x"]] {
+            let nodes = vec![node("Greater", &["x", "zero"], "b", vec![]), node("Where", &inputs, "y", vec![])];
+            let constants = vec![floats("zero", &[], &[0.0]), floats("mask", &[], &[-3.4e38])];
+            let graph = import_model(&model(&[("x", &[2])], "y", constants, nodes)).unwrap();
+            let masked = f64::from(-3.4e38f32);
+            let expected = if inputs[1] == "x" { [0.3, masked] } else { [masked, -0.7] };
+            assert_eq!(graph.eval(&[0.3, -0.7]), expected);
         }
     }
 

@@ -1,97 +1,39 @@
 //! Elementwise arithmetic with broadcasting: Add, Sub, Mul, Div, Neg, Pow.
 
 use super::{Lowering, Node, OnnxError, Registry, Value};
-use crate::graph::{AffineBuilder, Function};
-use crate::onnx::shape::{broadcast, broadcast_offsets};
+use crate::graph::Function;
+use crate::onnx::shape::broadcast;
 use crate::onnx::tensor::{Constant, Kind};
 
-/// Two operands of one element type and, per element of the output, which of their elements it is made of.
-struct Pair<'a> {
-    left: &'a Value,
-    right: &'a Value,
-    shape: Vec<usize>,
-    left_offsets: Vec<usize>,
-    right_offsets: Vec<usize>,
-}
-
-impl<'a> Pair<'a> {
-    fn new(lowering: &mut Lowering, node: &'a Node) -> Result<Self, OnnxError> {
-        let (left, right) = (node.input(0)?, node.input(1)?);
-        let Some(shape) = broadcast(left.shape(), right.shape()) else {
-            return Err(node.mismatch(left.shape(), right.shape(), "they do not broadcast to a common shape"));
-        };
-        if left.kind() != right.kind() || left.kind() == Kind::Bool {
-            return Err(node.unsupported("its element type", "both operands must be floats, or both integers"));
-        }
-        lowering.charge_shape(node, &shape)?;
-        let left_offsets = broadcast_offsets(left.shape(), &shape);
-        let right_offsets = broadcast_offsets(right.shape(), &shape);
-        Ok(Self { left, right, shape, left_offsets, right_offsets })
-    }
-
-    /// `left + sign * right`.
-    fn sum(self, lowering: &mut Lowering, node: &Node, sign: f64) -> Result<Vec<Value>, OnnxError> {
-        let mut rows = AffineBuilder::new(self.left.len() + self.right.len());
-        for (&l, &r) in self.left_offsets.iter().zip(&self.right_offsets) {
-            rows.push(vec![(l, 1.0), (self.left.len() + r, sign)], 0.0);
-        }
-        let kind = self.left.kind();
-        Ok(vec![lowering.affine(node, &[self.left, self.right], rows.finish(), self.shape, kind)?])
+/// Input `position`, which must hold floats or integers.
+pub(super) fn numbers<'a>(node: &'a Node, position: usize) -> Result<&'a Value, OnnxError> {
+    match node.input(position)? {
+        x if x.kind() != Kind::Bool => Ok(x),
+        _ => Err(node.unsupported("its element type", "it must be a number")),
     }
 }
 
-/// `y[j] = factors[j] * x[offsets[j]]`.
-fn scale(
-    lowering: &mut Lowering,
-    node: &Node,
-    value: &Value,
-    offsets: &[usize],
-    factors: impl Iterator<Item = f64>,
-    shape: Vec<usize>,
-) -> Result<Vec<Value>, OnnxError> {
-    let mut rows = AffineBuilder::new(value.len());
-    for (&offset, factor) in offsets.iter().zip(factors) {
-        rows.push(vec![(offset, factor)], 0.0);
-    }
-    Ok(vec![lowering.affine(node, &[value], rows.finish(), shape, value.kind())?])
+fn operands(lowering: &mut Lowering, node: &Node) -> Result<(Value, Value), OnnxError> {
+    lowering.broadcast_pair(node, numbers(node, 0)?, numbers(node, 1)?)
 }
 
-fn add(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError> {
-    Pair::new(lowering, node)?.sum(lowering, node, 1.0)
-}
-
-fn sub(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError> {
-    Pair::new(lowering, node)?.sum(lowering, node, -1.0)
+/// `a + sign * b`.
+fn sum(lowering: &mut Lowering, node: &Node, sign: f64) -> Result<Vec<Value>, OnnxError> {
+    let (a, b) = operands(lowering, node)?;
+    Ok(vec![lowering.combination(node, &[(&a, 1.0), (&b, sign)], 0.0)?])
 }
 
 fn mul(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError> {
-    let pair = Pair::new(lowering, node)?;
-    let (value, offsets, constant, constant_offsets) = match (pair.left, pair.right) {
-        (value, Value::Constant(c)) => (value, &pair.left_offsets, c, &pair.right_offsets),
-        (Value::Constant(c), value) => (value, &pair.right_offsets, c, &pair.left_offsets),
-        (left, right) => {
-            let left = lowering.broadcast_to(node, left, &pair.shape)?;
-            let right = lowering.broadcast_to(node, right, &pair.shape)?;
-            return Ok(vec![lowering.product(node, &left, &right)?]);
-        }
-    };
-    let factors = constant_offsets.iter().map(|&i| constant.data[i]);
-    scale(lowering, node, value, offsets, factors, pair.shape.clone())
+    let (a, b) = operands(lowering, node)?;
+    Ok(vec![lowering.product(node, &a, &b)?])
 }
 
 fn div(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError> {
-    let pair = Pair::new(lowering, node)?;
-    if let Some(divisor) = pair.right.constant()
-        && let Some(index) = divisor.data.iter().position(|&v| v == 0.0)
-    {
-        return Err(OnnxError::NonFinite { tensor: format!("1 / {}", divisor.name), index, value: f64::INFINITY });
-    }
-    let left = lowering.broadcast_to(node, pair.left, &pair.shape)?;
-    let right = lowering.broadcast_to(node, pair.right, &pair.shape)?;
-    match left.kind() {
-        Kind::Integer => Ok(vec![truncated_quotient(lowering, node, &left, &right)?]),
-        _ => Ok(vec![lowering.quotient(node, &left, &right)?]),
-    }
+    let (a, b) = operands(lowering, node)?;
+    Ok(vec![match a.kind() {
+        Kind::Integer => truncated_quotient(lowering, node, &a, &b)?,
+        _ => lowering.quotient(node, &a, &b)?,
+    }])
 }
 
 /// Integer division towards zero: `floor(max(a, 0) / b) - floor(max(-a, 0) / b)` for a positive `b`. The signs of
@@ -152,19 +94,13 @@ fn pow(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError> {
 }
 
 fn neg(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError> {
-    let value = node.input(0)?;
-    if value.kind() == Kind::Bool {
-        return Err(node.unsupported("its element type", "a boolean has no negative"));
-    }
-    let count = lowering.charge_shape(node, value.shape())?;
-    let offsets: Vec<usize> = (0..count).collect();
-    scale(lowering, node, value, &offsets, std::iter::repeat(-1.0), value.shape().to_vec())
+    Ok(vec![lowering.scaled(node, numbers(node, 0)?, |_| -1.0, |_| 0.0)?])
 }
 
 pub(super) fn register(registry: &mut Registry) {
     registry.add("Pow", pow);
-    registry.add("Add", add);
-    registry.add("Sub", sub);
+    registry.add("Add", |lowering, node| sum(lowering, node, 1.0));
+    registry.add("Sub", |lowering, node| sum(lowering, node, -1.0));
     registry.add("Mul", mul);
     registry.add("Div", div);
     registry.add("Neg", neg);
