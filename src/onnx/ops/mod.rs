@@ -5,12 +5,14 @@
 //! constants, so that no lowering treats constant inputs as a special case.
 
 mod activation;
+mod common;
 mod constant;
 mod elementwise;
 mod index;
 mod matmul;
 mod passthrough;
 mod shape;
+mod unary;
 
 use std::collections::BTreeMap;
 
@@ -34,6 +36,7 @@ impl Registry {
         matmul::register(&mut registry);
         passthrough::register(&mut registry);
         shape::register(&mut registry);
+        unary::register(&mut registry);
         registry
     }
 
