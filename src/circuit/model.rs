@@ -93,14 +93,12 @@ fn uses(model: &IntegerModel, tensor: usize, len: usize) -> Vec<usize> {
                 }
             }
             Op::Product(product) => {
-                let mut start = 0;
-                for &input in &node.inputs {
+                for (operand, &input) in node.inputs.iter().enumerate() {
                     // each element takes part in a sum and a difference, or in a sum of every product
-                    let copies = if start == 0 { product.columns } else { product.rows };
+                    let copies = if operand == 0 { product.columns } else { product.rows };
                     if input == tensor {
                         uses.iter_mut().for_each(|u| *u += 1 + copies);
                     }
-                    start += 1;
                 }
             }
             Op::Divide(_) if node.inputs.contains(&tensor) => uses.iter_mut().for_each(|u| *u += 2),
@@ -189,14 +187,33 @@ mod tests {
     use super::*;
     use crate::{
         circuit::testing::{
-            Draw, claims, complete, honest, random_input, random_model, satisfied, single_op, tells_the_truth,
-            violations,
+            Draw, claims, complete, honest, random_general_model, random_input, random_model, satisfied, single_op,
+            tells_the_truth, violations,
         },
         graph::Affine,
     };
 
     proptest! {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(48) })]
+
+        /// The same for the operators that only this layout has.
+        #[test]
+        fn every_input_satisfies_one_layout_of_any_operators(seed: u64) {
+            let (model, mut draw) = (random_general_model(seed), Draw::new(!seed));
+            model.validate().unwrap();
+            let keygen = ModelCircuit::<Fr>::for_keygen(&model);
+            for _ in 0..2 {
+                let input = random_input(&model, &mut draw);
+                let circuit = honest(&model, &input);
+                let outputs = model.public_values(&model.trace(&input));
+                prop_assert!(satisfied(&circuit, &outputs), "{input:?}");
+                prop_assert_eq!(&circuit.layout.w, &keygen.layout.w);
+                prop_assert_eq!(&circuit.layout.q, &keygen.layout.q);
+                prop_assert_eq!(&circuit.layout.copies, &keygen.layout.copies);
+                let wrong: Vec<i128> = outputs.iter().map(|v| v + 1).collect();
+                prop_assert!(!satisfied(&circuit, &wrong));
+            }
+        }
 
         /// Completeness, and a layout that depends on the model alone.
         #[test]

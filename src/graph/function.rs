@@ -115,7 +115,7 @@ impl Function {
             Function::Power { exponent } if exponent.fract() == 0.0 => single(0.0),
             Function::Gelu => single(-0.751_791_524_693_564_5),
             Function::GeluTanh => single(-0.752_461_422_071_016_3),
-            Function::Swish { alpha } if alpha != 0.0 => single(-1.278_464_542_761_073_8 / alpha),
+            Function::Swish { alpha } if alpha != 0.0 => single(-1.278_464_542_761_074 / alpha),
             Function::Mish => single(-1.192_431_214_515_495),
             Function::HardSwish => single(-1.5),
             Function::Elu { .. } => single(0.0),

@@ -89,13 +89,6 @@ impl Lowering {
         self.apply(node, FloatOp::Compare(comparison), &[x], x.shape().to_vec(), Kind::Bool)
     }
 
-    /// One-hot rows: a last axis of `depth` elements is appended. Over the whole domain `x` must lie in `[0, depth)`.
-    pub fn one_hot(&mut self, node: &Node, x: &Value, depth: usize) -> Result<Value, OnnxError> {
-        let mut shape = x.shape().to_vec();
-        shape.push(depth);
-        self.apply(node, FloatOp::OneHot { depth }, &[x], shape, Kind::Integer)
-    }
-
     /// `scale(i) * x[i] + offset(i)`, elementwise.
     pub fn scaled(
         &mut self,

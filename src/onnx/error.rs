@@ -42,9 +42,7 @@ pub enum OnnxError {
     NonFinite { tensor: String, index: usize, value: f64 },
     #[error("node \"{node}\" ({op}): shapes {left:?} and {right:?} do not fit: {reason}")]
     ShapeMismatch { node: String, op: String, left: Vec<usize>, right: Vec<usize>, reason: String },
-    #[error(
-        "node \"{node}\" ({op}): {reason}; only products with a constant are linear, and products of two activations are not supported"
-    )]
+    #[error("node \"{node}\" ({op}): {reason}, which is not supported")]
     NotLinear { node: String, op: String, reason: String },
     #[error("node \"{node}\" ({op}) lacks its input {position}")]
     MissingInput { node: String, op: String, position: usize },

@@ -129,6 +129,11 @@ impl Node<'_> {
         Ok(self.attribute(name, AttributeType::Floats)?.map(|a| a.floats.as_slice()))
     }
 
+    pub fn string(&self, name: &str) -> Result<Option<String>, OnnxError> {
+        let text = |a: &AttributeProto| String::from_utf8_lossy(&a.s).into_owned();
+        Ok(self.attribute(name, AttributeType::String)?.map(text))
+    }
+
     pub fn tensor(&self, name: &str) -> Result<Option<&TensorProto>, OnnxError> {
         Ok(self.attribute(name, AttributeType::Tensor)?.and_then(|a| a.t.as_ref()))
     }

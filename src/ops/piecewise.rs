@@ -112,14 +112,15 @@ impl Piecewise {
         let width = |i: usize| self.last(first + i) - segments[i].start;
         let t_value = value - self.segments[hot].start;
 
-        let select: Box<dyn Fn(&dyn Fn(usize) -> i128) -> Expr<F>>;
+        let one_hot = (segments.len() > 1).then(|| builder.one_hot(segments.len(), hot - first));
+        let select = |of: &dyn Fn(usize) -> i128| match &one_hot {
+            None => Expr::constant(field(of(0))),
+            Some(one_hot) => one_hot.select(|i| field(of(i))),
+        };
         let t;
-        if segments.len() == 1 {
-            select = Box::new(|of| Expr::constant(field(of(0))));
+        if one_hot.is_none() {
             t = builder.materialise(&x.clone().offset(field(-segments[0].start)));
         } else {
-            let one_hot = builder.one_hot(segments.len(), hot - first);
-            select = Box::new(move |of| one_hot.select(|i| field(of(i))));
             let mut distance = x.clone();
             distance.add_scaled(&select(&|i| segments[i].start), -F::ONE);
             t = builder.materialise(&distance.merged());

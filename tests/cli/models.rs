@@ -29,6 +29,22 @@ fn the_perceptron_compiles() {
     assert!(!scene.folder().join("contracts/CreditVerifier.sol").exists(), "the old build is replaced as a whole");
 }
 
+/// From the file to the contract's judgement, through segments of a smooth function.
+#[test]
+fn a_smooth_activation_is_proved_and_accepted() {
+    let scene = Scene::new();
+    let perceptron = Perceptron { activation: "Sigmoid", ..Perceptron::default() };
+    let (model, data) =
+        (scene.file("model.onnx", perceptron.bytes()), scene.file("data.json", perceptron.data().to_string()));
+    scene.compile(model, &data).succeeds();
+    let manifest: serde_json::Value =
+        serde_json::from_slice(&fs::read(scene.folder().join("manifest.json")).unwrap()).unwrap();
+    assert_eq!(manifest["plan"]["layout"], "general", "{manifest}");
+    // in process: deployed, called with a fresh proof
+    let gas = hallmark!("gas", scene.folder(), "--json").json();
+    assert!(gas.to_string().contains("\"transaction\""), "{gas}");
+}
+
 #[test]
 fn a_file_that_is_not_onnx() {
     refused(b"", &["model.onnx is not an ONNX model", "empty"]);
@@ -52,8 +68,8 @@ fn a_truncated_file() {
 
 #[test]
 fn an_operator_or_a_type_without_support() {
-    let model = Perceptron { activation: "Sigmoid", ..Perceptron::default() };
-    refused(&model.bytes(), &["\"activation\": Sigmoid", "supported operators: ", "Relu"]);
+    let model = Perceptron { activation: "Unique", ..Perceptron::default() };
+    refused(&model.bytes(), &["\"activation\": Unique", "supported operators: ", "Relu"]);
     let model = Perceptron { element_type: STRING, ..Perceptron::default() };
     refused(&model.bytes(), &["\"x\"", "element type string"]);
 }

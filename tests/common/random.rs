@@ -2,7 +2,7 @@
 
 use hallmark::{
     graph::{Affine, Feature, IntegerModel, IntegerNode, Interval, integer::Output},
-    ops::{Op, Rescale},
+    ops::{Divide, OneHot, Op, Piecewise, Product, Rescale, Root, Segment},
 };
 use rand_chacha::ChaCha20Rng;
 use rand_core::{RngCore, SeedableRng};
@@ -147,6 +147,51 @@ pub fn random_model(seed: u64) -> IntegerModel {
     if draw.once_in(3) {
         let inner = draw.index(tensor);
         output(&mut model, inner);
+    }
+    output(&mut model, tensor);
+    model
+}
+
+/// A random model with one to three operators of the kinds that only the general layout has, each over a rescaled layer.
+#[allow(dead_code)]
+pub fn random_general_model(seed: u64) -> IntegerModel {
+    let mut draw = Draw::new(seed);
+    let ranges: Vec<Interval> = (0..1 + draw.index(3)).map(|_| domain(&mut draw)).collect();
+    let mut model = IntegerModel { features: features(ranges), nodes: vec![], outputs: vec![] };
+    let mut tensor = 0;
+    for _ in 0..1 + draw.index(3) {
+        let layer = dense(&mut draw, model.tensor_len(tensor));
+        let layer = push(&mut model, layer, vec![tensor]);
+        let bits = model.ranges(layer).iter().map(Interval::bits).max().unwrap_or(0);
+        // values below 2^5 in magnitude
+        let x = push(&mut model, Op::Rescale(Rescale { shift: bits.saturating_sub(5).max(1) }), vec![layer]);
+        let len = model.tensor_len(x);
+        let constant = |value: i128| linear(len, &vec![vec![0; len]; len], vec![value; len]);
+        let squared = |model: &mut IntegerModel| push(model, Op::Square, vec![x]);
+        tensor = match draw.index(6) {
+            0 => squared(&mut model),
+            1 => push(&mut model, Op::Product(Product::elementwise(len)), vec![x, x]),
+            2 => {
+                let coefficients = |draw: &mut Draw| [0, 1, 2].map(|_| draw.integer(-20, 20));
+                let segments = [-64, -9, 0, 13].map(|start| Segment { start, coefficients: coefficients(&mut draw) });
+                push(&mut model, Op::Piecewise(Piecewise { segments: segments.into(), end: 64, shift: 2 }), vec![x])
+            }
+            3 => {
+                let square = squared(&mut model);
+                let one = push(&mut model, constant(1), vec![x]);
+                let divisor = push(&mut model, sum(len), vec![square, one]);
+                push(&mut model, Op::Divide(Divide { shift: 6, nearest: draw.once_in(2) }), vec![x, divisor])
+            }
+            4 => {
+                let square = squared(&mut model);
+                push(&mut model, Op::Root(Root { shift: 3 }), vec![square])
+            }
+            _ => {
+                let offset = push(&mut model, constant(64), vec![x]);
+                let index = push(&mut model, sum(len), vec![x, offset]);
+                push(&mut model, Op::OneHot(OneHot { depth: 128 }), vec![index])
+            }
+        };
     }
     output(&mut model, tensor);
     model

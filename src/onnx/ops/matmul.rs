@@ -4,8 +4,7 @@ use super::{Lowering, Node, OnnxError, Registry, Value};
 use crate::graph::AffineBuilder;
 use crate::onnx::shape::{broadcast, broadcast_offsets, offsets, strides};
 use crate::onnx::tensor::Kind;
-
-const TWO_ACTIVATIONS: &str = "both matrices depend on the input";
+use crate::ops::Product as BatchProduct;
 
 /// `alpha * A' B' + beta * C` with optional transpositions of A and B.
 fn gemm(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError> {
@@ -94,6 +93,32 @@ struct Product<'a> {
 }
 
 impl Product<'_> {
+    /// The same for two operands that depend on the input: a product of a row and a column for every output element.
+    fn of_activations(
+        self,
+        lowering: &mut Lowering,
+        node: &Node,
+        addend: Option<(&Value, f64)>,
+    ) -> Result<Vec<Value>, OnnxError> {
+        let count = self.left_offsets.len();
+        lowering.charge(node.name, [count, self.inner, 2])?;
+        let mut gather = |value: &Value, offsets: &[usize], step: usize| {
+            let columns = offsets.iter().flat_map(|&o| (0..self.inner).map(move |t| o + t * step)).collect();
+            lowering.select(node, value, vec![count, self.inner], columns)
+        };
+        let left = gather(self.left, &self.left_offsets, self.left_step)?;
+        let right = gather(self.right, &self.right_offsets, self.right_step)?;
+        let rows = BatchProduct { batch: count, rows: 1, inner: self.inner, columns: 1 };
+        let product = lowering.matrix_product(node, &left, &right, rows, self.shape.clone())?;
+        Ok(vec![match addend {
+            None => lowering.scaled(node, &product, |_| self.alpha, |_| 0.0)?,
+            Some((addend, beta)) => {
+                let addend = lowering.broadcast_to(node, addend, &self.shape)?;
+                lowering.combination(node, &[(&product, self.alpha), (&addend, beta)], 0.0)?
+            }
+        }])
+    }
+
     /// One affine map over the operand that is not constant, plus `beta` times an addend that broadcasts to the shape.
     fn lower(
         self,
@@ -116,7 +141,7 @@ impl Product<'_> {
                 (Value::Constant(c), value) => {
                     (value, self.right_offsets, self.right_step, c, self.left_offsets, self.left_step)
                 }
-                _ => return Err(node.not_linear(TWO_ACTIVATIONS)),
+                _ => return self.of_activations(lowering, node, addend),
             };
         let what = format!("node \"{}\" ({})", node.name, node.op());
         lowering.charge(&what, self.shape.iter().copied().chain([self.inner]))?;
@@ -198,6 +223,15 @@ mod tests {
     }
 
     #[test]
+    fn matrices_that_both_depend_on_the_input() {
+        let inputs: [(&str, &[i64]); 2] = [("a", &[2, 2, 3]), ("b", &[3, 2])];
+        agrees(&model(&inputs, "y", vec![], vec![node("MatMul", &["a", "b"], "y", vec![])]));
+        let attributes = vec![("transA", Attr::Int(1)), ("alpha", Attr::Float(0.5)), ("beta", Attr::Float(2.0))];
+        let nodes = vec![node("Gemm", &["a", "b", "c"], "y", attributes)];
+        agrees(&model(&[("a", &[3, 2]), ("b", &[3, 4])], "y", vec![weights("c", &[4], 1)], nodes));
+    }
+
+    #[test]
     fn errors_name_the_node_and_both_shapes() {
         let product = |op: &str, inputs: &[(&str, &[i64])], weights| {
             import_model(&model(inputs, "y", weights, vec![node(op, &["a", "b"], "y", vec![])])).unwrap_err()
@@ -207,8 +241,6 @@ mod tests {
             let expected =
                 format!("node \"{op}_y\" ({op}): shapes [1, 3] and [2, 4] do not fit: inner dimensions 3 and 2 differ");
             assert_eq!(error.to_string(), expected);
-            let error = product(op, &[("a", &[1, 3]), ("b", &[3, 4])], vec![]);
-            assert!(matches!(error, OnnxError::NotLinear { .. }), "{error}");
         }
         let nodes = vec![node("Gemm", &["a", "b", "c"], "y", vec![])];
         let bias = model(&[("a", &[1, 3])], "y", vec![weights("b", &[3, 2], 0), weights("c", &[3], 0)], nodes);

@@ -6,11 +6,14 @@
 
 mod activation;
 mod common;
+mod compare;
 mod constant;
 mod elementwise;
+mod groups;
 mod index;
 mod matmul;
 mod passthrough;
+mod reduce;
 mod shape;
 mod unary;
 
@@ -30,11 +33,13 @@ impl Registry {
     pub fn new() -> Self {
         let mut registry = Self::default();
         activation::register(&mut registry);
+        compare::register(&mut registry);
         constant::register(&mut registry);
         elementwise::register(&mut registry);
         index::register(&mut registry);
         matmul::register(&mut registry);
         passthrough::register(&mut registry);
+        reduce::register(&mut registry);
         shape::register(&mut registry);
         unary::register(&mut registry);
         registry
