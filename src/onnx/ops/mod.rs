@@ -12,9 +12,11 @@ mod elementwise;
 mod groups;
 mod index;
 mod matmul;
+mod normalise;
 mod passthrough;
 mod reduce;
 mod shape;
+mod softmax;
 mod unary;
 
 use std::collections::BTreeMap;
@@ -38,9 +40,11 @@ impl Registry {
         elementwise::register(&mut registry);
         index::register(&mut registry);
         matmul::register(&mut registry);
+        normalise::register(&mut registry);
         passthrough::register(&mut registry);
         reduce::register(&mut registry);
         shape::register(&mut registry);
+        softmax::register(&mut registry);
         unary::register(&mut registry);
         registry
     }
