@@ -38,7 +38,12 @@ fn div(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError> {
 
 /// Integer division towards zero: `floor(max(a, 0) / b) - floor(max(-a, 0) / b)` for a positive `b`. The signs of
 /// constant divisors go to the dividend.
-fn truncated_quotient(lowering: &mut Lowering, node: &Node, a: &Value, b: &Value) -> Result<Value, OnnxError> {
+pub(super) fn truncated_quotient(
+    lowering: &mut Lowering,
+    node: &Node,
+    a: &Value,
+    b: &Value,
+) -> Result<Value, OnnxError> {
     let (a, b) = match b {
         Value::Constant(divisor) => {
             let magnitudes = divisor.data.iter().map(|v| v.abs()).collect();

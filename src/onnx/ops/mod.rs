@@ -5,13 +5,18 @@
 //! constants, so that no lowering treats constant inputs as a special case.
 
 mod activation;
+mod common;
 mod compare;
 mod constant;
 mod elementwise;
+mod groups;
 mod index;
 mod matmul;
+mod normalise;
 mod passthrough;
+mod reduce;
 mod shape;
+mod softmax;
 mod unary;
 
 use std::collections::BTreeMap;
@@ -35,8 +40,11 @@ impl Registry {
         elementwise::register(&mut registry);
         index::register(&mut registry);
         matmul::register(&mut registry);
+        normalise::register(&mut registry);
         passthrough::register(&mut registry);
+        reduce::register(&mut registry);
         shape::register(&mut registry);
+        softmax::register(&mut registry);
         unary::register(&mut registry);
         registry
     }

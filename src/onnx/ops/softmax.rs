@@ -1,0 +1,74 @@
+//! Softmax and its logarithm.
+
+use super::common::{axis_attribute, float};
+use super::groups::{Groups, spread};
+use super::reduce::Exponentials;
+use super::{Lowering, Node, OnnxError, Registry, Value};
+use crate::graph::Function;
+
+/// The groups that are normalised: along one axis from operator set 13 on; over all axes from the given one on before.
+fn groups(lowering: &mut Lowering, node: &Node, x: &Value) -> Result<Groups, OnnxError> {
+    float(node, x)?;
+    let rank = x.shape().len();
+    let old = node.opset < 13;
+    let at = axis_attribute(node, rank, if old { 1 } else { -1 })?;
+    let axes: Vec<usize> = if old { (at..rank).collect() } else { vec![at] };
+    Groups::new(lowering, node, x.shape(), &axes)
+}
+
+/// `exp(x - maximum) / sum of exp(x - maximum)`, in `[0, 1]`.
+fn softmax(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError> {
+    let x = node.input(0)?;
+    let groups = groups(lowering, node, x)?;
+    let rows = groups.gather(lowering, node, x)?;
+    let Exponentials { exponentials, sums, .. } = Exponentials::new(lowering, node, &rows)?;
+    let sums = spread(lowering, node, &sums, groups.size)?;
+    let rows = lowering.quotient(node, &exponentials, &sums)?;
+    Ok(vec![groups.scatter(lowering, node, &rows)?])
+}
+
+/// `x - maximum - ln(sum of exp(x - maximum))`
+fn log_softmax(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError> {
+    let x = node.input(0)?;
+    let groups = groups(lowering, node, x)?;
+    let rows = groups.gather(lowering, node, x)?;
+    let Exponentials { distances, sums, .. } = Exponentials::new(lowering, node, &rows)?;
+    let logarithms = lowering.function(node, Function::Ln, &sums)?;
+    let logarithms = spread(lowering, node, &logarithms, groups.size)?;
+    let rows = lowering.combination(node, &[(&distances, -1.0), (&logarithms, -1.0)], 0.0)?;
+    Ok(vec![groups.scatter(lowering, node, &rows)?])
+}
+
+pub(super) fn register(registry: &mut Registry) {
+    registry.add("LogSoftmax", log_softmax);
+    registry.add("Softmax", softmax);
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::onnx::testing::{Attr, agrees, model, node};
+
+    #[test]
+    fn along_any_axis() {
+        for op in ["Softmax", "LogSoftmax"] {
+            for at in [0, 1, 2, -1, -3] {
+                for opset in [11, 13] {
+                    let nodes = vec![node(op, &["x"], "y", vec![("axis", Attr::Int(at))])];
+                    let mut model = model(&[("x", &[2, 3, 4])], "y", vec![], nodes);
+                    model.opset_import[0].version = opset;
+                    agrees(&model);
+                }
+            }
+            let mut old = model(&[("x", &[2, 3, 4])], "y", vec![], vec![node(op, &["x"], "y", vec![])]);
+            agrees(&old);
+            old.opset_import[0].version = 9;
+            agrees(&old);
+        }
+    }
+
+    #[test]
+    fn large_numbers_do_not_overflow() {
+        let graph = agrees(&model(&[("x", &[1, 2])], "y", vec![], vec![node("Softmax", &["x"], "y", vec![])]));
+        assert_eq!(graph.eval(&[5000.0, 5000.0]), [0.5, 0.5]);
+    }
+}
