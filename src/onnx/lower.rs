@@ -134,6 +134,13 @@ impl Node<'_> {
         Ok(self.attribute(name, AttributeType::String)?.map(text))
     }
 
+    /// A list of strings, empty if absent.
+    pub fn strings(&self, name: &str) -> Result<Vec<String>, OnnxError> {
+        let attribute = self.attribute(name, AttributeType::Strings)?;
+        let text = |bytes: &Vec<u8>| String::from_utf8_lossy(bytes).into_owned();
+        Ok(attribute.map(|a| a.strings.iter().map(text).collect()).unwrap_or_default())
+    }
+
     pub fn tensor(&self, name: &str) -> Result<Option<&TensorProto>, OnnxError> {
         Ok(self.attribute(name, AttributeType::Tensor)?.and_then(|a| a.t.as_ref()))
     }

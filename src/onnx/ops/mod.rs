@@ -10,6 +10,7 @@ mod constant;
 mod elementwise;
 mod index;
 mod matmul;
+mod ml;
 mod passthrough;
 mod shape;
 mod unary;
@@ -35,6 +36,7 @@ impl Registry {
         elementwise::register(&mut registry);
         index::register(&mut registry);
         matmul::register(&mut registry);
+        ml::register(&mut registry);
         passthrough::register(&mut registry);
         shape::register(&mut registry);
         unary::register(&mut registry);
