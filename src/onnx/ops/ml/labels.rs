@@ -1,7 +1,7 @@
 //! Class labels, and LabelEncoder, which maps integers to numbers.
 
 use super::post::neighbours;
-use super::{Lowering, Node, OnnxError, Registry, Value, numbers};
+use super::{Lowering, Node, OnnxError, Registry, Value, check_len, numbers};
 use crate::graph::{AffineBuilder, Comparison};
 use crate::onnx::tensor::{Constant, Kind};
 
@@ -23,6 +23,11 @@ impl Classes {
         // No label beyond 2^53, where they would no longer be exact.
         let labels = Constant::new(node.name, vec![given.len().max(names.len())], Kind::Integer, labels)?;
         Ok(Self(labels.data))
+    }
+
+    /// The last class first.
+    pub fn reversed(&self) -> Self {
+        Self(self.0.iter().rev().copied().collect())
     }
 
     pub fn len(&self) -> usize {
@@ -98,7 +103,7 @@ fn label_encoder(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, Onn
             }
             _ => return Err(node.unsupported("its values", "they must be integers or floats")),
         };
-    super::check_len(node, "of values", values.len(), keys.len())?;
+    check_len(node, "of values", values.len(), keys.len())?;
     let values = Constant::new(&what, vec![values.len()], kind, values)?.data;
     Constant::new(&what, vec![1], kind, vec![default])?;
     let equal = equalities(lowering, node, x, &keys)?;

@@ -8,6 +8,7 @@ mod labels;
 mod linear;
 mod post;
 mod scaler;
+mod svm;
 mod tree;
 
 use super::{Lowering, Node, OnnxError, Registry, Value};
@@ -68,5 +69,9 @@ pub(super) fn register(registry: &mut Registry) {
     labels::register(registry);
     linear::register(registry);
     scaler::register(registry);
+    svm::register(registry);
     tree::register(registry);
 }
+
+#[cfg(test)]
+mod tests;
