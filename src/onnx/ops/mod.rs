@@ -12,6 +12,7 @@ mod index;
 mod matmul;
 mod ml;
 mod passthrough;
+mod quantised;
 mod shape;
 mod unary;
 
@@ -38,6 +39,7 @@ impl Registry {
         matmul::register(&mut registry);
         ml::register(&mut registry);
         passthrough::register(&mut registry);
+        quantised::register(&mut registry);
         shape::register(&mut registry);
         unary::register(&mut registry);
         registry

@@ -142,6 +142,9 @@ impl Forest {
         let (splits, modes) = (tensor("nodes_splits")?, tensor("nodes_modes")?);
         let count = splits.data.len();
         check_len(node, "nodes_modes", modes.data.len(), count)?;
+        if modes.integers().is_none() {
+            return Err(node.unsupported("attribute nodes_modes", "it must hold integers"));
+        }
         lowering.charge(node.name, [count, 16])?;
         let feature = integers_of(node, "nodes_featureids", count)?;
         let sides = [("nodes_truenodeids", "nodes_trueleafs"), ("nodes_falsenodeids", "nodes_falseleafs")];

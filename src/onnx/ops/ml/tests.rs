@@ -1,12 +1,12 @@
 //! Tiny models, with the results of onnxruntime 1.x written down as numbers.
 
 use tract_onnx::pb::{
-    AttributeProto, ModelProto, NodeProto, OperatorSetIdProto, ValueInfoProto, attribute_proto::AttributeType,
-    tensor_proto::DataType,
+    AttributeProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto, ValueInfoProto,
+    attribute_proto::AttributeType, tensor_proto::DataType,
 };
 
 use crate::graph::Graph;
-use crate::onnx::testing::{Attr, declare, graph_of, ints, model, node};
+use crate::onnx::testing::{Attr, declare, floats, graph_of, ints, model, node};
 use crate::onnx::{OnnxError, import_model};
 
 fn text(name: &str, value: &str) -> AttributeProto {
@@ -400,4 +400,43 @@ fn integers_are_encoded() {
     let one_hot = ml("OneHotEncoder", &["x"], "y", vec![("cats_int64s", Attr::Ints(&[3, -4]))], vec![]);
     let graph = import_model(&of_integers(one_hot)).unwrap();
     assert_gives(&graph, &[(&[3.0, 0.0], &[1.0, 0.0, 0.0, 0.0]), (&[-4.0, 3.0], &[0.0, 1.0, 1.0, 0.0])]);
+}
+
+#[test]
+fn ensembles_of_tensors() {
+    // x <= 1/2 ? 2 : (x < 3/4 ? -1 : 2), and a target of its own for the second tree.
+    let tensor = |name: &str, data: &[f32]| floats(name, &[data.len() as i64], data);
+    let (splits, weights) = (tensor("s", &[0.5, 0.75, 0.25]), tensor("w", &[2.0, -1.0, 3.0, 4.0]));
+    let modes = TensorProto {
+        dims: vec![3],
+        data_type: DataType::Uint8 as i32,
+        int32_data: vec![0, 1, 3],
+        ..Default::default()
+    };
+    let with = |roots: &[i64], yes: &[i64], aggregate: i64| {
+        let attributes = vec![
+            ("nodes_splits", Attr::Tensor(&splits)),
+            ("nodes_modes", Attr::Tensor(&modes)),
+            ("leaf_weights", Attr::Tensor(&weights)),
+            ("tree_roots", Attr::Ints(roots)),
+            ("nodes_featureids", Attr::Ints(&[0, 0, 0])),
+            ("nodes_truenodeids", Attr::Ints(yes)),
+            ("nodes_trueleafs", Attr::Ints(&[1, 1, 1])),
+            ("nodes_falsenodeids", Attr::Ints(&[1, 0, 3])),
+            ("nodes_falseleafs", Attr::Ints(&[0, 1, 1])),
+            ("leaf_targetids", Attr::Ints(&[0, 0, 1, 1])),
+            ("n_targets", Attr::Int(2)),
+            ("aggregate_function", Attr::Int(aggregate)),
+        ];
+        ml("TreeEnsemble", &["x"], "y", attributes, vec![])
+    };
+    let expected: [&[f64]; 3] = [&[2.0, 4.0], &[-1.0, 3.0], &[2.0, 3.0]];
+    let cases = [(&[0.25][..], expected[0]), (&[0.625], expected[1]), (&[0.875], expected[2])];
+    gives(with(&[0, 2], &[0, 1, 2], 1), ONE, &cases);
+    gives(with(&[0, 2], &[0, 1, 2], 0), ONE, &[(&[0.625], &[-0.5, 1.5])]);
+    assert!(refused(with(&[0, 2], &[0, 1, 2], 2), ONE).contains("MIN or MAX"));
+    assert!(refused(with(&[0], &[0, 1, 2], 1), ONE).contains("cannot be reached"));
+    assert!(refused(with(&[0, 1], &[0, 1, 2], 1), ONE).contains("a root or a child twice"));
+    assert!(refused(with(&[0, 2], &[0, 4, 2], 1), ONE).contains("has no child 4"));
+    assert!(refused(with(&[0, 7], &[0, 1, 2], 1), ONE).contains("there is no node 7"));
 }
