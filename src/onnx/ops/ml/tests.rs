@@ -440,3 +440,29 @@ fn ensembles_of_tensors() {
     assert!(refused(with(&[0, 2], &[0, 4, 2], 1), ONE).contains("has no child 4"));
     assert!(refused(with(&[0, 7], &[0, 1, 2], 1), ONE).contains("there is no node 7"));
 }
+
+#[test]
+fn models_of_other_domains_alone_maps_and_text() {
+    use tract_onnx::pb::{TensorProto, TypeProto, type_proto};
+    let zip = ml("ZipMap", &["x"], "y", vec![("classlabels_int64s", Attr::Ints(&[4, 5]))], vec![]);
+    let mut model = single(zip, &[1, 2]);
+    // XGBoost's exporter names no version of ONNX's own operators.
+    model.opset_import.retain(|import| import.domain == "ai.onnx.ml");
+    let graph = graph_of(&mut model);
+    let map = type_proto::Value::MapType(Box::default());
+    graph.output[0].r#type = Some(TypeProto { value: Some(map), ..Default::default() });
+    let (name, data_type, dims) = ("names".into(), DataType::String as i32, vec![1]);
+    graph.initializer.push(TensorProto {
+        name,
+        data_type,
+        dims,
+        string_data: vec![b"a".to_vec()],
+        ..Default::default()
+    });
+    assert_gives(&import_model(&model).unwrap(), &[(&[1.0, 2.0], &[1.0, 2.0])]);
+
+    graph_of(&mut model).node[0].input[0] = "names".into();
+    assert!(matches!(import_model(&model), Err(OnnxError::UnsupportedType { .. })));
+    graph_of(&mut model).node[0] = node("Relu", &["x"], "y", vec![]);
+    assert!(import_model(&model).unwrap_err().to_string().contains("operator set"));
+}
