@@ -5,8 +5,11 @@ use super::error::DataError;
 /// The largest integer up to which `f64` holds every integer.
 const MAX_EXACT: f64 = (1u64 << 53) as f64;
 
-/// The samples, each with the names of the columns.
-pub(super) fn samples(file: &str, text: &[u8]) -> Result<Vec<Vec<(String, Vec<f64>)>>, DataError> {
+/// A sample: the names of the columns and their values.
+type Sample = Vec<(String, Vec<f64>)>;
+
+/// The samples of a table.
+pub(super) fn samples(file: &str, text: &[u8]) -> Result<Vec<Sample>, DataError> {
     let format = |reason: String| DataError::Format { file: file.into(), reason };
     let text = std::str::from_utf8(text).map_err(|_| format("it is not UTF-8 text".into()))?;
     let records = records(text.strip_prefix('\u{feff}').unwrap_or(text)).map_err(format)?;

@@ -157,10 +157,10 @@ impl Forest {
 
         let names = ["BRANCH_LEQ", "BRANCH_LT", "BRANCH_GTE", "BRANCH_GT", "BRANCH_EQ", "BRANCH_NEQ"];
         let mut rows = vec![];
-        for i in 0..count {
+        for (i, &feature) in feature.iter().enumerate() {
             let name = names.get(modes.data[i] as usize).filter(|_| modes.data[i] >= 0.0);
             let mode = mode(node, name.copied().unwrap_or("BRANCH_MEMBER"))?;
-            rows.push(Row { mode, feature: feature[i], threshold: splits.data[i] });
+            rows.push(Row { mode, feature, threshold: splits.data[i] });
         }
         // Every reference to a leaf becomes a node of its own, behind those that branch.
         let mut leaves = vec![];
