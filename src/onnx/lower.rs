@@ -243,6 +243,11 @@ impl Lowering {
         self.first + self.nodes.len() - 1
     }
 
+    /// The node that defines the value `id`; none for inputs.
+    pub fn producer(&self, id: usize) -> Option<&FloatNode> {
+        self.nodes.get(id.checked_sub(self.first)?)
+    }
+
     /// The elements of `value` at the flat indices `columns`, with shape `shape`.
     pub fn select(
         &mut self,

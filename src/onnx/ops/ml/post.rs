@@ -1,6 +1,6 @@
 //! What follows raw scores: the transforms by name, greatest elements of rows.
 
-use crate::graph::{AffineBuilder, Function};
+use crate::graph::{AffineBuilder, FloatOp, Function};
 use crate::onnx::OnnxError;
 use crate::onnx::lower::{Lowering, Node, Value};
 use crate::onnx::tensor::Kind;
@@ -67,15 +67,28 @@ impl PostTransform {
     }
 }
 
-/// `exp(x - max) / sum of exp(x - max)` over the rows of a matrix.
+/// `exp(x - max) / sum of exp(x - max)` over the rows of a matrix. That `max - x` is at least 0 and the sum at least 1 is
+/// said by `max(., 0)`, which changes nothing, for intervals cannot tell.
 fn softmax(lowering: &mut Lowering, node: &Node, x: &Value) -> Result<Value, OnnxError> {
     let greatest = greatest(lowering, node, x)?;
     let greatest = lowering.broadcast_to(node, &greatest, x.shape())?;
-    let difference = lowering.combination(node, &[(x, 1.0), (&greatest, -1.0)], 0.0)?;
-    let powers = lowering.function(node, Function::Exp, &difference)?;
+    let distance = lowering.combination(node, &[(&greatest, 1.0), (x, -1.0)], 0.0)?;
+    let distance = lowering.relu(node, &distance)?;
+    let exponent = lowering.scaled(node, &distance, |_| -1.0, |_| 0.0)?;
+    let powers = lowering.function(node, Function::Exp, &exponent)?;
     let sum = row_sums(lowering, node, &powers)?;
+    let excess = lowering.scaled(node, &sum, |_| 1.0, |_| -1.0)?;
+    let excess = lowering.relu(node, &excess)?;
+    let sum = lowering.scaled(node, &excess, |_| 1.0, |_| 1.0)?;
     let sum = lowering.broadcast_to(node, &sum, x.shape())?;
     lowering.quotient(node, &powers, &sum)
+}
+
+/// Whether `x` is what [`PostTransform::Softmax`] made of the scores of a classifier: its rows sum to 1.
+pub(super) fn is_softmax(lowering: &Lowering, x: &Value) -> bool {
+    let Value::Activation(activation) = x else { return false };
+    let producer = lowering.producer(activation.id);
+    producer.is_some_and(|p| p.op == FloatOp::Quotient && p.onnx_op.ends_with("Classifier"))
 }
 
 /// The sums of the rows of a matrix, in shape `[rows, 1]`.

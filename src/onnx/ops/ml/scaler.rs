@@ -1,6 +1,6 @@
 //! Features one by one: Scaler, Normalizer, Binarizer, Imputer.
 
-use super::post::{greatest, row_sums};
+use super::post::{greatest, is_softmax, row_sums};
 use super::{Lowering, Node, OnnxError, Registry, Value, matrix, numbers};
 use crate::graph::Comparison;
 use crate::onnx::tensor::Kind;
@@ -24,6 +24,8 @@ fn normalizer(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxEr
     let (x, _, _) = matrix(node)?;
     let norm = match node.string("norm")?.as_deref() {
         None | Some("MAX") => greatest(lowering, node, &x)?,
+        // Exporters put it behind classifiers, whose probabilities it leaves as they are.
+        Some("L1") if is_softmax(lowering, &x) => return Ok(vec![x]),
         Some("L1") => {
             let negative = lowering.scaled(node, &x, |_| -1.0, |_| 0.0)?;
             let (above, below) = (lowering.relu(node, &x)?, lowering.relu(node, &negative)?);

@@ -284,7 +284,15 @@ fn linear_models() {
     ];
     let three = ml("LinearClassifier", &["x"], "l,s", attributes, post("SOFTMAX"));
     let expected: [&[f64]; 2] = [&[9.0, 0.336551, 0.432141, 0.231308], &[3.0, 0.784915, 0.154559, 0.060526]];
-    gives(three, &[1, 2], &[(x[0], expected[0]), (x[1], expected[1])]);
+    gives(three.clone(), &[1, 2], &[(x[0], expected[0]), (x[1], expected[1])]);
+    // Probabilities that sum to 1 are not divided by their sum again.
+    let mut normalised = single(three, &[1, 2]);
+    let nodes = import_model(&normalised).unwrap().nodes.len();
+    graph_of(&mut normalised).node.push(ml("Normalizer", &["s"], "y", vec![], vec![text("norm", "L1")]));
+    graph_of(&mut normalised).output[1].name = "y".into();
+    let graph = import_model(&normalised).unwrap();
+    assert_eq!(graph.nodes.len(), nodes);
+    assert_gives(&graph, &[(x[0], expected[0]), (x[1], expected[1])]);
     let attributes = vec![
         ("coefficients", Attr::Floats(&[0.5, 0.25, 1.0, 0.0])),
         ("intercepts", Attr::Floats(&[0.125, 0.0])),
