@@ -27,9 +27,15 @@ pub(super) fn model(file: &str, bytes: &[u8]) -> Result<ModelProto, OnnxError> {
     }
 }
 
-/// The version of ONNX's own operator set, which must be one that is understood.
+/// The version of ONNX's own operator set, which must be one that is understood. A model of operators of other domains
+/// alone need not say.
 pub(super) fn opset(model: &ModelProto) -> Result<i64, OnnxError> {
     let import = model.opset_import.iter().find(|i| matches!(i.domain.as_str(), "" | "ai.onnx"));
+    let own = |domain: &str| matches!(domain, "" | "ai.onnx");
+    let foreign = model.graph.as_ref().is_some_and(|graph| graph.node.iter().all(|n| !own(&n.domain)));
+    if import.is_none() && foreign && !model.opset_import.is_empty() {
+        return Ok(MAX_OPSET);
+    }
     let Some(import) = import else {
         return Err(malformed("the model", "it does not say which operator set it uses; it may be truncated"));
     };

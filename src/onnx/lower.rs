@@ -134,6 +134,13 @@ impl Node<'_> {
         Ok(self.attribute(name, AttributeType::String)?.map(text))
     }
 
+    /// A list of strings, empty if absent.
+    pub fn strings(&self, name: &str) -> Result<Vec<String>, OnnxError> {
+        let attribute = self.attribute(name, AttributeType::Strings)?;
+        let text = |bytes: &Vec<u8>| String::from_utf8_lossy(bytes).into_owned();
+        Ok(attribute.map(|a| a.strings.iter().map(text).collect()).unwrap_or_default())
+    }
+
     pub fn tensor(&self, name: &str) -> Result<Option<&TensorProto>, OnnxError> {
         Ok(self.attribute(name, AttributeType::Tensor)?.and_then(|a| a.t.as_ref()))
     }
@@ -234,6 +241,11 @@ impl Lowering {
     pub fn append(&mut self, name: &str, onnx_op: &str, op: FloatOp, inputs: Vec<usize>) -> usize {
         self.nodes.push(FloatNode { name: name.into(), onnx_op: onnx_op.into(), op, inputs });
         self.first + self.nodes.len() - 1
+    }
+
+    /// The node that defines the value `id`; none for inputs.
+    pub fn producer(&self, id: usize) -> Option<&FloatNode> {
+        self.nodes.get(id.checked_sub(self.first)?)
     }
 
     /// The elements of `value` at the flat indices `columns`, with shape `shape`.

@@ -20,7 +20,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::rc::Rc;
 
-use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, ValueInfoProto, tensor_shape_proto, type_proto};
+use tract_onnx::pb::{
+    GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, tensor_proto, tensor_shape_proto, type_proto,
+};
 
 pub use error::{OnnxError, UnsupportedNode};
 
@@ -64,7 +66,7 @@ fn import_model(model: &ModelProto) -> Result<Graph, OnnxError> {
     }
 
     let mut values = BTreeMap::new();
-    for tensor in &proto.initializer {
+    for tensor in proto.initializer.iter().filter(|t| !is_unread_text(t, proto)) {
         let constant = Constant::decode(&tensor.name, tensor)?;
         values.insert(tensor.name.as_str(), Value::Constant(Rc::new(constant)));
     }
@@ -102,6 +104,12 @@ fn import_model(model: &ModelProto) -> Result<Graph, OnnxError> {
     graph.fold();
     refuse_overflow(&graph)?;
     Ok(graph)
+}
+
+/// Whether `tensor` holds strings that no node reads, such as class names beside the graph.
+fn is_unread_text(tensor: &TensorProto, graph: &GraphProto) -> bool {
+    tensor.data_type == tensor_proto::DataType::String as i32
+        && !graph.node.iter().any(|node| node.input.contains(&tensor.name))
 }
 
 /// Constants are finite, but their products, in scaled or folded weights, may not be.

@@ -27,6 +27,8 @@ pub(super) struct Constant {
     pub kind: Kind,
     /// Row-major, finite; integers are exact, booleans 0 or 1.
     pub data: Vec<f64>,
+    /// The ONNX element type it was stored with; `None` if it was computed.
+    pub stored_as: Option<i32>,
 }
 
 impl Constant {
@@ -42,7 +44,7 @@ impl Constant {
             let expected = "its integers must not exceed 2^53, so that they stay exact".into();
             return Err(OnnxError::UnsupportedType { tensor: name.into(), found: "integer".into(), expected });
         }
-        Ok(Self { name: name.into(), shape, kind, data })
+        Ok(Self { name: name.into(), shape, kind, data, stored_as: None })
     }
 
     /// Decodes an initializer or a tensor attribute; `name` is used in messages.
@@ -61,7 +63,7 @@ impl Constant {
         let tensor = tract_onnx::tensor::load_tensor(&MmapDataResolver, proto, None);
         let tensor = tensor.map_err(|e| malformed(format!("{e:#}")))?;
         let data = elements(&tensor).map_err(|e| malformed(format!("{e:#}")))?;
-        Self::new(name, shape, kind, data)
+        Ok(Self { stored_as: Some(proto.data_type), ..Self::new(name, shape, kind, data)? })
     }
 
     /// The elements of an integer tensor; `None` for other types.
@@ -79,15 +81,32 @@ fn elements(tensor: &Tensor) -> tract_onnx::prelude::TractResult<Vec<f64>> {
 /// The kind of an ONNX element type; `tensor` is named if it is not supported.
 pub(super) fn element_kind(tensor: &str, data_type: i32) -> Result<Kind, OnnxError> {
     use tensor_proto::DataType;
+    let element_type = data_type;
     let data_type = DataType::try_from(data_type);
     match data_type {
         Ok(DataType::Float | DataType::Double | DataType::Float16) => Ok(Kind::Float),
-        Ok(DataType::Int32 | DataType::Int64) => Ok(Kind::Integer),
+        _ if integer_range(element_type).is_some() => Ok(Kind::Integer),
         Ok(DataType::Bool) => Ok(Kind::Bool),
         _ => Err(OnnxError::UnsupportedType {
             tensor: tensor.into(),
             found: data_type.map_or_else(|e| e.to_string(), |t| t.as_str_name().to_lowercase()),
-            expected: "float, double, float16, int32, int64 and bool are understood".into(),
+            expected: "float, double, float16, bool and integers of 8 to 64 bits are understood".into(),
         }),
     }
+}
+
+/// The least and the greatest number of an ONNX integer type; `None` for other types.
+pub(super) fn integer_range(data_type: i32) -> Option<(f64, f64)> {
+    use tensor_proto::DataType;
+    Some(match DataType::try_from(data_type).ok()? {
+        DataType::Uint8 => (0.0, u8::MAX.into()),
+        DataType::Int8 => (i8::MIN.into(), i8::MAX.into()),
+        DataType::Uint16 => (0.0, u16::MAX.into()),
+        DataType::Int16 => (i16::MIN.into(), i16::MAX.into()),
+        DataType::Uint32 => (0.0, u32::MAX.into()),
+        DataType::Int32 => (i32::MIN.into(), i32::MAX.into()),
+        DataType::Uint64 => (0.0, u64::MAX as f64),
+        DataType::Int64 => (i64::MIN as f64, i64::MAX as f64),
+        _ => return None,
+    })
 }

@@ -2,14 +2,17 @@
 //!
 //! Understood are EZKL's `{"input_data": [[...], ...]}`, named values (`{"age": 40, ...}`, also under `"features"`),
 //! arrays of either, and beside them a block `"features": [{"name", "min", "max", "integer"}, ...]` that declares the
-//! input domain.
+//! input domain; NumPy's arrays (`.npy`, a sample per row) and archives of them (`.npz`, named, a sample per row of each);
+//! and tables (`.csv`) with a line of names.
 
 use std::path::Path;
 
 use serde_json::{Map, Value};
 
+use super::csv;
 use super::domain::DeclaredFeature;
 use super::error::{DataError, InputError};
+use super::npy::{self, Array};
 use crate::graph::{Graph, IntegerModel};
 
 /// The largest integer up to which `f64` holds every integer.
@@ -37,8 +40,27 @@ impl CalibrationData {
         Self::parse(&path.display().to_string(), &text)
     }
 
-    /// Parses a data file from memory; `file` is named in errors.
+    /// Parses a data file from memory; `file` is named in errors. NumPy's files are known by how they start, tables by
+    /// the name of the file.
     pub fn parse(file: &str, text: &[u8]) -> Result<Self, DataError> {
+        let table = Path::new(file).extension().is_some_and(|e| e.eq_ignore_ascii_case("csv"));
+        let (rows, features) = if text.starts_with(npy::NPY_MAGIC) {
+            (Rows::Positional(npy::array(file, text)?.rows()), None)
+        } else if npy::NPZ_MAGIC.iter().any(|magic| text.starts_with(magic)) {
+            (archive(file, npy::archive(file, text)?)?, None)
+        } else if table {
+            (Rows::Named(csv::samples(file, text)?), None)
+        } else {
+            Self::json(file, text)?
+        };
+        let empty = match &rows {
+            Rows::Positional(rows) => rows.iter().all(Vec::is_empty),
+            Rows::Named(rows) => rows.iter().all(Vec::is_empty),
+        };
+        if empty { Err(DataError::Empty { file: file.into() }) } else { Ok(Self { file: file.into(), rows, features }) }
+    }
+
+    fn json(file: &str, text: &[u8]) -> Result<(Rows, Option<Vec<DeclaredFeature>>), DataError> {
         let json = parse_json(file, text)?;
         let features = match json.get("features") {
             Some(Value::Array(block)) => Some(super::domain::parse_features(file, block)?),
@@ -56,11 +78,7 @@ impl CalibrationData {
             },
             _ => return Err(parser.format("expected an object or an array")),
         };
-        let empty = match &rows {
-            Rows::Positional(rows) => rows.iter().all(Vec::is_empty),
-            Rows::Named(rows) => rows.iter().all(Vec::is_empty),
-        };
-        if empty { Err(DataError::Empty { file: file.into() }) } else { Ok(Self { file: file.into(), rows, features }) }
+        Ok((rows, features))
     }
 
     /// The file's name, for messages.
@@ -139,6 +157,27 @@ impl CalibrationData {
         }
         Ok(values.into_iter().flatten().collect())
     }
+}
+
+/// The samples of named arrays, one per index of their first axes; a single array without a name is one of rows.
+fn archive(file: &str, arrays: Vec<(String, Array)>) -> Result<Rows, DataError> {
+    let count = arrays.first().map_or(0, |(_, array)| array.shape.first().copied().unwrap_or(1));
+    if let [(name, _)] = arrays.as_slice()
+        && name == "arr_0"
+    {
+        return Ok(Rows::Positional(arrays.into_iter().flat_map(|(_, array)| array.rows()).collect()));
+    }
+    if let Some((name, array)) = arrays.iter().find(|(_, a)| a.shape.first().copied().unwrap_or(1) != count) {
+        let (first, _) = &arrays[0];
+        let reason = format!("\"{first}\" holds {count} samples, \"{name}\" of shape {:?} does not", array.shape);
+        return Err(DataError::Format { file: file.into(), reason });
+    }
+    let mut samples = vec![vec![]; count];
+    for (name, array) in &arrays {
+        let rows = array.data.chunks(array.data.len() / count);
+        samples.iter_mut().zip(rows).for_each(|(sample, row)| sample.push((name.clone(), row.to_vec())));
+    }
+    Ok(Rows::Named(samples))
 }
 
 /// The samples of rows that hold one input tensor each, if the rows fit that reading.
@@ -367,6 +406,32 @@ mod tests {
         for format in ["1", r#"{"input_data": 1}"#, "[[1, 2], 3]", r#"[{"a": 1}, 3]"#] {
             assert!(error(format).starts_with("data.json: "), "{format}");
         }
+    }
+
+    #[test]
+    fn arrays_archives_and_tables() {
+        use crate::quant::npy::tests::{npy, npz};
+        let read = |file: &str, bytes: &[u8]| {
+            let names = ["a".to_string(), "b".to_string()];
+            CalibrationData::parse(file, bytes)?.samples(&graph(&[("x", 2)]), &names)
+        };
+        let expected = vec![vec![1.0, 2.0], vec![3.0, 4.0]];
+        let array = |shape: &[usize], data: &[u8]| npy("|u1", false, shape, data);
+        assert_eq!(read("x.npy", &array(&[2, 2], &[1, 2, 3, 4])).unwrap(), expected);
+        assert_eq!(read("x.npy", &array(&[4], &[1, 2, 3, 4])).unwrap(), expected);
+        assert_eq!(read("x.npz", &npz(&[("arr_0.npy", array(&[2, 2], &[1, 2, 3, 4]))], 0)).unwrap(), expected);
+        assert_eq!(read("x.npz", &npz(&[("x.npy", array(&[2, 1, 2], &[1, 2, 3, 4]))], 0)).unwrap(), expected);
+        let columns = [("b.npy", array(&[2], &[2, 4])), ("a.npy", array(&[2], &[1, 3]))];
+        assert_eq!(read("x.npz", &npz(&columns, 0)).unwrap(), expected);
+        assert_eq!(read("x.CSV", b"b,a\n2,1\n4,3\n").unwrap(), expected);
+        let error = |file: &str, bytes: &[u8]| read(file, bytes).unwrap_err().to_string();
+        assert_eq!(error("x.npy", &array(&[2, 3], &[0; 6])), "x.npy: input_data[0] has 3 values, the model takes 2");
+        let uneven = [("a.npy", array(&[2], &[2, 4])), ("b.npy", array(&[3], &[1, 3, 5]))];
+        assert_eq!(error("x.npz", &npz(&uneven, 0)), "x.npz: \"a\" holds 2 samples, \"b\" of shape [3] does not");
+        assert_eq!(error("x.npz", &npz(&[], 0)), "x.npz holds no samples");
+        assert_eq!(error("x.csv", b"a,b\n"), "x.csv holds no samples");
+        assert_eq!(error("x.csv", b"a\n1"), "x.csv: sample 0 lacks the feature \"b\"");
+        assert!(error("x.csv", b"a,c\n1,2").contains("names \"c\", which is no feature"));
     }
 
     #[test]

@@ -2,12 +2,14 @@
 
 pub mod audit;
 mod build;
+mod csv;
 pub mod domain;
 pub mod error;
 #[cfg(test)]
 mod general_tests;
 pub mod input;
 mod nonlinear;
+mod npy;
 pub mod quantise;
 mod scales;
 mod segments;

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use super::{Lowering, Node, OnnxError, Registry, Value};
 use crate::onnx::lower::Activation;
-use crate::onnx::tensor::{Constant, Kind, element_kind};
+use crate::onnx::tensor::{Constant, Kind, element_kind, integer_range};
 
 fn identity(_: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError> {
     Ok(vec![node.input(0)?.clone()])
@@ -23,9 +23,20 @@ fn dropout(_: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError> {
 
 fn cast(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError> {
     let to = node.int("to")?.and_then(|to| i32::try_from(to).ok());
-    let to = element_kind(node.name, to.ok_or_else(|| node.unsupported("attribute to", "it is missing"))?)?;
+    let to_type = to.ok_or_else(|| node.unsupported("attribute to", "it is missing"))?;
+    let to = element_kind(node.name, to_type)?;
     let value = node.input(0)?;
     let refuse = |from: &str| Err(node.unsupported("attribute to", &format!("a cast from {from} would change values")));
+    // Integers of fewer than 32 bits and unsigned ones would wrap around.
+    if let Some((lo, hi)) = integer_range(to_type).filter(|&(lo, hi)| lo == 0.0 || hi < f64::from(i32::MAX)) {
+        let fits = match value {
+            Value::Constant(c) => c.data.iter().all(|&v| (lo..=hi).contains(&v.trunc())),
+            Value::Activation(a) => a.kind == Kind::Bool,
+        };
+        if !fits {
+            return refuse("a wider type");
+        }
+    }
     Ok(vec![match (value, to) {
         (Value::Activation(a), to) => match (a.kind, to) {
             (Kind::Integer | Kind::Bool, Kind::Float | Kind::Integer) => {
