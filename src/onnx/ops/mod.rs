@@ -7,12 +7,17 @@
 mod activation;
 mod compare;
 mod constant;
+mod convolution;
 mod elementwise;
 mod index;
 mod matmul;
 mod passthrough;
+mod pool;
 mod shape;
+#[cfg(test)]
+mod testing;
 mod unary;
+mod window;
 
 use std::collections::BTreeMap;
 
@@ -32,10 +37,12 @@ impl Registry {
         activation::register(&mut registry);
         compare::register(&mut registry);
         constant::register(&mut registry);
+        convolution::register(&mut registry);
         elementwise::register(&mut registry);
         index::register(&mut registry);
         matmul::register(&mut registry);
         passthrough::register(&mut registry);
+        pool::register(&mut registry);
         shape::register(&mut registry);
         unary::register(&mut registry);
         registry
