@@ -9,11 +9,19 @@ mod compare;
 mod constant;
 mod convolution;
 mod elementwise;
+mod gather;
+mod grid;
 mod index;
 mod matmul;
+mod order;
+mod pad;
 mod passthrough;
 mod pool;
+mod recurrent;
+mod resize;
+mod scatter;
 mod shape;
+mod slice;
 #[cfg(test)]
 mod testing;
 mod unary;
@@ -39,11 +47,18 @@ impl Registry {
         constant::register(&mut registry);
         convolution::register(&mut registry);
         elementwise::register(&mut registry);
+        gather::register(&mut registry);
         index::register(&mut registry);
         matmul::register(&mut registry);
+        order::register(&mut registry);
+        pad::register(&mut registry);
         passthrough::register(&mut registry);
         pool::register(&mut registry);
+        recurrent::register(&mut registry);
+        resize::register(&mut registry);
+        scatter::register(&mut registry);
         shape::register(&mut registry);
+        slice::register(&mut registry);
         unary::register(&mut registry);
         registry
     }

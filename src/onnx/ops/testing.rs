@@ -13,3 +13,6 @@ pub(super) fn with_text(mut node: tract_onnx::pb::NodeProto, name: &str, value: 
     node.attribute.push(text(name, value));
     node
 }
+
+/// The element type of floats.
+pub(super) const FLOAT: tract_onnx::pb::tensor_proto::DataType = tract_onnx::pb::tensor_proto::DataType::Float;
