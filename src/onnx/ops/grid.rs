@@ -1,7 +1,16 @@
 //! Index arithmetic that several families share: grids of indices, permuted axes.
 
 use super::{Lowering, Node, OnnxError, Value};
-use crate::onnx::shape::{axis, offsets, strides};
+use crate::onnx::shape::{axis, element_count, offsets, strides};
+
+/// Refuses tensors without elements whose other axes are so long that strides would overflow.
+pub(super) fn bounded(node: &Node, value: &Value) -> Result<(), OnnxError> {
+    let dims: Vec<usize> = value.shape().iter().map(|&d| d.max(1)).collect();
+    match element_count(&dims) {
+        Some(_) => Ok(()),
+        None => Err(node.mismatch(value.shape(), &[], "a tensor without elements has an axis that is too long")),
+    }
+}
 
 /// The flat indices of the elements of a tensor of shape `shape` whose index along every axis is one of `picks`, in
 /// row-major order. Their number must have been charged for.

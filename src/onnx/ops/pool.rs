@@ -233,7 +233,8 @@ mod tests {
 
     #[test]
     fn maxima_and_means_agree() {
-        let cases: [(&[i64], Vec<(&str, &[i64])>); 6] = [
+        type Case<'a> = (&'a [i64], Vec<(&'a str, &'a [i64])>);
+        let cases: [Case; 6] = [
             (&[1, 2, 5], vec![("kernel_shape", &[2])]),
             (&[2, 1, 7], vec![("kernel_shape", &[3]), ("strides", &[2]), ("pads", &[1, 1])]),
             (&[1, 2, 4, 5], vec![("kernel_shape", &[2, 3]), ("strides", &[2, 1])]),
