@@ -189,6 +189,12 @@ fn resized(lowering: &mut Lowering, node: &Node, upsample: bool) -> Result<Vec<V
     if x.kind() != Kind::Float && !matches!(mode, Mode::Nearest(_)) {
         return Err(node.unsupported("its element type", "interpolation needs floats"));
     }
+    // Readers disagree on which of the two numbers the corners are aligned by.
+    let inexact = |a: &&Axis| (a.scale * a.input as f64 - a.output as f64).abs() > 1e-5 * a.output as f64;
+    if let (Coordinates::AlignCorners, Some(axis)) = (coordinates, axes.iter().find(inexact)) {
+        let reason = format!("with align_corners, {} times {} must be an integer", axis.input, axis.scale);
+        return Err(node.unsupported("its scales", &reason));
+    }
     let shape: Vec<usize> = axes.iter().map(|a| a.output).collect();
     let count = lowering.charge_shape(node, &shape)?;
     let per_axis = match mode {
@@ -352,6 +358,8 @@ mod tests {
         assert!(resized(&[2, 2], &[1.0, 1e30], &[], &[]).is_err());
         assert!(resized(&[2, 2], &[], &[2, i64::MIN], &[]).is_err());
         assert!(resized(&[2, 2], &[], &[2, i64::MAX], &[]).is_err());
+        let corners = [("coordinate_transformation_mode", "align_corners")];
+        assert!(resized(&[1, 4], &[1.0, 0.6], &[], &corners).is_err());
         for (name, value) in [
             ("mode", "area"),
             ("nearest_mode", "random"),

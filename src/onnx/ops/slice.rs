@@ -154,6 +154,9 @@ fn depth_to_space(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, On
 
 fn space_to_depth(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError> {
     let ([n, c, h, w], b) = blocks(node)?;
+    if let Some(mode) = node.string("mode")?.filter(|mode| mode != "DCR") {
+        return Err(node.unsupported("attribute mode", &format!("\"{mode}\" is not supported")));
+    }
     if !h.is_multiple_of(b) || !w.is_multiple_of(b) {
         return Err(
             node.unsupported("attribute blocksize", &format!("{h} by {w} is no number of blocks of {b} by {b}"))
