@@ -1,4 +1,4 @@
-//! Operators that copy elements to other places: Transpose, Expand, Tile, Concat, Gather.
+//! Operators that copy elements to other places: Transpose, Expand, Tile, Concat.
 
 use super::{Lowering, Node, OnnxError, Registry, Value};
 use crate::graph::AffineBuilder;
@@ -88,29 +88,11 @@ fn concat(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError>
     Ok(vec![lowering.affine(node, &operands, rows.finish(), shape, first.kind())?])
 }
 
-fn gather(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError> {
-    let (value, indices) = (node.input(0)?, node.integers(1, "the indices")?);
-    let rank = value.shape().len();
-    let at = axis(node.int("axis")?.unwrap_or(0), rank);
-    let at = at.ok_or_else(|| node.unsupported("attribute axis", &format!("there are {rank} axes")))?;
-    let size = value.shape()[at];
-    let picks: Option<Vec<usize>> = indices.iter().map(|&i| axis(i, size)).collect();
-    let picks = picks.ok_or_else(|| node.unsupported("an index", &format!("axis {at} has {size} elements")))?;
-    let (outer, inner) = (&value.shape()[..at], &value.shape()[at + 1..]);
-    let shape: Vec<usize> = outer.iter().chain(node.input(1)?.shape()).chain(inner).copied().collect();
-    lowering.charge_shape(node, &shape)?;
-    let (outer, inner) = (outer.iter().product::<usize>(), inner.iter().product::<usize>());
-    let block = |o: usize, pick: usize| (0..inner).map(move |i| (o * size + pick) * inner + i);
-    let columns = (0..outer).flat_map(|o| picks.iter().flat_map(move |&pick| block(o, pick))).collect();
-    Ok(vec![lowering.select(node, value, shape, columns)?])
-}
-
 pub(super) fn register(registry: &mut Registry) {
     registry.add("Transpose", transpose);
     registry.add("Expand", expand);
     registry.add("Tile", tile);
     registry.add("Concat", concat);
-    registry.add("Gather", gather);
 }
 
 #[cfg(test)]
@@ -167,19 +149,5 @@ mod tests {
         let nodes = vec![node("Concat", &["x", "z"], "y", vec![("axis", Attr::Int(1))])];
         let error = import_model(&model(&[("x", &[1, 3]), ("z", &[2, 3])], "y", vec![], nodes));
         assert!(matches!(error, Err(OnnxError::ShapeMismatch { .. })));
-    }
-
-    #[test]
-    fn gather_along_every_axis() {
-        for (axis, indices) in [(0, vec![1, 0, 1]), (1, vec![-1]), (2, vec![3, 0])] {
-            let indices = ints("i", &[indices.len() as i64], &indices);
-            let nodes = vec![node("Gather", &["x", "i"], "y", vec![("axis", Attr::Int(axis))])];
-            agrees(&model(&[("x", &[2, 3, 4])], "y", vec![indices], nodes));
-        }
-        let nodes = vec![node("Gather", &["x", "i"], "y", vec![])];
-        let beyond = model(&[("x", &[2, 3])], "y", vec![ints("i", &[1], &[2])], nodes.clone());
-        assert!(matches!(import_model(&beyond), Err(OnnxError::UnsupportedAttribute { .. })));
-        let nothing = model(&[("x", &[2, 3])], "y", vec![ints("i", &[0], &[])], nodes);
-        assert!(matches!(import_model(&nothing), Err(OnnxError::ZeroSized { .. })));
     }
 }

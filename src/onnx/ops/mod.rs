@@ -8,18 +8,31 @@ mod activation;
 mod common;
 mod compare;
 mod constant;
+mod convolution;
 mod elementwise;
+mod gather;
+mod grid;
 mod groups;
 mod index;
 mod matmul;
 mod ml;
 mod normalise;
+mod order;
+mod pad;
 mod passthrough;
+mod pool;
 mod quantised;
+mod recurrent;
 mod reduce;
+mod resize;
+mod scatter;
 mod shape;
+mod slice;
 mod softmax;
+#[cfg(test)]
+mod testing;
 mod unary;
+mod window;
 
 use std::collections::BTreeMap;
 
@@ -39,15 +52,24 @@ impl Registry {
         activation::register(&mut registry);
         compare::register(&mut registry);
         constant::register(&mut registry);
+        convolution::register(&mut registry);
         elementwise::register(&mut registry);
+        gather::register(&mut registry);
         index::register(&mut registry);
         matmul::register(&mut registry);
         ml::register(&mut registry);
         normalise::register(&mut registry);
+        order::register(&mut registry);
+        pad::register(&mut registry);
         passthrough::register(&mut registry);
+        pool::register(&mut registry);
         quantised::register(&mut registry);
+        recurrent::register(&mut registry);
         reduce::register(&mut registry);
+        resize::register(&mut registry);
+        scatter::register(&mut registry);
         shape::register(&mut registry);
+        slice::register(&mut registry);
         softmax::register(&mut registry);
         unary::register(&mut registry);
         registry
