@@ -1,8 +1,7 @@
-//! What several operator families share: filled constants, element types, truncation, axes.
+//! What several operator families share: filled constants, element types, truncation.
 
 use super::{Lowering, Node, OnnxError, Value};
 use crate::graph::Rounding;
-use crate::onnx::shape::axis;
 use crate::onnx::tensor::Kind;
 
 /// A constant whose elements are all `value`.
@@ -33,10 +32,4 @@ pub(super) fn truncated(lowering: &mut Lowering, node: &Node, x: &Value, kind: K
     let above = lowering.round(node, Rounding::Floor, &above, kind)?;
     let below = lowering.round(node, Rounding::Floor, &below, kind)?;
     lowering.combination(node, &[(&above, 1.0), (&below, -1.0)], 0.0)
-}
-
-/// The attribute `axis`, counted from the front.
-pub(super) fn axis_attribute(node: &Node, rank: usize, default: i64) -> Result<usize, OnnxError> {
-    let given = node.int("axis")?.unwrap_or(default);
-    axis(given, rank).ok_or_else(|| node.unsupported(&format!("axis {given}"), &format!("there are {rank} axes")))
 }

@@ -4,11 +4,12 @@
 //! every quotient is clamped to the bound that it cannot leave but for rounding, which keeps ranges from growing from
 //! layer to layer.
 
-use super::common::{axis_attribute, filled, float};
+use super::common::{filled, float};
+use super::grid::{axis_attribute, distinct_axes};
 use super::groups::{Groups, at_least, row_sums, spread};
 use super::{Lowering, Node, OnnxError, Registry, Value};
 use crate::graph::{AffineBuilder, Function};
-use crate::onnx::shape::{axis, broadcast, strides};
+use crate::onnx::shape::{broadcast, strides};
 use crate::onnx::tensor::Kind;
 
 /// The least norm that a vector is divided by: below it the quotient tends to zero, instead of having no limit.
@@ -148,7 +149,7 @@ fn instance_normalization(lowering: &mut Lowering, node: &Node) -> Result<Vec<Va
 fn layer_normalization(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError> {
     let x = node.input(0)?;
     let rank = x.shape().len();
-    let axes: Vec<usize> = (axis_attribute(node, rank, -1)?..rank).collect();
+    let axes: Vec<usize> = (axis_attribute(node, "axis", -1, rank)?..rank).collect();
     let standard = standardised(lowering, node, x, &axes, node.float("epsilon")?.unwrap_or(1e-5))?;
     Ok(vec![scaled_and_shifted(lowering, node, &standard, node.input(1)?, node.optional_input(2))?])
 }
@@ -158,7 +159,7 @@ fn rms_normalization(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>,
     let x = node.input(0)?;
     float(node, x)?;
     let rank = x.shape().len();
-    let axes: Vec<usize> = (axis_attribute(node, rank, -1)?..rank).collect();
+    let axes: Vec<usize> = (axis_attribute(node, "axis", -1, rank)?..rank).collect();
     let groups = Groups::new(lowering, node, x.shape(), &axes)?;
     let rows = groups.gather(lowering, node, x)?;
     let rows = unit_power(lowering, node, &rows, node.float("epsilon")?.unwrap_or(1e-5))?;
@@ -194,8 +195,7 @@ fn mean_variance_normalization(lowering: &mut Lowering, node: &Node) -> Result<V
     float(node, x)?;
     let rank = x.shape().len();
     let given = node.ints("axes")?.unwrap_or(&[0, 2, 3]);
-    let refuse = || node.unsupported(&format!("axes {given:?}"), &format!("there are {rank} axes"));
-    let axes = given.iter().map(|&a| axis(a, rank).ok_or_else(refuse)).collect::<Result<Vec<_>, _>>()?;
+    let axes = distinct_axes(node, given, rank)?;
     let groups = Groups::new(lowering, node, x.shape(), &axes)?;
     let rows = groups.gather(lowering, node, x)?;
     let rows = centred(lowering, node, &rows)?;
@@ -213,7 +213,7 @@ fn mean_variance_normalization(lowering: &mut Lowering, node: &Node) -> Result<V
 fn lp_normalization(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError> {
     let x = node.input(0)?;
     float(node, x)?;
-    let at = axis_attribute(node, x.shape().len(), -1)?;
+    let at = axis_attribute(node, "axis", -1, x.shape().len())?;
     let groups = Groups::new(lowering, node, x.shape(), &[at])?;
     let rows = groups.gather(lowering, node, x)?;
     let norms = match node.int("p")?.unwrap_or(2) {

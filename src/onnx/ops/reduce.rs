@@ -1,7 +1,8 @@
 //! Reductions along axes, running sums.
 
 use super::common::float;
-use super::elementwise::truncated_quotient;
+use super::elementwise::{numbers, truncated_quotient};
+use super::grid::distinct_axes;
 use super::groups::{Binary, Groups, Neutral, at_least, fold_rows, row_maxima, row_sums, spread};
 use super::{Lower, Lowering, Node, OnnxError, Registry, Value};
 use crate::graph::{AffineBuilder, Function};
@@ -21,22 +22,16 @@ fn axes(node: &Node, rank: usize) -> Result<Option<Vec<usize>>, OnnxError> {
     if given.is_empty() {
         return Ok((!node.flag("noop_with_empty_axes")?).then(|| (0..rank).collect()));
     }
-    let refuse = || node.unsupported(&format!("axes {given:?}"), &format!("there are {rank} axes"));
-    let mut axes = given.iter().map(|&a| axis(a, rank).ok_or_else(refuse)).collect::<Result<Vec<_>, _>>()?;
-    axes.sort_unstable();
-    if axes.windows(2).any(|pair| pair[0] == pair[1]) {
-        return Err(node.unsupported(&format!("axes {given:?}"), "they must differ"));
-    }
-    Ok(Some(axes))
+    Ok(Some(distinct_axes(node, &given, rank)?))
 }
 
 fn reduced(
     lowering: &mut Lowering,
     node: &Node,
+    x: &Value,
     reduction: Reduction,
     identity_if_none: bool,
 ) -> Result<Vec<Value>, OnnxError> {
-    let x = node.input(0)?;
     let Some(axes) = axes(node, x.shape().len())? else {
         return match identity_if_none {
             true => Ok(vec![x.clone()]),
@@ -56,21 +51,12 @@ fn reduced(
     Ok(vec![lowering.reshape(node, &result, shape)?])
 }
 
-fn numbers(node: &Node, x: &Value) -> Result<(), OnnxError> {
-    match x.kind() {
-        Kind::Bool => Err(node.unsupported("its element type", "it must be a number")),
-        Kind::Float | Kind::Integer => Ok(()),
-    }
-}
-
 fn sum(lowering: &mut Lowering, node: &Node, x: &Value) -> Result<Value, OnnxError> {
-    numbers(node, x)?;
     row_sums(lowering, node, x, 1.0, 0.0)
 }
 
 /// Means of integers are truncated.
 fn mean(lowering: &mut Lowering, node: &Node, x: &Value) -> Result<Value, OnnxError> {
-    numbers(node, x)?;
     let size = x.shape().get(1).copied().unwrap_or(1) as f64;
     if x.kind() == Kind::Float {
         return row_sums(lowering, node, x, 1.0 / size, 0.0);
@@ -85,21 +71,18 @@ fn least(lowering: &mut Lowering, node: &Node, x: &Value) -> Result<Value, OnnxE
 }
 
 fn product(lowering: &mut Lowering, node: &Node, x: &Value) -> Result<Value, OnnxError> {
-    numbers(node, x)?;
     let pair: Binary = Lowering::product;
     fold_rows(lowering, node, x, pair, Neutral::One)
 }
 
 /// `sum of |x|`, as `sum of 2 max(x, 0) - x`.
 fn l1(lowering: &mut Lowering, node: &Node, x: &Value) -> Result<Value, OnnxError> {
-    numbers(node, x)?;
     let positive = lowering.relu(node, x)?;
     let magnitude = lowering.combination(node, &[(&positive, 2.0), (x, -1.0)], 0.0)?;
     row_sums(lowering, node, &magnitude, 1.0, 0.0)
 }
 
 fn sum_of_squares(lowering: &mut Lowering, node: &Node, x: &Value) -> Result<Value, OnnxError> {
-    numbers(node, x)?;
     let squares = lowering.square(node, x)?;
     row_sums(lowering, node, &squares, 1.0, 0.0)
 }
@@ -152,8 +135,7 @@ impl Exponentials {
 
 /// Sums of each element and those before it along an axis, or after it if `reverse`; without itself if `exclusive`.
 fn cumulative_sum(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError> {
-    let x = node.input(0)?;
-    numbers(node, x)?;
+    let x = numbers(node, 0)?;
     let rank = x.shape().len();
     let at = match node.integers(1, "the axis")?[..] {
         [given] => axis(given, rank)
@@ -181,16 +163,16 @@ fn cumulative_sum(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, On
 
 pub(super) fn register(registry: &mut Registry) {
     let reductions: [(&'static str, Lower); 10] = [
-        ("ReduceSum", |lowering, node| reduced(lowering, node, sum, true)),
-        ("ReduceMean", |lowering, node| reduced(lowering, node, mean, true)),
-        ("ReduceMax", |lowering, node| reduced(lowering, node, row_maxima, true)),
-        ("ReduceMin", |lowering, node| reduced(lowering, node, least, true)),
-        ("ReduceProd", |lowering, node| reduced(lowering, node, product, true)),
-        ("ReduceL1", |lowering, node| reduced(lowering, node, l1, false)),
-        ("ReduceL2", |lowering, node| reduced(lowering, node, l2, false)),
-        ("ReduceSumSquare", |lowering, node| reduced(lowering, node, sum_of_squares, false)),
-        ("ReduceLogSum", |lowering, node| reduced(lowering, node, log_sum, false)),
-        ("ReduceLogSumExp", |lowering, node| reduced(lowering, node, log_sum_exp, false)),
+        ("ReduceSum", |lowering, node| reduced(lowering, node, numbers(node, 0)?, sum, true)),
+        ("ReduceMean", |lowering, node| reduced(lowering, node, numbers(node, 0)?, mean, true)),
+        ("ReduceMax", |lowering, node| reduced(lowering, node, node.input(0)?, row_maxima, true)),
+        ("ReduceMin", |lowering, node| reduced(lowering, node, node.input(0)?, least, true)),
+        ("ReduceProd", |lowering, node| reduced(lowering, node, numbers(node, 0)?, product, true)),
+        ("ReduceL1", |lowering, node| reduced(lowering, node, numbers(node, 0)?, l1, false)),
+        ("ReduceL2", |lowering, node| reduced(lowering, node, numbers(node, 0)?, l2, false)),
+        ("ReduceSumSquare", |lowering, node| reduced(lowering, node, numbers(node, 0)?, sum_of_squares, false)),
+        ("ReduceLogSum", |lowering, node| reduced(lowering, node, numbers(node, 0)?, log_sum, false)),
+        ("ReduceLogSumExp", |lowering, node| reduced(lowering, node, numbers(node, 0)?, log_sum_exp, false)),
     ];
     reductions.into_iter().for_each(|(name, lower)| registry.add(name, lower));
     registry.add("CumSum", cumulative_sum);

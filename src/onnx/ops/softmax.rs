@@ -1,6 +1,7 @@
 //! Softmax and its logarithm.
 
-use super::common::{axis_attribute, float};
+use super::common::float;
+use super::grid::axis_attribute;
 use super::groups::{Groups, spread};
 use super::reduce::Exponentials;
 use super::{Lowering, Node, OnnxError, Registry, Value};
@@ -11,7 +12,7 @@ fn groups(lowering: &mut Lowering, node: &Node, x: &Value) -> Result<Groups, Onn
     float(node, x)?;
     let rank = x.shape().len();
     let old = node.opset < 13;
-    let at = axis_attribute(node, rank, if old { 1 } else { -1 })?;
+    let at = axis_attribute(node, "axis", if old { 1 } else { -1 }, rank)?;
     let axes: Vec<usize> = if old { (at..rank).collect() } else { vec![at] };
     Groups::new(lowering, node, x.shape(), &axes)
 }
