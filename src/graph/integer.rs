@@ -74,12 +74,10 @@ impl IntegerModel {
             if node.inputs.is_empty() || node.inputs.iter().any(|&id| id > i) {
                 return wrong("it reads a tensor that does not exist yet");
             }
-            let ranges: Vec<Vec<Interval>> = node.inputs.iter().map(|&id| self.ranges(id)).collect();
-            if !node.op.accepts(ranges.iter().map(Vec::len).sum()) {
+            if !node.op.accepts(node.inputs.iter().map(|&id| self.tensor_len(id)).sum()) {
                 return wrong("its weights do not fit the shapes around it");
             }
-            let ranges: Vec<&[Interval]> = ranges.iter().map(Vec::as_slice).collect();
-            match node.op.bounds(&ranges) {
+            match self.implied_ranges(&node.op, &node.inputs) {
                 Ok(bounds) if bounds == node.ranges => {}
                 Ok(_) => return wrong("its ranges are not those that the domain implies"),
                 Err(error) => return wrong(&error.to_string()),

@@ -9,7 +9,9 @@ mod fold;
 pub mod function;
 pub mod integer;
 pub mod interval;
+mod norms;
 pub mod packing;
+mod ranges;
 
 pub use affine::AffineBuilder;
 pub use float::{Affine, Comparison, FloatNode, FloatOp, Graph, GraphInput, Rounding};

@@ -102,6 +102,7 @@ fn import_model(model: &ModelProto) -> Result<Graph, OnnxError> {
     let mut graph = Graph { inputs, nodes: lowering.nodes, outputs };
     analysis::check(model, &graph)?;
     graph.fold();
+    graph.clamp_normalised();
     refuse_overflow(&graph)?;
     Ok(graph)
 }

@@ -94,12 +94,10 @@ pub(super) struct Builder {
 impl Builder {
     /// Appends a node with its proved ranges and returns its tensor.
     pub fn push(&mut self, name: &str, op: Op, inputs: Vec<usize>) -> Result<usize, QuantError> {
-        let ranges: Vec<Vec<Interval>> = inputs.iter().map(|&id| self.model.ranges(id)).collect();
-        let ranges: Vec<&[Interval]> = ranges.iter().map(Vec::as_slice).collect();
-        if !op.accepts(ranges.iter().map(|range| range.len()).sum()) {
+        if !op.accepts(inputs.iter().map(|&id| self.model.tensor_len(id)).sum()) {
             return Err(self.too_wide(name, u128::BITS));
         }
-        let ranges = op.bounds(&ranges).map_err(|e| QuantError::Bound {
+        let ranges = self.model.implied_ranges(&op, &inputs).map_err(|e| QuantError::Bound {
             node: name.into(),
             element: e.element,
             reason: e.reason,

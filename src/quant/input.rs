@@ -54,7 +54,7 @@ impl CalibrationData {
             Self::json(file, text)?
         };
         let empty = match &rows {
-            Rows::Positional(rows) => rows.iter().all(Vec::is_empty),
+            Rows::Positional(rows) => rows.is_empty(),
             Rows::Named(rows) => rows.iter().all(Vec::is_empty),
         };
         if empty { Err(DataError::Empty { file: file.into() }) } else { Ok(Self { file: file.into(), rows, features }) }
@@ -116,6 +116,11 @@ impl CalibrationData {
     fn by_position(&self, rows: &[Vec<f64>], len: usize) -> Result<Vec<Vec<f64>>, DataError> {
         let mut samples = vec![];
         for (i, row) in rows.iter().enumerate() {
+            // a model without inputs has samples without values
+            if row.is_empty() && len == 0 {
+                samples.push(vec![]);
+                continue;
+            }
             if row.is_empty() || len == 0 || row.len() % len != 0 {
                 let location = format!("input_data[{i}]");
                 return Err(DataError::Count { file: self.file.clone(), location, expected: len, found: row.len() });
@@ -247,12 +252,14 @@ pub(super) fn number(file: &str, location: impl FnOnce() -> String, value: &Valu
             (None, Some(v)) => v.unsigned_abs() <= MAX_EXACT,
             (None, None) => true,
         },
+        Value::Bool(_) => true,
         _ => false,
     };
-    value.as_f64().filter(|v| exact && v.is_finite()).ok_or_else(|| {
+    let number = value.as_bool().map_or(value.as_f64(), |b| Some(f64::from(u8::from(b))));
+    number.filter(|v| exact && v.is_finite()).ok_or_else(|| {
         let found = match value {
             Value::Null => "null".into(),
-            Value::Bool(b) => b.to_string(),
+            Value::Bool(_) => "a boolean".into(),
             Value::Number(n) => format!("{n}, which is too large to be exact"),
             Value::String(_) => "a string".into(),
             Value::Array(_) => "an array".into(),
@@ -396,8 +403,7 @@ mod tests {
         for large in ["9007199254740993", "-9007199254740993", "1e999"] {
             assert!(error(&format!("[[{large}, 0]]")).starts_with("data.json"), "{large}");
         }
-        for empty in ["[]", "[[]]", "{}", r#"{"input_data": []}"#, r#"{"input_data": [[], []]}"#, r#"{"features": []}"#]
-        {
+        for empty in ["[]", "{}", r#"{"input_data": []}"#, r#"{"features": []}"#] {
             assert_eq!(error(empty), "data.json holds no samples", "{empty}");
         }
         for malformed in ["", "[1", "[NaN]", "{\"input_data\": [[Infinity]]}"] {

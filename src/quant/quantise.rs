@@ -15,7 +15,12 @@ const MIN_SMOOTH_PRECISION: u32 = 6;
 /// The search tries so many precisions per bit.
 const STEPS_PER_BIT: u32 = 2;
 /// A precision is taken if so many next ones pass as well: with few samples, a single one may pass by luck.
-const CONFIRMATIONS: u32 = 2;
+const CONFIRMATIONS: usize = 2;
+/// Bits beyond what the tolerance needs that are tried for the sake of decisions that flip.
+const DECISION_BITS: f64 = 8.0;
+/// With fewer samples than this, half of the tolerance is aimed at: the greatest error on few samples tells little of the
+/// greatest on others.
+const FEW_SAMPLES: usize = 64;
 /// With fewer samples than this, scales are not refined one by one, as that fits them to the samples.
 const MIN_SAMPLES_TO_REFINE: usize = 16;
 /// Work per candidate, in multiplications; beyond it, candidates are measured on evenly spaced samples, and only the
@@ -42,7 +47,7 @@ pub struct QuantOptions {
 
 impl Default for QuantOptions {
     fn default() -> Self {
-        Self { tolerance: 1e-4, threshold: 0.0, precision: None, max_precision: 28 }
+        Self { tolerance: 1e-3, threshold: 0.0, precision: None, max_precision: 28 }
     }
 }
 
@@ -54,15 +59,15 @@ pub struct Quantised {
     pub accuracy: Accuracy,
     /// Bits to which every tensor is resolved, relative to its range; single scales may have been refined below it.
     pub precision: f64,
-    /// Whether the error is within the tolerance and no decision flips.
+    /// Whether the error is within the tolerance.
     pub within_tolerance: bool,
 }
 
 /// Quantises `graph` over `domain`.
 ///
 /// Without a forced precision, takes the least that meets the tolerance on the calibration data without flipping a
-/// decision; if none up to the cap does, the greatest that fits, marked as not within the tolerance. The result depends
-/// on the arguments only.
+/// decision, or the least that meets it if more bits, up to a limit, do not mend decisions; if none up to the cap meets
+/// it, the greatest that fits, marked as not within the tolerance. The result depends on the arguments only.
 pub fn quantise(
     graph: &Graph,
     domain: &Domain,
@@ -100,6 +105,15 @@ fn check_options(options: &QuantOptions) -> Result<(), QuantError> {
     Ok(())
 }
 
+/// How a candidate does on samples.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    Passes,
+    /// Within the goal, but decisions flip.
+    Flips,
+    Fails,
+}
+
 #[derive(Clone)]
 struct Candidate {
     precision: f64,
@@ -133,30 +147,37 @@ impl Search<'_> {
         (0..count).map(|i| i * self.samples / count).collect()
     }
 
-    fn passes(&self, accuracy: &Accuracy) -> bool {
-        accuracy.max_relative_to_range <= self.options.tolerance && accuracy.decisions_flipped == 0
+    /// Error relative to the range of the outputs that candidates may have.
+    fn goal(&self) -> f64 {
+        self.options.tolerance * if self.samples < FEW_SAMPLES { 0.5 } else { 1.0 }
     }
 
-    /// Whether `candidate` passes on the samples `which`, and so on every part of them: most fail on the first.
-    fn passes_on(&self, candidate: &Candidate, which: &[usize]) -> Result<bool, QuantError> {
+    /// How `candidate` does on the samples `which`, and so on every part of them: most miss the goal on the first.
+    fn verdict(&self, candidate: &Candidate, which: &[usize]) -> Result<Verdict, QuantError> {
+        let mut verdict = Verdict::Passes;
         for part in which.chunks(SAMPLES_AT_ONCE) {
-            if !self.passes(&self.reference.measure(&candidate.model, part)?) {
-                return Ok(false);
+            let accuracy = self.reference.measure(&candidate.model, part)?;
+            if accuracy.max_relative_to_range > self.goal() {
+                return Ok(Verdict::Fails);
+            }
+            if accuracy.decisions_flipped > 0 {
+                verdict = Verdict::Flips;
             }
         }
-        Ok(true)
+        Ok(verdict)
     }
 
     fn finish(&self, candidate: Candidate) -> Result<Quantised, QuantError> {
         let all: Vec<usize> = (0..self.samples).collect();
         let accuracy = self.reference.measure(&candidate.model, &all)?;
-        let within_tolerance = self.passes(&accuracy);
+        let within_tolerance = accuracy.max_relative_to_range <= self.options.tolerance;
         Ok(Quantised { model: candidate.model, accuracy, precision: candidate.precision, within_tolerance })
     }
 
     fn run(&self) -> Result<Quantised, QuantError> {
         let subset = self.subset();
-        let mut run: Vec<Candidate> = vec![];
+        // Consecutive candidates that pass, and that are within the goal whatever their decisions.
+        let (mut run, mut close): (Vec<Candidate>, Vec<Candidate>) = (vec![], vec![]);
         let (mut last, mut refusal) = (None, None);
         // Functions make candidates costly: whole bits will do, from a precision on that is of use.
         let smooth = !self.graph.nodes.iter().all(|n| matches!(n.op, FloatOp::Affine(_) | FloatOp::Relu));
@@ -175,22 +196,41 @@ impl Search<'_> {
                 }
                 (Err(error), None) => return Err(error),
             };
-            if self.passes_on(&candidate, &subset)? {
-                run.push(candidate.clone());
-            } else {
+            let verdict = self.verdict(&candidate, &subset)?;
+            if verdict != Verdict::Passes {
                 run.clear();
             }
+            // the first that is confirmed is kept
+            if verdict == Verdict::Fails && close.len() <= CONFIRMATIONS {
+                close.clear();
+            }
+            if verdict == Verdict::Passes {
+                run.push(candidate.clone());
+            }
+            if verdict != Verdict::Fails && close.len() <= CONFIRMATIONS {
+                close.push(candidate.clone());
+            }
             last = Some(candidate);
-            if run.len() as u32 > CONFIRMATIONS {
+            if run.len() > CONFIRMATIONS {
                 let first = run.remove(0);
                 let result = self.finish(if smooth { first } else { self.refine(first, &subset)? })?;
-                if result.within_tolerance {
+                if result.within_tolerance && result.accuracy.decisions_flipped == 0 {
                     return Ok(result);
                 }
+            }
+            let beyond = |first: &Candidate| precision >= first.precision + DECISION_BITS;
+            if close.len() > CONFIRMATIONS && run.is_empty() && close.first().is_some_and(beyond) {
+                break;
             }
         }
         // The cap was hit, or the limit of what fits: candidates may pass that lack confirmation.
         for candidate in run {
+            let result = self.finish(candidate)?;
+            if result.within_tolerance && result.accuracy.decisions_flipped == 0 {
+                return Ok(result);
+            }
+        }
+        for candidate in close {
             let result = self.finish(candidate)?;
             if result.within_tolerance {
                 return Ok(result);
@@ -220,7 +260,7 @@ impl Search<'_> {
                         let Some(left) = candidates.checked_sub(1) else { return Ok(best) };
                         candidates = left;
                         let Ok(candidate) = self.candidate(best.precision, scales) else { break };
-                        if !self.passes_on(&candidate, which)? {
+                        if self.verdict(&candidate, which)? != Verdict::Passes {
                             break;
                         }
                         best = candidate;

@@ -138,9 +138,7 @@ fn other_model(model: &IntegerModel, change: impl FnOnce(&mut IntegerModel)) -> 
     let mut model = model.clone();
     change(&mut model);
     for i in 0..model.nodes.len() {
-        let inputs: Vec<_> = model.nodes[i].inputs.iter().map(|&id| model.ranges(id)).collect();
-        let inputs: Vec<_> = inputs.iter().map(Vec::as_slice).collect();
-        model.nodes[i].ranges = model.nodes[i].op.bounds(&inputs).unwrap();
+        model.nodes[i].ranges = model.implied_ranges(&model.nodes[i].op, &model.nodes[i].inputs).unwrap();
     }
     model.validate().unwrap();
     postcard::to_allocvec(&model).unwrap()

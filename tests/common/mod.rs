@@ -59,9 +59,7 @@ pub fn twin(model: &IntegerModel) -> IntegerModel {
         if let (Op::Linear(map), true) = (&mut twin.nodes[i].op, last) {
             map.bias[0] += 1;
         }
-        let ranges: Vec<_> = twin.nodes[i].inputs.iter().map(|&id| twin.ranges(id)).collect();
-        let ranges: Vec<_> = ranges.iter().map(Vec::as_slice).collect();
-        twin.nodes[i].ranges = twin.nodes[i].op.bounds(&ranges).unwrap();
+        twin.nodes[i].ranges = twin.implied_ranges(&twin.nodes[i].op, &twin.nodes[i].inputs).unwrap();
     }
     twin
 }

@@ -31,11 +31,9 @@ impl Draw {
     }
 }
 
-/// Append a node with the ranges that its operator proves; returns its tensor.
+/// Append a node with the ranges that are proved of it; returns its tensor.
 pub fn push(model: &mut IntegerModel, op: Op, inputs: Vec<usize>) -> usize {
-    let ranges: Vec<Vec<Interval>> = inputs.iter().map(|&id| model.ranges(id)).collect();
-    let ranges: Vec<&[Interval]> = ranges.iter().map(Vec::as_slice).collect();
-    let ranges = op.bounds(&ranges).unwrap();
+    let ranges = model.implied_ranges(&op, &inputs).unwrap();
     let name = format!("node{}", model.nodes.len());
     model.nodes.push(IntegerNode { name, op, inputs, ranges });
     model.nodes.len()

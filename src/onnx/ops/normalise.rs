@@ -1,8 +1,7 @@
 //! Normalisations to zero mean and unit variance, and by other norms.
 //!
-//! Every divisor is a root of a sum of squares plus a positive constant, which range analysis sees to be positive, and
-//! every quotient is clamped to the bound that it cannot leave but for rounding, which keeps ranges from growing from
-//! layer to layer.
+//! Every divisor is a root of a sum of squares plus a positive constant, which range analysis sees to be positive. Such
+//! quotients are clamped once the graph is whole ([`crate::graph::Graph::clamp_normalised`]).
 
 use super::common::{filled, float};
 use super::grid::{axis_attribute, distinct_axes};
@@ -45,8 +44,7 @@ fn unit_power(lowering: &mut Lowering, node: &Node, x: &Value, epsilon: f64) -> 
     let powers = row_sums(lowering, node, &squares, 1.0 / size as f64, epsilon)?;
     let roots = lowering.sqrt(node, &powers)?;
     let roots = spread(lowering, node, &roots, size)?;
-    let quotients = lowering.quotient(node, x, &roots)?;
-    bounded(lowering, node, &quotients, (size as f64).sqrt())
+    lowering.quotient(node, x, &roots)
 }
 
 /// `scale * x + bias`, both broadcast to the shape of `x`.
@@ -204,8 +202,7 @@ fn mean_variance_normalization(lowering: &mut Lowering, node: &Node) -> Result<V
     let roots = lowering.sqrt(node, &variances)?;
     let roots = lowering.scaled(node, &roots, |_| 1.0, |_| 1e-9)?;
     let roots = spread(lowering, node, &roots, groups.size)?;
-    let quotients = lowering.quotient(node, &rows, &roots)?;
-    let rows = bounded(lowering, node, &quotients, (groups.size as f64).sqrt())?;
+    let rows = lowering.quotient(node, &rows, &roots)?;
     Ok(vec![groups.scatter(lowering, node, &rows)?])
 }
 
