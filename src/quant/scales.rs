@@ -257,11 +257,34 @@ impl<'a> Planner<'a> {
     /// A node's output has exponent `e`, what it reads exponent `a`. Its weights are then rounded to multiples of
     /// `2^(a-e)`, which costs `values * 2^(a-e)`. Where `a` can be chosen (real features, rescaled tensors), rounding
     /// what is read costs `weights * 2^-a`, and the sum of squares is least at `2^2a = 2^e * weights / values`.
+    ///
+    /// Of several readers, the one that wants most decides `a`. The others' weights would then be too coarse: their
+    /// exponents are chosen once more, for the `a` that they get.
     pub(super) fn derive(&self, precision: f64, rescaled: &BTreeSet<usize>) -> Scales {
+        let (scales, contested) = self.derive_for(precision, rescaled, None);
+        // beside operators that ask for exponents, `settle` makes room for the weights
+        if !contested || self.facts.iter().any(|facts| facts.demanded) {
+            return scales;
+        }
+        self.derive_for(precision, rescaled, Some(&scales)).0
+    }
+
+    /// Scales, and whether readers of one value wanted different exponents. What is read has those of `given`, if there
+    /// are any.
+    fn derive_for(&self, precision: f64, rescaled: &BTreeSet<usize>, given: Option<&Scales>) -> (Scales, bool) {
+        let mut contested = false;
+        let mut want = |exponent: &mut i32, least: i32, wanted: i32| {
+            contested |= wanted < least || *exponent != least && *exponent != wanted;
+            *exponent = wanted.max(*exponent);
+        };
         let mut nodes: Vec<i32> = vec![];
-        let mut features: Vec<i32> = self.integer.iter().map(|&integer| if integer { 0 } else { 1 }).collect();
+        let least: Vec<i32> = self.integer.iter().map(|&integer| if integer { 0 } else { 1 }).collect();
+        let mut features = given.map_or(least.clone(), |scales| scales.features.clone());
         let wanted = self.wanted(precision);
-        let mut kept = wanted.clone();
+        let mut kept = match given {
+            Some(scales) => (0..self.facts.len()).map(|i| scales.output(i)).collect(),
+            None => wanted.clone(),
+        };
         let mut errors = vec![None; self.facts.len()];
         let demanded = self.facts.iter().any(|facts| facts.demanded);
         for (i, facts) in self.facts.iter().enumerate() {
@@ -276,9 +299,9 @@ impl<'a> Planner<'a> {
             let error = (facts.observed * (-precision).exp2()).min((-f64::from(wanted[i])).exp2());
             errors[i] = demanded.then_some(error);
             let lowest = if facts.output { 0 } else { MIN_EXPONENT };
-            let (exponent, exact) = affine_exponent(facts, error, &nodes, rescaled);
+            let (exponent, exact) = affine_exponent(facts, error, &nodes, rescaled, given);
             let exponent = exponent.clamp(lowest, MAX_EXPONENT);
-            for source in &facts.sources {
+            for source in facts.sources.iter().filter(|_| given.is_none()) {
                 let balanced = |weight: f64, value: f64| {
                     let twice = f64::from(exponent) + (weight / value).log2();
                     let chosen = match source.weight_bits {
@@ -291,10 +314,12 @@ impl<'a> Planner<'a> {
                     SourceKind::Integers => {}
                     SourceKind::Reals(read) => {
                         for &(feature, weight) in read {
-                            features[feature] = features[feature].max(balanced(weight, self.features[feature]));
+                            want(&mut features[feature], least[feature], balanced(weight, self.features[feature]));
                         }
                     }
-                    SourceKind::Node(n) => kept[*n] = kept[*n].max(balanced(source.weights, positive([source.values]))),
+                    SourceKind::Node(n) => {
+                        want(&mut kept[*n], wanted[*n], balanced(source.weights, positive([source.values])));
+                    }
                 }
             }
             if facts.output {
@@ -307,7 +332,7 @@ impl<'a> Planner<'a> {
         let shifts = (0..nodes.len()).map(shift).collect();
         let mut scales = Scales { features, nodes, shifts, wanted, errors };
         self.settle(&mut scales);
-        scales
+        (scales, contested)
     }
 
     /// Exponents that operators which are not affine ask of the affine nodes and of each other; the least exponent for
@@ -425,7 +450,13 @@ fn fractional_bits(values: impl Iterator<Item = f64>) -> Option<i32> {
 }
 
 /// The exponent at which an affine map's roundings cost `error`, and whether its weights need no rounding there.
-fn affine_exponent(facts: &NodeFacts, error: f64, nodes: &[i32], rescaled: &BTreeSet<usize>) -> (i32, bool) {
+fn affine_exponent(
+    facts: &NodeFacts,
+    error: f64,
+    nodes: &[i32],
+    rescaled: &BTreeSet<usize>,
+    given: Option<&Scales>,
+) -> (i32, bool) {
     // error^2 * s^2 = 2 * balanced * s + fixed, for s = 2^exponent; the bias is rounded as well.
     let (mut balanced, mut fixed) = (0.0, 1.0);
     let mut exact = Some(MIN_EXPONENT);
@@ -433,8 +464,11 @@ fn affine_exponent(facts: &NodeFacts, error: f64, nodes: &[i32], rescaled: &BTre
         let chosen = |weight: f64| round_up((weight / error).log2());
         let exponent = match &source.kind {
             SourceKind::Integers => Some(0),
-            SourceKind::Reals(_) => None,
-            SourceKind::Node(n) => (!rescaled.contains(n)).then(|| nodes[*n]),
+            SourceKind::Reals(read) => {
+                given.and_then(|scales| read.iter().map(|(feature, _)| scales.features[*feature]).max())
+            }
+            SourceKind::Node(n) if !rescaled.contains(n) => Some(nodes[*n]),
+            SourceKind::Node(n) => given.map(|scales| scales.output(*n)),
         };
         match exponent {
             Some(e) => fixed += (source.values * exp2(e)).powi(2),

@@ -178,6 +178,36 @@ fn relu_bits(model: &IntegerModel) -> u32 {
     model.nodes.iter().filter(|n| n.op == Op::Relu).map(bits).max().unwrap()
 }
 
+/// `x - max(x - 0.4, 0)`: the map before the ReLU and the one after it want other scales of `x`, at any precision.
+#[test]
+fn readers_of_one_feature_agree_on_its_scale() {
+    let map = |weights: &[f64], bias: f64| {
+        let mut map = AffineBuilder::new(weights.len());
+        map.push(weights.iter().copied().enumerate().collect(), bias);
+        FloatOp::Affine(map.finish())
+    };
+    let ops = [(map(&[1.0], -0.4), vec![0]), (FloatOp::Relu, vec![1]), (map(&[1.0, -1.0], 0.0), vec![0, 2])];
+    let node = |(op, inputs)| FloatNode { name: "n".into(), onnx_op: "Min".into(), op, inputs };
+    let graph = Graph {
+        inputs: vec![GraphInput { name: "x".into(), shape: vec![1], integer: false }],
+        nodes: ops.into_iter().map(node).collect(),
+        outputs: vec![("y".into(), 3, vec![1])],
+    };
+    let samples: Vec<Vec<f64>> = (0..=64).map(|i| vec![f64::from(i) / 64.0]).collect();
+    let features = vec![DeclaredFeature { name: "x".into(), min: 0.0, max: 1.0, integer: false }];
+    let domain = Domain { features, source: DomainSource::Declared };
+    let graph = aligned(&graph);
+    let planner = Planner::new(&graph, &domain, &samples);
+    for half_bits in 8..40 {
+        let precision = f64::from(half_bits) / 2.0;
+        let model = build(&graph, &domain, &planner.at_precision(precision), precision).unwrap();
+        for x in &samples {
+            let y = model.float_outputs(&model.trace(&model.quantise_input(x).unwrap()))[0];
+            assert!((y - x[0].min(0.4)).abs() < 4.0 * (-precision).exp2(), "{precision} bits: {y} at {}", x[0]);
+        }
+    }
+}
+
 #[test]
 fn a_looser_tolerance_needs_fewer_bits() {
     let net = network(&[8, 16, 1], 50, false, 7);
