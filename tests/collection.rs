@@ -1,4 +1,4 @@
-//! The whole collection of real models: import, quantisation, random inputs of the domain, proofs.
+//! The whole collection of real models: import, quantisation, random inputs of the domain, proofs, contracts.
 //!
 //! Heavy, so ignored by default: `make collection`. `HALLMARK_MODELS` names the models to take, separated by commas;
 //! `HALLMARK_MAX_K` is the greatest k that is proved.
@@ -6,18 +6,25 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use hallmark::chain::{Anvil, AnvilOptions, CompileSettings, Search, compile};
 use hallmark::circuit::{LaidOut, Layout};
 use hallmark::graph::{Graph, IntegerModel};
 use hallmark::onnx;
 use hallmark::proof::{Bn254, ProvingKey, Srs, prove, verify};
 use hallmark::quant::{CalibrationData, DeclaredFeature, Domain, QuantOptions, quantise};
+use hallmark::solidity::Calldata;
 use rand_chacha::ChaCha20Rng;
 use rand_core::{RngCore, SeedableRng};
+
+mod common;
 
 /// Random samples that a model is calibrated on.
 const SAMPLES: usize = 32;
 /// Random inputs per model whose traces are checked; fewer for models of many weights.
 const INPUTS: usize = 200;
+/// Proofs per model, of random inputs: one if the domain has more than `2^MANY_PROOFS_K` rows.
+const PROOFS: usize = 4;
+const MANY_PROOFS_K: u32 = 14;
 
 fn collection() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -134,18 +141,34 @@ fn run(path: &Path, max_k: u32) -> Result<String, String> {
     );
     if k <= max_k {
         let srs = match k {
-            ..=13 => Srs::<Bn254>::embedded(k).map_err(|e| e.to_string())?,
+            ..=13 => Srs::<Bn254>::embedded(k + 1).map_err(|e| e.to_string())?,
             _ => Srs::generate_unsafe(k + 1, ChaCha20Rng::seed_from_u64(7)).map_err(|e| e.to_string())?,
         };
         let started = Instant::now();
         let key = ProvingKey::<Bn254>::generate(model, &layout, srs).map_err(|e| format!("keygen: {e}"))?;
         let keygen = started.elapsed().as_secs_f64();
-        let x = random_input(&features, &mut rng);
-        let input = model.quantise_input(&x).map_err(|e| format!("input: {e}"))?;
-        let started = Instant::now();
-        let proof = prove(&key, model, &input, [0; 32], &mut rng).map_err(|e| format!("prove: {e}"))?;
-        line += &format!(" keygen {keygen:.1}s prove {:.1}s", started.elapsed().as_secs_f64());
-        verify(key.verifying_key(), &proof).map_err(|e| format!("verify: {e}"))?;
+        let sources = [("Verifier.sol".into(), common::contract(&key, model, "Verifier"))];
+        let solc = Search::default().solc().map_err(|e| e.to_string())?;
+        let contract = compile(&solc, &sources, "Verifier", &CompileSettings::default()).map_err(|e| e.to_string())?;
+        let anvil = Search::default().anvil().map_err(|e| e.to_string())?;
+        let anvil = Anvil::start(&anvil, &AnvilOptions::default()).map_err(|e| e.to_string())?;
+        let address = anvil.deploy(&contract.init_code).map_err(|e| format!("deploy: {e}"))?.address;
+        let (mut proving, mut gas) = (0.0f64, 0);
+        for _ in 0..if k > MANY_PROOFS_K { 1 } else { PROOFS } {
+            let input = model.quantise_input(&random_input(&features, &mut rng)).map_err(|e| format!("input: {e}"))?;
+            let started = Instant::now();
+            let mut proof = prove(&key, model, &input, [0; 32], &mut rng).map_err(|e| format!("prove: {e}"))?;
+            proving = proving.max(started.elapsed().as_secs_f64());
+            verify(key.verifying_key(), &proof).map_err(|e| format!("verify: {e}"))?;
+            let sent = anvil.send(address, &Calldata::new(&proof).encode("verify"), 16_000_000);
+            gas = sent.map_err(|e| format!("the contract: {e}"))?.gas_used;
+            proof.statement.public_values[0] += 1;
+            assert!(
+                anvil.call(address, &Calldata::new(&proof).encode("verify")).is_err(),
+                "a wrong output is accepted"
+            );
+        }
+        line += &format!(" keygen {keygen:.1}s prove {proving:.1}s gas {gas} bytes {}", contract.runtime_code.len());
     }
     Ok(line)
 }

@@ -4,7 +4,7 @@
 use hallmark::{
     chain::{Anvil, AnvilOptions, CompileSettings, Compiled, Search, compile},
     circuit::Layout,
-    graph::IntegerModel,
+    graph::{IntegerModel, Output},
     ops::Op,
     proof::{Bn254, Curve, Proof, ProvingKey, curve::Word, protocol::Protocol, verify},
     solidity::Calldata,
@@ -197,6 +197,41 @@ fn interpreter_verifier_and_contract_agree_on_models_of_any_operators() {
     assert!(used(|op| matches!(op, Op::Square)) && used(|op| matches!(op, Op::Product(_))));
     assert!(used(|op| matches!(op, Op::Piecewise(_))) && used(|op| matches!(op, Op::Divide(_))));
     assert!(used(|op| matches!(op, Op::Root(_))) && used(|op| matches!(op, Op::OneHot(_))));
+}
+
+/// More outputs than the contract names one by one: it reads them in a loop. No byte of the calldata may differ.
+#[test]
+fn many_outputs_are_read_in_a_loop() {
+    let models = [(17, 3), (40, 4)].map(|(width, seed)| {
+        let mut model = common::mlp(&[3, 4, width], 100, seed);
+        // inputs are outputs as well, and a constant that is zero
+        let zero = common::linear(3, &[vec![0, 0, 0]], vec![0]);
+        let zero = common::push(&mut model, zero, vec![0]);
+        for tensor in [0, zero] {
+            model.outputs.push(Output { name: format!("tensor{tensor}"), tensor, scale: 1.0 });
+        }
+        model
+    });
+    let cases: Vec<Case> = models.into_par_iter().map(|model| Case::new(0, model, Layout::General)).collect();
+    let anvil = anvil();
+    for case in &cases {
+        assert!(case.protocol().shape.public_run().is_some());
+        let judges = case.deploy(&anvil);
+        for input in [[-100, 0, 100], [7, -1, 3]] {
+            let proof = common::prove(&case.pk, &case.model, &input);
+            assert_eq!(judges.verdict(&proof), Ok(()));
+        }
+        let proof = common::prove(&case.pk, &case.model, &[1, -2, 30]);
+        for (what, forged) in tampered(&proof, case.protocol(), &mut Draw::new(1)) {
+            assert!(judges.verdict(&forged).is_err(), "accepted with {what}");
+        }
+        let calldata = Calldata::new(&proof).encode("verify");
+        for at in 4..calldata.len() {
+            let mut forged = calldata.clone();
+            forged[at] ^= 1 << (at % 8);
+            assert!(judges.verify(&forged).is_err(), "accepted with another byte {at}");
+        }
+    }
 }
 
 #[test]

@@ -271,6 +271,14 @@ impl<F: PrimeField> Builder<F> {
         Expr::cell(self.close())
     }
 
+    /// The expression in a single cell: itself, if it is one.
+    pub fn in_one_cell(&mut self, expr: Expr<F>) -> Expr<F> {
+        match expr.terms.as_slice() {
+            [(_, factor)] if *factor == F::ONE && expr.constant == F::ZERO => expr,
+            _ => self.materialise(&expr),
+        }
+    }
+
     /// Materialise when that saves rows: `uses` copies of a term cost two rows each.
     pub fn share(&mut self, expr: Expr<F>, uses: usize) -> Expr<F> {
         let terms = expr.terms.len();

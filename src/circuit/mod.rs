@@ -27,4 +27,4 @@ pub use config::GeneralConfig;
 pub use laid_out::{LaidOut, Layout};
 pub use model::ModelCircuit;
 pub use periodic::{NotPeriodic, PeriodicCircuit};
-pub use shape::{Assignment, InstanceColumn, Periodic, PublicRow, Shape, domain_generator};
+pub use shape::{Assignment, InstanceColumn, Periodic, PublicRow, PublicRun, Shape, domain_generator};

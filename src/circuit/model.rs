@@ -9,7 +9,7 @@ use halo2_proofs::{
 use super::{
     builder::{Builder, Expr, field},
     config::{GeneralConfig, RESERVED_ROWS, UNUSABLE_ROWS},
-    shape::{Assignment, Shape},
+    shape::{Assignment, MANY_PUBLIC_VALUES, Shape},
 };
 use crate::{
     graph::{IntegerModel, Trace},
@@ -132,11 +132,12 @@ fn lay_out<F: PrimeField>(model: &IntegerModel, trace: &Trace) -> Builder<F> {
         tensors.push(share(&mut builder, outputs, &uses));
     }
 
-    for output in &model.outputs {
-        for expr in &tensors[output.tensor] {
-            builder.bind_public(expr);
-        }
+    let mut public: Vec<Expr<F>> = model.outputs.iter().flat_map(|o| tensors[o.tensor].iter().cloned()).collect();
+    if public.len() > MANY_PUBLIC_VALUES {
+        // of one cell each, they take equally many rows
+        public = public.into_iter().map(|expr| builder.in_one_cell(expr)).collect();
     }
+    public.iter().for_each(|expr| builder.bind_public(expr));
     builder
 }
 

@@ -19,6 +19,24 @@ pub struct PublicRow<F> {
     pub constant: F,
 }
 
+/// Beyond so many public values the layout `general` binds them in rows at equal distances, which verifiers take in a loop.
+pub const MANY_PUBLIC_VALUES: usize = 16;
+
+/// Many public values, in order and each in a row of its own: value `i` in row `first + i * step`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PublicRun {
+    pub first: usize,
+    pub step: usize,
+    pub count: usize,
+}
+
+impl PublicRun {
+    /// Whether a row is one of them.
+    pub fn contains(&self, row: usize) -> bool {
+        row.checked_sub(self.first).is_some_and(|at| at % self.step == 0 && at / self.step < self.count)
+    }
+}
+
 /// An instance column. It is not committed: verifiers evaluate it from its closed form.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum InstanceColumn<F> {
@@ -78,6 +96,20 @@ pub struct Shape<F> {
 }
 
 impl<F: PrimeField> Shape<F> {
+    /// The public values, if they are many and in rows at equal distances.
+    pub fn public_run(&self) -> Option<PublicRun> {
+        let column = self.instance_columns.iter().find_map(|column| match column {
+            InstanceColumn::Public(rows) => Some(rows),
+            _ => None,
+        });
+        let rows: Vec<&PublicRow<F>> = column?.iter().filter(|row| !row.terms.is_empty()).collect();
+        let (&[first, second, ..], count) = (rows.as_slice(), rows.len()) else { return None };
+        let run = PublicRun { first: first.row, step: second.row.checked_sub(first.row)?, count };
+        let alone = |i: usize, row: &PublicRow<F>| row.terms == [(i, F::ONE)] && row.constant == F::ZERO;
+        let in_order = rows.iter().enumerate().all(|(i, row)| row.row == run.first + i * run.step && alone(i, row));
+        (count > MANY_PUBLIC_VALUES && run.step > 0 && in_order).then_some(run)
+    }
+
     /// All rows of all instance columns, for a domain of `2^k` rows.
     pub fn instance_values(&self, k: u32, public_values: &[F]) -> Vec<Vec<F>> {
         self.instance_columns.iter().map(|column| self.column_values(column, k, public_values)).collect()

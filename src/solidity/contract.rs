@@ -115,16 +115,16 @@ impl<C: Curve> Generator<'_, C> {
             let _ = writeln!(out, "\n    // Public inputs are packed, each into the bits of one output:");
             let _ = writeln!(out, "{}", packed.join("\n"));
         }
-        for (i, (name, scale)) in info.outputs.iter().enumerate() {
+        let outputs = if self.run.is_some() { &[] } else { info.outputs.as_slice() };
+        if self.run.is_some() {
+            out.push_str(&output_scales(info));
+        }
+        for (i, (name, scale)) in outputs.iter().enumerate() {
             if info.public_inputs.iter().any(|(packed, _)| *packed == i) {
                 continue;
             }
             let name = comment_text(name);
-            let (kind, value, relation) = if *scale >= 1.0 && scale.fract() == 0.0 {
-                ("SCALE", *scale, "times this scale")
-            } else {
-                ("UNIT", scale.recip().round(), "divided by this unit")
-            };
+            let (kind, value, relation) = unit(*scale);
             let _ = writeln!(out, "\n    /// @notice outputs[{i}], \"{name}\", is the model's value {relation}.");
             let _ = writeln!(out, "    uint256 public constant OUTPUT{i}_{kind} = {value};");
         }
@@ -257,4 +257,36 @@ pub(super) fn step_text(out: &mut String, steps: &[Step], before: usize, leave: 
             let _ = writeln!(out, "        if (failure != 0) {leave};");
         }
     }
+}
+
+/// The constant that relates integers to the model's values: what it is called, its value, the relation.
+fn unit(scale: f64) -> (&'static str, f64, &'static str) {
+    if scale >= 1.0 && scale.fract() == 0.0 {
+        ("SCALE", scale, "times this scale")
+    } else {
+        ("UNIT", scale.recip().round(), "divided by this unit")
+    }
+}
+
+/// Constants for many outputs: one for those in a row that have a scale in common.
+fn output_scales(info: &ContractInfo) -> String {
+    let mut out = String::new();
+    let packed = |i: usize| info.public_inputs.iter().any(|(packed, _)| *packed == i);
+    let stem = |i: usize| info.outputs[i].0.split('[').next().unwrap_or_default();
+    let mut start = 0;
+    while start < info.outputs.len() {
+        let same = |i: &usize| info.outputs[*i].1 == info.outputs[start].1 && stem(*i) == stem(start) && !packed(*i);
+        let end = (start..info.outputs.len()).take_while(same).last().unwrap_or(start);
+        if !packed(start) {
+            let (kind, value, relation) = unit(info.outputs[start].1);
+            let (first, last) = (comment_text(&info.outputs[start].0), comment_text(&info.outputs[end].0));
+            let _ = writeln!(
+                out,
+                "\n    /// @notice outputs[{start}] to outputs[{end}], \"{first}\" to \"{last}\", are the model's values {relation}."
+            );
+            let _ = writeln!(out, "    uint256 public constant OUTPUT{start}_TO_{end}_{kind} = {value};");
+        }
+        start = end + 1;
+    }
+    out
 }

@@ -12,7 +12,7 @@ use super::{
     yul::{Block, Emitter, Signed, Value, product},
 };
 use crate::{
-    circuit::{InstanceColumn, Periodic, PublicRow},
+    circuit::{InstanceColumn, Periodic, PublicRow, PublicRun},
     proof::{
         curve::Curve,
         protocol::{Expression, Polynomial, off_rows},
@@ -21,6 +21,12 @@ use crate::{
 
 /// Longest product that is written as one expression: what the stack and a line hold.
 const MAX_PRODUCT: usize = 70;
+
+/// Slots for many outputs: the numerator of their fractions, the product of the denominators, and that of all other
+/// denominators with `x^n - 1`.
+const OUTPUT_NUMERATOR: &str = "OUTPUT_NUMERATOR";
+const OUTPUT_DISTANCES: &str = "OUTPUT_DISTANCES";
+const OUTPUT_SUM: &str = "OUTPUT_SUM";
 
 fn row_name(row: i32) -> String {
     if row < 0 { format!("MINUS{}", -row) } else { row.to_string() }
@@ -97,7 +103,8 @@ impl<C: Curve> Generator<'_, C> {
             permutation.map(|(sum, _)| (sum, 0)).chain(columns).collect()
         };
         let mut groups: Vec<RowGroup> = Vec::new();
-        for row in p.lagrange_rows() {
+        let in_run = |row: i32| self.run.is_some_and(|run| usize::try_from(row).is_ok_and(|row| run.contains(row)));
+        for row in p.lagrange_rows().into_iter().filter(|&row| !in_run(row)) {
             match groups.iter_mut().find(|group| sums(group.rows[0]) == sums(row)) {
                 Some(group) => group.rows.push(row),
                 None => groups.push(RowGroup { rows: vec![row] }),
@@ -262,7 +269,49 @@ impl<C: Curve> Generator<'_, C> {
                 multiply(block, slot, &value, value.clone(), Some(group));
             }
         }
+        if let Some(run) = self.run {
+            let value = self.output_fractions(block, run);
+            let distances = self.memory.reserve(OUTPUT_DISTANCES, 1);
+            block.store(&distances, &value);
+            let slot = self.memory.reserve(OUTPUT_SUM, 1);
+            multiply(block, slot, &self.slot(&distances), self.slot(&distances), None);
+        }
         factors
+    }
+
+    /// Many outputs: the numerator of `sum v_i / (z_i - 1)`, into its slot, and the product of all `x - omega^row`.
+    ///
+    /// With `z_i = x / omega^row`, a row's Lagrange polynomial is `(x^n - 1) / (n (z_i - 1))`.
+    fn output_fractions(&mut self, block: &mut Block, run: PublicRun) -> Value {
+        let p = self.protocol;
+        let first = self.scalar(
+            "OMEGA_TO_FIRST_OUTPUT",
+            &p.omega_power(-(run.first as i32)),
+            format!("omega^-{}: outputs are in every row {} from row {} on", run.first, run.step, run.first),
+        );
+        let next =
+            self.scalar("OMEGA_TO_NEXT_OUTPUT", &p.omega_power(-(run.step as i32)), format!("omega^-{}", run.step));
+        let all = self.scalar("OMEGA_OF_OUTPUTS", &self.all_rows(run), "omega to the sum of the outputs' rows");
+        let [x, z, distance, numerator, product] = ["x", "z", "f", "q", "e"].map(|name| self.value(name));
+        block.comment(
+            "outputs v at rows i: q / e is the sum of v / (z - 1), with z = x / omega^i; a negative v is r - |v|",
+        );
+        block.define("q", &self.value("0")).define("e", &self.value("1")).define("z", &x.times(&first));
+        self.each_output(block);
+        block.define("f", &z.plus_reduced(&self.minus_one()));
+        block.line("let v := calldataload(at)");
+        let value = self.value("add(v, mul(r, slt(v, 0)))");
+        block.assign("q", &numerator.times(&distance).plus_reduced(&value.times(&product)));
+        block.assign("e", &product.times(&distance)).assign("z", &z.times(&next)).close();
+        let slot = self.memory.reserve(OUTPUT_NUMERATOR, 1);
+        block.store(&slot, &numerator);
+        product.times(&all)
+    }
+
+    /// `omega` to the sum of the rows of many outputs.
+    fn all_rows(&self, run: PublicRun) -> C::Scalar {
+        let sum: u64 = (0..run.count).map(|i| (run.first + i * run.step) as u64).sum();
+        self.protocol.omega.pow([sum])
     }
 
     /// Multiply the local `d` by the distances of `u` from the positions of a section, or define it so.
@@ -316,6 +365,15 @@ impl<C: Curve> Generator<'_, C> {
     /// `sum (constant + sum coefficient * value) * lagrange`, in a local.
     fn public_column(&mut self, block: &mut Block, rows: &[PublicRow<C::Scalar>]) -> Value {
         let mut sum: Option<Value> = None;
+        if let Some(run) = self.run {
+            let n = C::Scalar::from(self.protocol.n() as u64).invert().unwrap_or(C::Scalar::ZERO);
+            let factor = self.scalar("OUTPUTS_FACTOR", &(self.all_rows(run) * n), "OMEGA_OF_OUTPUTS / n");
+            let value = self.slot(OUTPUT_SUM).times(&self.slot(OUTPUT_NUMERATOR)).times(&factor);
+            block.define("v", &value);
+            sum = Some(value.named("v"));
+        }
+        let in_run = |row: &PublicRow<C::Scalar>| self.run.is_some_and(|run| run.contains(row.row));
+        let rows: Vec<&PublicRow<C::Scalar>> = rows.iter().filter(|row| !in_run(row)).collect();
         for row in rows {
             let mut value = Signed::constant(&row.constant);
             for &(index, coefficient) in &row.terms {

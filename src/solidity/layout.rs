@@ -31,6 +31,9 @@ pub fn rotation_suffix(rotation: i32) -> String {
     }
 }
 
+/// Name of the constant with the position of the first of many public values, which end where the points begin.
+pub const OUTPUTS: &str = "OUTPUTS";
+
 /// Positions of `context | public values | points | evaluations | opening` in calldata, from where the context is: every one
 /// fixed, since all types are static.
 #[derive(Clone, Debug)]
@@ -50,6 +53,8 @@ pub struct CalldataLayout {
     pub end: usize,
     evaluation_order: Vec<(Polynomial, i32)>,
     quotient_pieces: Vec<usize>,
+    /// Whether public values are read in a loop, and have one name.
+    many: bool,
     has_product: bool,
 }
 
@@ -78,6 +83,7 @@ impl CalldataLayout {
             end: last + WORD * C::LAST_POINT_WORDS,
             evaluation_order,
             quotient_pieces,
+            many: protocol.shape.public_run().is_some(),
             has_product,
         }
     }
@@ -115,7 +121,10 @@ impl CalldataLayout {
     /// Every position with its name, in order.
     pub fn positions(&self) -> Vec<Named> {
         let public_values = (self.public_values..self.advice).step_by(WORD).enumerate();
-        let mut positions: Vec<Named> = public_values.map(|(i, at)| named(Self::public_value_name(i), at)).collect();
+        let mut positions: Vec<Named> = match self.many {
+            true => vec![named(OUTPUTS, self.public_values)],
+            false => public_values.map(|(i, at)| named(Self::public_value_name(i), at)).collect(),
+        };
         positions.push(named("ADVICE", self.advice));
         positions.extend(self.has_product.then(|| named("PRODUCT", self.product)));
         let pieces = self.quotient_pieces.iter().enumerate();

@@ -8,10 +8,11 @@ use thiserror::Error;
 
 use super::{
     bls12_381, bn254,
-    layout::{CalldataLayout, Memory, SELECTOR, WORD},
+    layout::{CalldataLayout, Memory, OUTPUTS, SELECTOR, WORD},
     yul::{Block, Value, hex_or_decimal, literal, load, wrapped},
 };
 use crate::{
+    circuit::PublicRun,
     graph::Interval,
     proof::{
         curve::{Curve, CurveId},
@@ -162,6 +163,8 @@ pub(super) struct Generator<'a, C: Curve> {
     pub protocol: &'a Protocol<C>,
     pub ranges: &'a [Interval],
     pub calldata: CalldataLayout,
+    /// The outputs, if they are many.
+    pub run: Option<PublicRun>,
     pub memory: Memory,
     pub constants: Vec<Constant>,
     pub terms: Vec<Term>,
@@ -182,6 +185,7 @@ impl<'a, C: Curve> Generator<'a, C> {
             protocol,
             ranges,
             calldata: CalldataLayout::new(protocol, context),
+            run: protocol.shape.public_run(),
             memory,
             constants: Vec::new(),
             terms: Vec::new(),
@@ -261,10 +265,26 @@ impl<'a, C: Curve> Generator<'a, C> {
         Point::Key(words.iter().enumerate().map(constant).collect())
     }
 
+    /// Opens a loop over the positions `at` of many outputs in calldata.
+    pub fn each_output(&self, block: &mut Block) {
+        let [start, end] = [OUTPUTS, "ADVICE"].map(|name| self.position(name));
+        block.open(&format!("for {{ let at := {start} }} lt(at, {end}) {{ at := add(at, {WORD:#x}) }}"));
+    }
+
     fn statement(&mut self) -> Step {
         let mut block = Block::default();
         block.line("let r := R");
-        for (i, range) in self.ranges.iter().enumerate() {
+        let separate = if self.run.is_some() { &[] } else { self.ranges };
+        if self.run.is_some() {
+            let (low, high) = self.ranges.iter().fold((i128::MAX, i128::MIN), |(a, b), r| (a.min(r.lo), b.max(r.hi)));
+            self.constant("OUTPUTS_MIN", low.to_string(), "proved range of all outputs together");
+            self.constant("OUTPUTS_MAX", high.to_string(), "");
+            self.each_output(&mut block);
+            block.line("let v := calldataload(at)");
+            block.line("if or(slt(v, OUTPUTS_MIN), sgt(v, OUTPUTS_MAX)) { failure := 2 }");
+            block.close();
+        }
+        for (i, range) in separate.iter().enumerate() {
             let [low, high] = [("MIN", range.lo), ("MAX", range.hi)].map(|(end, value)| {
                 let comment = if end == "MIN" { "proved range of the output" } else { "" };
                 self.constant(format!("OUTPUT{i}_{end}"), value.to_string(), comment)
