@@ -17,7 +17,7 @@ const STEPS_PER_BIT: u32 = 2;
 /// A precision is taken if so many next ones pass as well: with few samples, a single one may pass by luck.
 const CONFIRMATIONS: usize = 2;
 /// Bits beyond what the tolerance needs that are tried for the sake of decisions that flip.
-const DECISION_BITS: f64 = 12.0;
+const DECISION_BITS: f64 = 8.0;
 /// With fewer samples than this, half of the tolerance is aimed at: the greatest error on few samples tells little of the
 /// greatest on others.
 const FEW_SAMPLES: usize = 64;
