@@ -42,8 +42,6 @@ pub enum OnnxError {
     NonFinite { tensor: String, index: usize, value: f64 },
     #[error("node \"{node}\" ({op}): shapes {left:?} and {right:?} do not fit: {reason}")]
     ShapeMismatch { node: String, op: String, left: Vec<usize>, right: Vec<usize>, reason: String },
-    #[error("node \"{node}\" ({op}): {reason}, which is not supported")]
-    NotLinear { node: String, op: String, reason: String },
     #[error("node \"{node}\" ({op}) lacks its input {position}")]
     MissingInput { node: String, op: String, position: usize },
     #[error("{consumer} reads \"{tensor}\", which no input, initializer or node defines")]

@@ -178,10 +178,6 @@ impl<'a> Node<'a> {
             reason: reason.into(),
         }
     }
-
-    pub fn not_linear(&self, reason: &str) -> OnnxError {
-        OnnxError::NotLinear { node: self.name.into(), op: self.op().into(), reason: reason.into() }
-    }
 }
 
 /// The float graph under construction.

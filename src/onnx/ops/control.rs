@@ -198,3 +198,161 @@ pub(super) fn register(registry: &mut Registry) {
     registry.add("Loop", repeated);
     registry.add("Scan", scan);
 }
+
+#[cfg(test)]
+mod tests {
+    use tract_onnx::pb::attribute_proto::AttributeType;
+    use tract_onnx::pb::{AttributeProto, GraphProto, ModelProto, NodeProto, ValueInfoProto, tensor_proto::DataType};
+
+    use crate::graph::Graph;
+    use crate::onnx::testing::{Attr, declare, floats, graph_of, ints, model, node};
+    use crate::onnx::{OnnxError, import_model};
+
+    fn named(name: &str) -> ValueInfoProto {
+        ValueInfoProto { name: name.into(), ..Default::default() }
+    }
+
+    fn graph(inputs: &[&str], outputs: &[&str], node: Vec<NodeProto>) -> GraphProto {
+        let (input, output) = (inputs.iter().map(|n| named(n)).collect(), outputs.iter().map(|n| named(n)).collect());
+        GraphProto { node, input, output, ..Default::default() }
+    }
+
+    fn with_graph(mut node: NodeProto, name: &str, graph: GraphProto) -> NodeProto {
+        let (name, g, r#type) = (name.into(), Some(graph), AttributeType::Graph as i32);
+        node.attribute.push(AttributeProto { name, g, r#type, ..Default::default() });
+        node
+    }
+
+    fn node_of(op: &str, inputs: &[&str], outputs: &[&str], attributes: Vec<(&str, Attr)>) -> NodeProto {
+        let mut node = node(op, inputs, outputs[0], attributes);
+        node.output = outputs.iter().map(|s| s.to_string()).collect();
+        node
+    }
+
+    /// `condition ? x + x : -x`, where `d = x + x` is defined after the node that reads it.
+    fn branches(condition: &str) -> ModelProto {
+        let choice = node("If", &[condition], "y", vec![]);
+        let choice = with_graph(choice, "then_branch", graph(&[], &["t"], vec![node("Identity", &["d"], "t", vec![])]));
+        let choice = with_graph(choice, "else_branch", graph(&[], &["e"], vec![node("Neg", &["x"], "e", vec![])]));
+        let nodes = vec![
+            choice,
+            node("ReduceSum", &["x"], "s", vec![("keepdims", Attr::Int(0))]),
+            node("Greater", &["s", "zero"], "c", vec![]),
+            node("Greater", &["one", "zero"], "always", vec![]),
+            node("Not", &["always"], "never", vec![]),
+            node("Add", &["x", "x"], "d", vec![]),
+        ];
+        model(&[("x", &[2])], "y", vec![floats("zero", &[], &[0.0]), floats("one", &[], &[1.0])], nodes)
+    }
+
+    #[test]
+    fn branches_are_inlined_or_selected() {
+        let eval = |condition: &str, x: &[f64]| import_model(&branches(condition)).unwrap().eval(x);
+        assert_eq!(eval("always", &[1.0, -2.0]), [2.0, -4.0]);
+        assert_eq!(eval("never", &[1.0, 2.0]), [-1.0, -2.0]);
+        assert_eq!((eval("c", &[1.0, 2.0]), eval("c", &[1.0, -2.0])), (vec![2.0, 4.0], vec![-1.0, 2.0]));
+        let mut model = branches("never");
+        let branch = |model: &mut ModelProto, i: usize| graph_of(model).node[0].attribute[i].g.clone().unwrap();
+        let mut unknown = branch(&mut model, 0);
+        unknown.node[0].op_type = "Unheard".into();
+        graph_of(&mut model).node[0].attribute[0].g = Some(unknown);
+        assert_eq!(import_model(&model).unwrap().eval(&[1.0, 2.0]), [-1.0, -2.0]);
+        graph_of(&mut model).node[0].input[0] = "always".into();
+        assert!(matches!(import_model(&model), Err(OnnxError::UnsupportedOperators { .. })));
+        let mut shapes = branches("c");
+        let mut other = branch(&mut shapes, 1);
+        other.node[0] = node("ReduceSum", &["x"], "e", vec![]);
+        graph_of(&mut shapes).node[0].attribute[1].g = Some(other);
+        assert!(matches!(import_model(&shapes), Err(OnnxError::ShapeMismatch { .. })));
+    }
+
+    #[test]
+    fn names_are_not_defined_again_within() {
+        let mut model = branches("c");
+        let mut branch = graph_of(&mut model).node[0].attribute[0].g.clone().unwrap();
+        branch.node[0].output[0] = "x".into();
+        branch.output[0].name = "x".into();
+        graph_of(&mut model).node[0].attribute[0].g = Some(branch);
+        assert!(matches!(import_model(&model), Err(OnnxError::DuplicateName { .. })));
+    }
+
+    /// `a` from 0, each time `a + x + i`, at most `limit` times and while `i < 3`; `a` of each time is stacked up.
+    fn sums(limit: i64, condition: &str) -> Result<Graph, OnnxError> {
+        let body = vec![
+            node("Cast", &["i"], "f", vec![("to", Attr::Int(DataType::Float as i64))]),
+            node("Add", &["a", "x"], "b", vec![]),
+            node("Add", &["b", "f"], "c", vec![]),
+            node("Identity", &["c"], "copy", vec![]),
+            node("Less", &["i", "three"], "below", vec![]),
+            node("ReduceSum", &["c"], "s", vec![("keepdims", Attr::Int(0))]),
+            node("Less", &["s", "ten"], "depends", vec![]),
+        ];
+        let body = graph(&["i", "go", "a"], &[condition, "c", "copy"], body);
+        let nodes = vec![
+            with_graph(node_of("Loop", &["n", "", "start"], &["last", "all"], vec![]), "body", body),
+            node("Identity", &["last"], "y", vec![]),
+        ];
+        let constants = vec![
+            ints("n", &[], &[limit]),
+            ints("three", &[], &[3]),
+            floats("start", &[2], &[0.0, 0.0]),
+            floats("ten", &[], &[10.0]),
+        ];
+        let mut model = model(&[("x", &[2])], "y", constants, nodes);
+        graph_of(&mut model).output.push(declare("all", &[limit, 2], DataType::Float));
+        import_model(&model)
+    }
+
+    #[test]
+    fn loops_are_unrolled() {
+        let x = [1.0, 10.0];
+        assert_eq!(sums(2, "go").unwrap().eval(&x), [3.0, 21.0, 1.0, 10.0, 3.0, 21.0]);
+        let stopped = sums(100, "below").unwrap();
+        assert_eq!((stopped.outputs[1].2.clone(), stopped.eval(&x)[..2].to_vec()), (vec![4, 2], vec![10.0, 46.0]));
+        let message = |limit, condition| sums(limit, condition).unwrap_err().to_string();
+        assert!(message(2, "depends").contains("how often the body runs"));
+        assert!(message(0, "go").contains("never runs"));
+        assert!(matches!(sums(i64::MAX, "go"), Err(OnnxError::TooLarge { .. })));
+    }
+
+    #[test]
+    fn loops_that_do_nothing_end() {
+        let mut body = graph(&["i", "go"], &["go"], vec![]);
+        for depth in 0..40 {
+            let inputs = [format!("i{depth}"), format!("go{depth}")];
+            let inner = with_graph(node_of("Loop", &["n"], &["unused"], vec![]), "body", body);
+            body = graph(&[&inputs[0], &inputs[1]], &[&inputs[1]], vec![inner]);
+            body.node[0].output.clear();
+            if depth == 2 || depth == 39 {
+                let nodes = vec![body.node[0].clone(), node("Neg", &["x"], "y", vec![])];
+                let error = import_model(&model(&[("x", &[1])], "y", vec![ints("n", &[], &[i64::MAX])], nodes));
+                assert_eq!(matches!(error, Err(OnnxError::TooLarge { .. })), depth == 2);
+                assert!(error.is_err());
+            }
+        }
+    }
+
+    #[test]
+    fn scans_are_unrolled() {
+        let body = vec![node("Add", &["s", "e"], "t", vec![]), node("Neg", &["t"], "o", vec![])];
+        let attributes = |reverse| {
+            vec![
+                ("num_scan_inputs", Attr::Int(1)),
+                ("scan_input_axes", Attr::Ints(&[1])),
+                ("scan_output_axes", Attr::Ints(&[-1])),
+                ("scan_input_directions", Attr::Ints(if reverse { &[1] } else { &[0] })),
+                ("scan_output_directions", Attr::Ints(if reverse { &[1] } else { &[0] })),
+            ]
+        };
+        let eval = |reverse: bool| {
+            let scan = node_of("Scan", &["start", "x"], &["last", "y"], attributes(reverse));
+            let nodes = vec![with_graph(scan, "body", graph(&["s", "e"], &["t", "o"], body.clone()))];
+            let graph = import_model(&model(&[("x", &[2, 3])], "y", vec![floats("start", &[2], &[0.0, 0.0])], nodes));
+            let graph = graph.unwrap();
+            assert_eq!(graph.outputs[0].2, [2, 3]);
+            graph.eval(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0])
+        };
+        assert_eq!(eval(false), [-1.0, -3.0, -6.0, -4.0, -9.0, -15.0]);
+        assert_eq!(eval(true), [-6.0, -5.0, -3.0, -15.0, -11.0, -6.0]);
+    }
+}

@@ -5,11 +5,14 @@
 //! constants, so that no lowering treats constant inputs as a special case.
 
 mod activation;
+mod bits;
+mod cast;
 mod common;
 mod compare;
 mod constant;
 mod control;
 mod convolution;
+mod einsum;
 mod elementwise;
 mod gather;
 mod grid;
@@ -52,10 +55,13 @@ impl Registry {
     pub fn new() -> Self {
         let mut registry = Self::default();
         activation::register(&mut registry);
+        bits::register(&mut registry);
+        cast::register(&mut registry);
         compare::register(&mut registry);
         constant::register(&mut registry);
         control::register(&mut registry);
         convolution::register(&mut registry);
+        einsum::register(&mut registry);
         elementwise::register(&mut registry);
         gather::register(&mut registry);
         index::register(&mut registry);

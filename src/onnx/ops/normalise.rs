@@ -4,7 +4,8 @@
 //! every quotient is clamped to the bound that it cannot leave but for rounding, which keeps ranges from growing from
 //! layer to layer.
 
-use super::common::{filled, float};
+use super::activation::clamped;
+use super::common::float;
 use super::grid::{axis_attribute, distinct_axes};
 use super::groups::{Groups, at_least, row_sums, spread};
 use super::{Lowering, Node, OnnxError, Registry, Value};
@@ -14,14 +15,6 @@ use crate::onnx::tensor::Kind;
 
 /// The least norm that a vector is divided by: below it the quotient tends to zero, instead of having no limit.
 const LEAST_NORM: f64 = 1e-12;
-
-/// `x` clamped to `[-bound, bound]`, in an order of which range analysis sees both ends.
-fn bounded(lowering: &mut Lowering, node: &Node, x: &Value, bound: f64) -> Result<Value, OnnxError> {
-    let low = filled(lowering, node, x.shape(), Kind::Float, -bound)?;
-    let high = filled(lowering, node, x.shape(), Kind::Float, bound)?;
-    let above = lowering.maximum(node, x, &low)?;
-    lowering.minimum(node, &high, &above)
-}
 
 fn columns(x: &Value) -> usize {
     x.shape().get(1).copied().unwrap_or(1)
@@ -46,7 +39,8 @@ fn unit_power(lowering: &mut Lowering, node: &Node, x: &Value, epsilon: f64) -> 
     let roots = lowering.sqrt(node, &powers)?;
     let roots = spread(lowering, node, &roots, size)?;
     let quotients = lowering.quotient(node, x, &roots)?;
-    bounded(lowering, node, &quotients, (size as f64).sqrt())
+    let bound = (size as f64).sqrt();
+    clamped(lowering, node, &quotients, Some(-bound), Some(bound))
 }
 
 /// `scale * x + bias`, both broadcast to the shape of `x`.
@@ -205,7 +199,8 @@ fn mean_variance_normalization(lowering: &mut Lowering, node: &Node) -> Result<V
     let roots = lowering.scaled(node, &roots, |_| 1.0, |_| 1e-9)?;
     let roots = spread(lowering, node, &roots, groups.size)?;
     let quotients = lowering.quotient(node, &rows, &roots)?;
-    let rows = bounded(lowering, node, &quotients, (groups.size as f64).sqrt())?;
+    let bound = (groups.size as f64).sqrt();
+    let rows = clamped(lowering, node, &quotients, Some(-bound), Some(bound))?;
     Ok(vec![groups.scatter(lowering, node, &rows)?])
 }
 
@@ -232,7 +227,7 @@ fn lp_normalization(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, 
     let norms = at_least(lowering, node, &norms, LEAST_NORM)?;
     let norms = spread(lowering, node, &norms, groups.size)?;
     let quotients = lowering.quotient(node, &rows, &norms)?;
-    let rows = bounded(lowering, node, &quotients, 1.0)?;
+    let rows = clamped(lowering, node, &quotients, Some(-1.0), Some(1.0))?;
     Ok(vec![groups.scatter(lowering, node, &rows)?])
 }
 

@@ -202,8 +202,7 @@ mod tests {
                 if k.unsigned_abs() < 10 {
                     agrees(&triangle);
                 }
-                // integers beyond 2^53 are no constants
-                assert_eq!(import_model(&triangle).is_ok(), k.unsigned_abs() < 10);
+                assert!(import_model(&triangle).is_ok(), "{k}");
             }
         }
         let nodes = vec![node("Trilu", &["x"], "y", vec![])];
