@@ -9,7 +9,7 @@ fn identity(_: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError> {
 /// The mask, Dropout's second output, is not provided.
 fn dropout(_: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError> {
     if let Some(training) = node.optional_input(2) {
-        let off = training.constant().is_some_and(|c| c.data.iter().all(|&v| v == 0.0));
+        let off = training.constant().is_some_and(|c| c.data == [0.0]);
         if !off {
             return Err(node.unsupported("training_mode", "export the model for inference"));
         }
