@@ -5,11 +5,13 @@
 //! constants, so that no lowering treats constant inputs as a special case.
 
 mod activation;
+mod attention;
 mod bits;
 mod cast;
 mod common;
 mod compare;
 mod constant;
+mod contrib;
 mod control;
 mod convolution;
 mod einsum;
@@ -55,10 +57,12 @@ impl Registry {
     pub fn new() -> Self {
         let mut registry = Self::default();
         activation::register(&mut registry);
+        attention::register(&mut registry);
         bits::register(&mut registry);
         cast::register(&mut registry);
         compare::register(&mut registry);
         constant::register(&mut registry);
+        contrib::register(&mut registry);
         control::register(&mut registry);
         convolution::register(&mut registry);
         einsum::register(&mut registry);

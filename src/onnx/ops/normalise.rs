@@ -142,23 +142,46 @@ fn instance_normalization(lowering: &mut Lowering, node: &Node) -> Result<Vec<Va
 /// Over the axes from `axis` on. The mean and the deviation, further outputs, are not provided.
 fn layer_normalization(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError> {
     let x = node.input(0)?;
-    let rank = x.shape().len();
-    let axes: Vec<usize> = (axis_attribute(node, "axis", -1, rank)?..rank).collect();
+    let at = axis_attribute(node, "axis", -1, x.shape().len())?;
+    Ok(vec![layer_normalized(lowering, node, x, at, node.input(1)?, node.optional_input(2))?])
+}
+
+/// The axes from `at` on to zero mean and unit variance, scaled and shifted.
+pub(super) fn layer_normalized(
+    lowering: &mut Lowering,
+    node: &Node,
+    x: &Value,
+    at: usize,
+    scale: &Value,
+    bias: Option<&Value>,
+) -> Result<Value, OnnxError> {
+    let axes: Vec<usize> = (at..x.shape().len()).collect();
     let standard = standardised(lowering, node, x, &axes, node.float("epsilon")?.unwrap_or(1e-5))?;
-    Ok(vec![scaled_and_shifted(lowering, node, &standard, node.input(1)?, node.optional_input(2))?])
+    scaled_and_shifted(lowering, node, &standard, scale, bias)
 }
 
 /// Over the axes from `axis` on, without a mean.
 fn rms_normalization(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError> {
     let x = node.input(0)?;
+    let at = axis_attribute(node, "axis", -1, x.shape().len())?;
+    Ok(vec![rms_normalized(lowering, node, x, at, node.input(1)?)?])
+}
+
+/// The axes from `at` on to unit power, scaled.
+pub(super) fn rms_normalized(
+    lowering: &mut Lowering,
+    node: &Node,
+    x: &Value,
+    at: usize,
+    scale: &Value,
+) -> Result<Value, OnnxError> {
     float(node, x)?;
-    let rank = x.shape().len();
-    let axes: Vec<usize> = (axis_attribute(node, "axis", -1, rank)?..rank).collect();
+    let axes: Vec<usize> = (at..x.shape().len()).collect();
     let groups = Groups::new(lowering, node, x.shape(), &axes)?;
     let rows = groups.gather(lowering, node, x)?;
     let rows = unit_power(lowering, node, &rows, node.float("epsilon")?.unwrap_or(1e-5))?;
     let unit = groups.scatter(lowering, node, &rows)?;
-    Ok(vec![scaled_and_shifted(lowering, node, &unit, node.input(1)?, None)?])
+    scaled_and_shifted(lowering, node, &unit, scale, None)
 }
 
 /// Per sample and group of channels. The parameters are per group up to operator set 20, per channel from 21 on.
@@ -264,6 +287,7 @@ pub(super) fn register(registry: &mut Registry) {
     registry.add("LpNormalization", lp_normalization);
     registry.add("MeanVarianceNormalization", mean_variance_normalization);
     registry.add("RMSNormalization", rms_normalization);
+    registry.add("SimplifiedLayerNormalization", rms_normalization);
 }
 
 #[cfg(test)]

@@ -25,10 +25,23 @@ fn softmax(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError
     let x = node.input(0)?;
     let groups = groups(lowering, node, x)?;
     let rows = groups.gather(lowering, node, x)?;
-    let Exponentials { exponentials, sums, .. } = Exponentials::new(lowering, node, &rows)?;
-    let sums = spread(lowering, node, &sums, groups.size)?;
-    let rows = lowering.quotient(node, &exponentials, &sums)?;
+    let rows = of_rows(lowering, node, &rows, None)?;
     Ok(vec![groups.scatter(lowering, node, &rows)?])
+}
+
+/// The softmax of every row of a matrix, or only of the elements at which `mask` is true; the others are zero.
+pub(super) fn of_rows(
+    lowering: &mut Lowering,
+    node: &Node,
+    rows: &Value,
+    mask: Option<&Value>,
+) -> Result<Value, OnnxError> {
+    let Exponentials { exponentials, sums, .. } = match mask {
+        None => Exponentials::new(lowering, node, rows)?,
+        Some(mask) => Exponentials::masked(lowering, node, rows, mask)?,
+    };
+    let sums = spread(lowering, node, &sums, rows.shape().get(1).copied().unwrap_or(1))?;
+    lowering.quotient(node, &exponentials, &sums)
 }
 
 /// `x - maximum - ln(sum of exp(x - maximum))`
