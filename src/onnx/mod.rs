@@ -27,7 +27,7 @@ use crate::graph::{FloatOp, Graph, GraphInput};
 use lower::{Activation, Lowering, Value};
 use ops::Registry;
 use scope::{Block, Scope};
-use tensor::{Kind, element_kind};
+use tensor::{Kind, UNBOUNDED, element_kind};
 
 /// The operator sets that are understood. The supported operators mean the same in all of them, but for attributes
 /// that became inputs, which are read in both forms.
@@ -84,11 +84,13 @@ fn import_model(model: &ModelProto) -> Result<Graph, OnnxError> {
     Ok(graph)
 }
 
-/// Constants are finite, but their products, in scaled or folded weights, may not be.
+/// Nothing may be left of infinite constants, and products of finite ones, in scaled or folded weights, may not overflow.
 fn refuse_overflow(graph: &Graph) -> Result<(), OnnxError> {
     for node in &graph.nodes {
         let FloatOp::Affine(map) = &node.op else { continue };
-        if let Some((index, &value)) = map.weights.iter().chain(&map.bias).enumerate().find(|(_, v)| !v.is_finite()) {
+        let mut weights = map.weights.iter().chain(&map.bias).enumerate();
+        if let Some((index, &value)) = weights.find(|(_, v)| v.is_nan() || v.abs() >= UNBOUNDED) {
+            let value = if value.is_nan() { value } else { f64::INFINITY.copysign(value) };
             return Err(OnnxError::NonFinite { tensor: format!("the folded weights of {}", node.name), index, value });
         }
     }

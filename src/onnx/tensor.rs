@@ -18,6 +18,12 @@ pub(super) enum Kind {
 /// The largest integer up to which `f64` holds every integer.
 pub(super) const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
 
+/// What infinities in constants become, 2^1000: masks hold them, and they vanish in the softmax that they are made for.
+const INFINITE: f64 = f64::from_bits((1023 + 1000) << 52);
+
+/// 2^900. An import must not leave anything of at least this, which infinities or an overflow have made.
+pub(super) const UNBOUNDED: f64 = f64::from_bits((1023 + 900) << 52);
+
 /// The magnitude of the ends of the 64-bit integers, which exporters write for "no bound".
 const NO_BOUND: f64 = 9_223_372_036_854_775_808.0;
 
@@ -62,7 +68,8 @@ impl Constant {
         }
         let tensor = tract_onnx::tensor::load_tensor(&MmapDataResolver, proto, None);
         let tensor = tensor.map_err(|e| malformed(format!("{e:#}")))?;
-        let data = elements(&tensor).map_err(|e| malformed(format!("{e:#}")))?;
+        let mut data = elements(&tensor).map_err(|e| malformed(format!("{e:#}")))?;
+        data.iter_mut().filter(|v| v.is_infinite()).for_each(|v| *v = INFINITE.copysign(*v));
         let end = |v: f64, w: &i64| v.abs() == NO_BOUND && *w != i64::MAX && *w != i64::MIN;
         if let Ok(exact) = tensor.to_plain_array_view::<i64>()
             && let Some((_, inexact)) = data.iter().zip(&exact).find(|(v, w)| end(**v, w))

@@ -4,14 +4,12 @@
 
 use super::common::float;
 use super::grid::permuted;
+use super::mask::EXCLUDED;
 use super::softmax::of_rows;
 use super::{Lowering, Node, OnnxError, Registry, Value};
 use crate::onnx::shape::broadcast;
 use crate::onnx::tensor::Kind;
 use crate::ops::Product;
-
-/// Scores to which a constant of at most this is added are left out: half the least number of single precision.
-const EXCLUDED: f64 = f32::MIN as f64 / 2.0;
 
 /// Queries `[batch, heads, rows, size]`, keys and values, of which a head may serve several heads of queries.
 pub(super) struct Heads {
@@ -27,8 +25,9 @@ pub(super) struct Scores {
     pub bias: Option<Value>,
     /// False where a score is left out.
     pub mask: Option<Value>,
-    /// Leaves out the keys after a query.
-    pub causal: bool,
+    /// Query `i` sees the keys from `i - before` to `i + after`; `None` stands for no bound.
+    pub before: Option<usize>,
+    pub after: Option<usize>,
 }
 
 /// `[batch, rows, heads * size]` as `[batch, heads, rows, size]`.
@@ -134,9 +133,14 @@ impl Scores {
             let rest = c.data.iter().map(|&v| if v > EXCLUDED { v } else { 0.0 }).collect();
             bias = Some(lowering.constant(node, full.to_vec(), Kind::Float, rest)?);
         }
-        if self.causal {
+        if self.before.is_some() || self.after.is_some() {
             let [.., rows, columns] = *full;
-            let kept = |i: usize| f64::from(u8::from(i % columns <= i / columns % rows));
+            let kept = |i: usize| {
+                let (query, key) = (i / columns % rows, i % columns);
+                let seen = self.before.is_none_or(|n| query <= key.saturating_add(n))
+                    && self.after.is_none_or(|n| key <= query.saturating_add(n));
+                f64::from(u8::from(seen))
+            };
             let count = lowering.charge_shape(node, full)?;
             masks.push(lowering.constant(node, full.to_vec(), Kind::Bool, (0..count).map(kept).collect())?);
         }
@@ -194,11 +198,106 @@ fn attention(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxErr
         Some(mask) if mask.kind() == Kind::Bool => (Some(mask), None),
         bias => (None, bias),
     };
-    let scores = Scores { scale: node.float("scale")?, bias, mask, causal: node.flag("is_causal")? };
+    // negative ones stand for no bound
+    let window = |name: &str| Ok::<_, OnnxError>(node.int(name)?.and_then(|n| usize::try_from(n).ok()));
+    let (before, mut after) = (window("left_window_size")?, window("right_window_size")?);
+    if node.flag("is_causal")? {
+        after = Some(0);
+    }
+    let scores = Scores { scale: node.float("scale")?, bias, mask, before, after };
     let result = heads.attend(lowering, node, scores)?;
     Ok(vec![if flat { merge_heads(lowering, node, &result)? } else { result }])
 }
 
 pub(super) fn register(registry: &mut Registry) {
     registry.add("Attention", attention);
+}
+
+#[cfg(test)]
+mod tests {
+    use tract_onnx::pb::{TensorProto, tensor_proto::DataType};
+
+    use crate::graph::Graph;
+    use crate::onnx::testing::{Attr, declare, floats, graph_of, model, node, random};
+    use crate::onnx::{OnnxError, import_model};
+
+    const QUERY: [i64; 4] = [2, 4, 3, 2];
+    const KEY: [i64; 4] = [2, 2, 5, 2];
+    const VALUE: [i64; 4] = [2, 2, 5, 3];
+
+    /// Three tensors and a mask, which is constant or the fourth input.
+    fn graph(mask: Option<TensorProto>, boolean: bool, attributes: Vec<(&str, Attr)>) -> Result<Graph, OnnxError> {
+        let names = ["q", "k", "v", if mask.is_some() || boolean { "m" } else { "" }];
+        let nodes = vec![node("Attention", &names, "y", attributes)];
+        let inputs: [(&str, &[i64]); 3] = [("q", &QUERY), ("k", &KEY), ("v", &VALUE)];
+        let mut model = model(&inputs, "y", mask.into_iter().collect(), nodes);
+        if boolean {
+            graph_of(&mut model).input.push(declare("m", &[3, 5], DataType::Bool));
+        }
+        model.opset_import[0].version = 25;
+        import_model(&model)
+    }
+
+    /// By definition, with `added(i, j)` added to the score of query `i` and key `j`, or none if it is left out.
+    fn expected(x: &[f64], scale: f64, added: impl Fn(usize, usize) -> Option<f64>) -> Vec<f64> {
+        let (q, rest) = x.split_at(48);
+        let (k, v) = rest.split_at(40);
+        let mut result = vec![];
+        for (batch, head, i) in (0..2).flat_map(|b| (0..4).flat_map(move |h| (0..3).map(move |i| (b, h, i)))) {
+            let (query, shared) = ((batch * 4 + head) * 3 + i, (batch * 2 + head / 2) * 5);
+            let weights: Vec<f64> = (0..5)
+                .map(|j| {
+                    let dot: f64 = (0..2).map(|e| q[query * 2 + e] * k[(shared + j) * 2 + e]).sum();
+                    added(i, j).map_or(0.0, |a| (dot * scale + a).exp())
+                })
+                .collect();
+            let sum = weights.iter().sum::<f64>().max(f64::MIN_POSITIVE);
+            result.extend((0..3).map(|e| (0..5).map(|j| weights[j] * v[(shared + j) * 3 + e]).sum::<f64>() / sum));
+        }
+        result
+    }
+
+    fn assert_close(found: &[f64], expected: &[f64]) {
+        assert_eq!(found.len(), expected.len());
+        assert!(found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-9), "{found:?} {expected:?}");
+    }
+
+    fn inputs() -> Vec<f64> {
+        random(48 + 40 + 60, 3).into_iter().map(f64::from).collect()
+    }
+
+    #[test]
+    fn windows_and_scales() {
+        let (x, root) = (inputs(), 0.5f64.sqrt());
+        let of = |attributes| graph(None, false, attributes).unwrap().eval(&x);
+        assert_close(&of(vec![]), &expected(&x, root, |_, _| Some(0.0)));
+        assert_close(&of(vec![("scale", Attr::Float(0.25))]), &expected(&x, 0.25, |_, _| Some(0.0)));
+        let seen = |holds: bool| holds.then_some(0.0);
+        assert_close(&of(vec![("is_causal", Attr::Int(1))]), &expected(&x, root, |i, j| seen(j <= i)));
+        let window = vec![("left_window_size", Attr::Int(1)), ("right_window_size", Attr::Int(2))];
+        assert_close(&of(window), &expected(&x, root, |i, j| seen(i <= j + 1 && j <= i + 2)));
+    }
+
+    #[test]
+    fn masks_of_all_kinds() {
+        let (x, root) = (inputs(), 0.5f64.sqrt());
+        let added: Vec<f32> = random(15, 9);
+        let mask = floats("m", &[3, 5], &added);
+        let bias = |i: usize, j: usize| Some(f64::from(added[i * 5 + j]));
+        assert_close(&graph(Some(mask), false, vec![]).unwrap().eval(&x), &expected(&x, root, bias));
+        // the second query sees nothing
+        let kept = |i: usize, j: usize| i != 1 && (i + j) % 3 != 0;
+        let low = (0..15).map(|n| if kept(n / 5, n % 5) { 0.25 } else { f32::NEG_INFINITY }).collect::<Vec<f32>>();
+        let expected = expected(&x, root, |i, j| kept(i, j).then_some(0.25));
+        assert_close(&graph(Some(floats("m", &[3, 5], &low)), false, vec![]).unwrap().eval(&x), &expected);
+        let booleans = (0..15).map(|n| f64::from(kept(n / 5, n % 5)));
+        let all: Vec<f64> = x.iter().copied().chain(booleans).collect();
+        assert_close(&graph(None, true, vec![]).unwrap().eval(&all), &expected);
+    }
+
+    #[test]
+    fn other_forms_are_refused() {
+        assert!(graph(None, false, vec![("softcap", Attr::Float(1.0))]).unwrap_err().to_string().contains("softcap"));
+        assert!(graph(Some(floats("m", &[2, 5], &[0.0; 10])), false, vec![]).is_err());
+    }
 }

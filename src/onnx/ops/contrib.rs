@@ -84,7 +84,8 @@ fn attended(lowering: &mut Lowering, node: &Node, heads: &Heads) -> Result<Vec<V
         let reason = "with attribute unidirectional there must be as many keys as queries";
         return Err(node.mismatch(heads.query.shape(), heads.key.shape(), reason));
     }
-    let scores = Scores { scale, bias: node.optional_input(5).cloned(), mask: None, causal };
+    let scores =
+        Scores { scale, bias: node.optional_input(5).cloned(), mask: None, before: None, after: causal.then_some(0) };
     let result = heads.attend(lowering, node, scores)?;
     Ok(vec![merge_heads(lowering, node, &result)?])
 }
@@ -163,4 +164,128 @@ pub(super) fn register(registry: &mut Registry) {
         ("com.microsoft::MultiHeadAttention", multi_head_attention),
     ];
     operators.into_iter().for_each(|(name, lower)| registry.add(name, lower));
+}
+
+#[cfg(test)]
+mod tests {
+    use tract_onnx::pb::{NodeProto, TensorProto};
+
+    use crate::graph::Graph;
+    use crate::onnx::import_model;
+    use crate::onnx::testing::{Attr, floats, ints, model, node, random, weights};
+
+    fn microsoft(op: &str, inputs: &[&str], attributes: Vec<(&str, Attr)>) -> NodeProto {
+        NodeProto { domain: "com.microsoft".into(), ..node(op, inputs, "y", attributes) }
+    }
+
+    fn constants() -> Vec<TensorProto> {
+        let mut all = vec![floats("alpha", &[], &[1.5]), floats("half", &[], &[0.5]), ints("parts", &[3], &[4, 4, 4])];
+        let shapes: [(&str, &[i64]); 7] = [
+            ("b", &[4]),
+            ("s", &[4]),
+            ("t", &[4]),
+            ("w", &[4, 12]),
+            ("wb", &[12]),
+            ("k", &[2, 3, 4]),
+            ("bias", &[1, 2, 3, 3]),
+        ];
+        all.extend(shapes.iter().zip(1..).map(|(&(name, shape), seed)| weights(name, shape, seed)));
+        all
+    }
+
+    fn import(nodes: Vec<NodeProto>) -> Graph {
+        let mut model = model(&[("x", &[2, 3, 4]), ("z", &[2, 3, 4])], "y", constants(), nodes);
+        model.opset_import[0].version = 23;
+        import_model(&model).unwrap()
+    }
+
+    /// One node means the same as others of ONNX's own.
+    fn same(found: NodeProto, others: Vec<NodeProto>) {
+        let (op, found, expected) = (found.op_type.clone(), import(vec![found]), import(others));
+        let x: Vec<f64> = random(48, 5).into_iter().map(f64::from).collect();
+        let (found, expected) = (found.eval(&x), expected.eval(&x));
+        assert_eq!(found.len(), expected.len(), "{op}");
+        assert!(found.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-9), "{op} {found:?} {expected:?}");
+    }
+
+    #[test]
+    fn activations() {
+        let added = || node("Add", &["x", "b"], "a", vec![]);
+        let tanh = || {
+            let mut gelu = node("Gelu", &["a"], "y", vec![]);
+            gelu.attribute.push(crate::onnx::ops::testing::text("approximate", "tanh"));
+            gelu
+        };
+        same(microsoft("Gelu", &["x"], vec![]), vec![node("Gelu", &["x"], "y", vec![])]);
+        same(microsoft("BiasGelu", &["x", "b"], vec![]), vec![added(), node("Gelu", &["a"], "y", vec![])]);
+        same(microsoft("FastGelu", &["x", "b"], vec![]), vec![added(), tanh()]);
+        let sigmoid = vec![
+            node("Mul", &["x", "alpha"], "a", vec![]),
+            node("Sigmoid", &["a"], "s1", vec![]),
+            node("Mul", &["x", "s1"], "y", vec![]),
+        ];
+        same(microsoft("QuickGelu", &["x"], vec![("alpha", Attr::Float(1.5))]), sigmoid);
+    }
+
+    #[test]
+    fn normalisations_of_sums() {
+        let sums = || vec![node("Add", &["x", "z"], "a", vec![]), node("Add", &["a", "b"], "c", vec![])];
+        let epsilon = || vec![("epsilon", Attr::Float(0.125))];
+        let mut others = sums();
+        others.push(node("LayerNormalization", &["c", "s", "t"], "y", epsilon()));
+        same(microsoft("SkipLayerNormalization", &["x", "z", "s", "t", "b"], epsilon()), others);
+        let mut others = sums();
+        others.push(node("RMSNormalization", &["c", "s"], "y", epsilon()));
+        same(microsoft("SkipSimplifiedLayerNormalization", &["x", "z", "s", "b"], epsilon()), others);
+        let mut sum = microsoft("SkipLayerNormalization", &["x", "z", "s"], epsilon());
+        sum.output = ["n", "", "", "y"].map(String::from).into();
+        same(sum, vec![node("Add", &["x", "z"], "y", vec![])]);
+    }
+
+    #[test]
+    fn matrix_products() {
+        let attributes = vec![("transB", Attr::Int(1)), ("alpha", Attr::Float(0.5))];
+        let others = vec![
+            node("Transpose", &["z"], "t1", vec![("perm", Attr::Ints(&[0, 2, 1]))]),
+            node("MatMul", &["x", "t1"], "m", vec![]),
+            node("Mul", &["m", "half"], "y", vec![]),
+        ];
+        same(microsoft("FusedMatMul", &["x", "z"], attributes), others);
+    }
+
+    #[test]
+    fn attention() {
+        let heads = || vec![("num_heads", Attr::Int(2))];
+        let own = |q: &str, k: &str, v: &str, mask: &str, causal: i64| {
+            let attributes =
+                vec![("q_num_heads", Attr::Int(2)), ("kv_num_heads", Attr::Int(2)), ("is_causal", Attr::Int(causal))];
+            node("Attention", &[q, k, v, mask], "y", attributes)
+        };
+        same(microsoft("MultiHeadAttention", &["x", "z", "k"], heads()), vec![own("x", "z", "k", "", 0)]);
+        same(
+            microsoft("MultiHeadAttention", &["x", "z", "k", "", "", "bias"], heads()),
+            vec![own("x", "z", "k", "bias", 0)],
+        );
+        let split = |from: &str, outputs: [&str; 3], axis: i64| {
+            let mut split = node("Split", &[from, "parts"], outputs[0], vec![("axis", Attr::Int(axis))]);
+            split.output = outputs.map(String::from).into();
+            split
+        };
+        let others = vec![
+            split("wb", ["b1", "b2", "b3"], 0),
+            node("Add", &["x", "b1"], "q1", vec![]),
+            node("Add", &["z", "b2"], "k1", vec![]),
+            node("Add", &["k", "b3"], "v1", vec![]),
+            own("q1", "k1", "v1", "", 0),
+        ];
+        same(microsoft("MultiHeadAttention", &["x", "z", "k", "wb"], heads()), others);
+        let others = vec![
+            node("MatMul", &["x", "w"], "p", vec![]),
+            node("Add", &["p", "wb"], "a", vec![]),
+            split("a", ["q1", "k1", "v1"], 2),
+            own("q1", "k1", "v1", "", 1),
+        ];
+        let causal = vec![("num_heads", Attr::Int(2)), ("unidirectional", Attr::Int(1))];
+        same(microsoft("Attention", &["x", "w", "wb"], causal), others);
+    }
 }

@@ -20,6 +20,7 @@ mod gather;
 mod grid;
 mod groups;
 mod index;
+mod mask;
 mod matmul;
 mod ml;
 mod normalise;

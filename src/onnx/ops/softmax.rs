@@ -4,11 +4,12 @@ use super::common::float;
 use super::gather::one_hot;
 use super::grid::axis_attribute;
 use super::groups::{Groups, spread};
+use super::mask::separated;
 use super::order::greatest_column;
 use super::reduce::Exponentials;
 use super::{Lowering, Node, OnnxError, Registry, Value};
 use crate::graph::Function;
-use crate::onnx::tensor::Kind;
+use crate::onnx::tensor::{Constant, Kind};
 
 /// The groups that are normalised: along one axis from operator set 13 on; over all axes from the given one on before.
 fn groups(lowering: &mut Lowering, node: &Node, x: &Value) -> Result<Groups, OnnxError> {
@@ -24,8 +25,21 @@ fn groups(lowering: &mut Lowering, node: &Node, x: &Value) -> Result<Groups, Onn
 fn softmax(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError> {
     let x = node.input(0)?;
     let groups = groups(lowering, node, x)?;
-    let rows = groups.gather(lowering, node, x)?;
-    let rows = of_rows(lowering, node, &rows, None)?;
+    let rows = match separated(lowering, node, x)? {
+        None => {
+            let rows = groups.gather(lowering, node, x)?;
+            of_rows(lowering, node, &rows, None)?
+        }
+        Some((x, kept)) => {
+            let rows = groups.gather(lowering, node, &x)?;
+            let kept = groups.gather(lowering, node, &kept)?;
+            let all_excluded = |kept: &Constant| kept.data.chunks(groups.size.max(1)).any(|row| !row.contains(&1.0));
+            if kept.constant().is_none_or(all_excluded) {
+                return Err(node.unsupported("its mask", "it leaves out every element that is normalised with others"));
+            }
+            of_rows(lowering, node, &rows, Some(&kept))?
+        }
+    };
     Ok(vec![groups.scatter(lowering, node, &rows)?])
 }
 
