@@ -61,7 +61,11 @@ pub enum OnnxError {
 }
 
 fn list(nodes: &[UnsupportedNode]) -> String {
-    nodes.iter().map(|n| format!("\n  \"{}\": {}", n.node, n.operator)).collect()
+    let line = |n: &UnsupportedNode| {
+        let reason = super::ops::reason(&n.operator).map_or(String::new(), |reason| format!(" ({reason})"));
+        format!("\n  \"{}\": {}{reason}", n.node, n.operator)
+    };
+    nodes.iter().map(line).collect()
 }
 
 fn quoted(names: &[String]) -> String {

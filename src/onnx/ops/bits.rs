@@ -178,7 +178,9 @@ mod tests {
         model
     }
 
-    const OPERATORS: [(&str, fn(i64, i64) -> i64); 3] =
+    type Operator = (&'static str, fn(i64, i64) -> i64);
+
+    const OPERATORS: [Operator; 3] =
         [("BitwiseAnd", |a, b| a & b), ("BitwiseOr", |a, b| a | b), ("BitwiseXor", |a, b| a ^ b)];
 
     #[test]

@@ -219,8 +219,10 @@ mod tests {
     use crate::onnx::testing::{model, node, random, weights};
     use crate::onnx::{OnnxError, import_model};
 
+    type Term<'a> = (&'a str, &'a [i64]);
+
     /// The sum over all assignments of indices to letters, one operand a list of letters with its axes' sizes.
-    fn by_definition(terms: &[(&str, &[i64])], output: &str, data: &[Vec<f64>]) -> Vec<f64> {
+    fn by_definition(terms: &[Term], output: &str, data: &[Vec<f64>]) -> Vec<f64> {
         let mut letters: Vec<(char, i64)> = vec![];
         for (term, shape) in terms {
             for (c, &size) in term.chars().zip(*shape) {
@@ -240,7 +242,7 @@ mod tests {
                 index.push((c, rest % size));
                 rest /= size;
             }
-            let element = |(&(term, shape), data): (&(&str, &[i64]), &Vec<f64>)| {
+            let element = |(&(term, shape), data): (&Term, &Vec<f64>)| {
                 let at = |c: char| index.iter().find(|i| i.0 == c).unwrap().1;
                 data[term.chars().zip(shape).fold(0, |n, (c, &size)| n * size + at(c) % size) as usize]
             };
@@ -252,7 +254,7 @@ mod tests {
     #[test]
     fn equations_by_definition() {
         // the equation, then the same with a letter for every axis
-        let cases: [(&str, &[(&str, &[i64])], &str); 15] = [
+        let cases: [(&str, &[Term], &str); 15] = [
             ("ij->ji", &[("ij", &[2, 3])], "ji"),
             ("ij->i", &[("ij", &[2, 3])], "i"),
             ("ij->", &[("ij", &[2, 3])], ""),

@@ -8,12 +8,14 @@ mod activation;
 mod attention;
 mod bits;
 mod cast;
+mod col2im;
 mod common;
 mod compare;
 mod constant;
 mod contrib;
 mod control;
 mod convolution;
+mod determinant;
 mod einsum;
 mod elementwise;
 mod gather;
@@ -32,7 +34,9 @@ mod power;
 mod quantised;
 mod recurrent;
 mod reduce;
+mod refused;
 mod resize;
+mod rotary;
 mod scatter;
 mod shape;
 mod slice;
@@ -43,6 +47,8 @@ mod unary;
 mod window;
 
 use std::collections::BTreeMap;
+
+pub(super) use refused::reason;
 
 use super::OnnxError;
 use super::lower::{Lowering, Node, Value};
@@ -61,11 +67,13 @@ impl Registry {
         attention::register(&mut registry);
         bits::register(&mut registry);
         cast::register(&mut registry);
+        col2im::register(&mut registry);
         compare::register(&mut registry);
         constant::register(&mut registry);
         contrib::register(&mut registry);
         control::register(&mut registry);
         convolution::register(&mut registry);
+        determinant::register(&mut registry);
         einsum::register(&mut registry);
         elementwise::register(&mut registry);
         gather::register(&mut registry);
@@ -82,6 +90,7 @@ impl Registry {
         recurrent::register(&mut registry);
         reduce::register(&mut registry);
         resize::register(&mut registry);
+        rotary::register(&mut registry);
         scatter::register(&mut registry);
         shape::register(&mut registry);
         slice::register(&mut registry);
