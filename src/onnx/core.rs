@@ -46,9 +46,16 @@ impl Lowering {
     }
 
     /// A graph output that does not depend on the input: its name, value id and shape.
-    pub fn constant_output(&mut self, name: &str, constant: &Constant) -> (String, usize, Vec<usize>) {
+    pub fn constant_output(
+        &mut self,
+        name: &str,
+        constant: &Constant,
+    ) -> Result<(String, usize, Vec<usize>), OnnxError> {
+        if constant.data.is_empty() {
+            return Err(OnnxError::ZeroSized { tensor: name.into(), shape: constant.shape.clone() });
+        }
         let id = self.append(name, "Constant", constant_map(constant), vec![]);
-        (name.into(), id, constant.shape.clone())
+        Ok((name.into(), id, constant.shape.clone()))
     }
 
     /// `max(x, 0)`, elementwise.

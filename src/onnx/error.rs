@@ -42,8 +42,6 @@ pub enum OnnxError {
     NonFinite { tensor: String, index: usize, value: f64 },
     #[error("node \"{node}\" ({op}): shapes {left:?} and {right:?} do not fit: {reason}")]
     ShapeMismatch { node: String, op: String, left: Vec<usize>, right: Vec<usize>, reason: String },
-    #[error("node \"{node}\" ({op}): {reason}, which is not supported")]
-    NotLinear { node: String, op: String, reason: String },
     #[error("node \"{node}\" ({op}) lacks its input {position}")]
     MissingInput { node: String, op: String, position: usize },
     #[error("{consumer} reads \"{tensor}\", which no input, initializer or node defines")]
@@ -63,7 +61,11 @@ pub enum OnnxError {
 }
 
 fn list(nodes: &[UnsupportedNode]) -> String {
-    nodes.iter().map(|n| format!("\n  \"{}\": {}", n.node, n.operator)).collect()
+    let line = |n: &UnsupportedNode| {
+        let reason = super::ops::reason(&n.operator).map_or(String::new(), |reason| format!(" ({reason})"));
+        format!("\n  \"{}\": {}{reason}", n.node, n.operator)
+    };
+    nodes.iter().map(line).collect()
 }
 
 fn quoted(names: &[String]) -> String {

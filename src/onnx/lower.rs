@@ -2,9 +2,10 @@
 
 use std::rc::Rc;
 
-use tract_onnx::pb::{AttributeProto, NodeProto, TensorProto, attribute_proto::AttributeType};
+use tract_onnx::pb::{AttributeProto, GraphProto, NodeProto, TensorProto, attribute_proto::AttributeType};
 
 use super::OnnxError;
+use super::scope::Scope;
 use super::shape::{MAX_ELEMENTS, element_count};
 use super::tensor::{Constant, Kind};
 use crate::graph::{Affine, AffineBuilder, FloatNode, FloatOp};
@@ -64,6 +65,8 @@ pub(super) struct Node<'a> {
     pub opset: i64,
     /// `None` where an optional input is left out.
     pub inputs: Vec<Option<Value>>,
+    /// What the graphs within the node see.
+    pub scope: &'a Scope<'a>,
 }
 
 pub(super) fn node_name(proto: &NodeProto) -> &str {
@@ -73,7 +76,7 @@ pub(super) fn node_name(proto: &NodeProto) -> &str {
     }
 }
 
-impl Node<'_> {
+impl<'a> Node<'a> {
     pub fn op(&self) -> &str {
         &self.proto.op_type
     }
@@ -94,7 +97,7 @@ impl Node<'_> {
         integers.ok_or_else(|| self.unsupported(what, "it must be a constant tensor of integers"))
     }
 
-    fn attribute(&self, name: &str, kind: AttributeType) -> Result<Option<&AttributeProto>, OnnxError> {
+    fn attribute(&self, name: &str, kind: AttributeType) -> Result<Option<&'a AttributeProto>, OnnxError> {
         let Some(attribute) = self.proto.attribute.iter().find(|a| a.name == name) else { return Ok(None) };
         if attribute.r#type != kind as i32 && attribute.r#type != AttributeType::Undefined as i32 {
             let reason = format!("it has another type than {}", kind.as_str_name().to_lowercase());
@@ -141,6 +144,18 @@ impl Node<'_> {
         Ok(attribute.map(|a| a.strings.iter().map(text).collect()).unwrap_or_default())
     }
 
+    /// A graph, which must be there.
+    pub fn graph(&self, name: &str) -> Result<&'a GraphProto, OnnxError> {
+        let graph = self.attribute(name, AttributeType::Graph)?.and_then(|a| a.g.as_ref());
+        graph.ok_or_else(|| self.unsupported(&format!("attribute {name}"), "it is missing"))
+    }
+
+    /// The ONNX element type of an input, where the model declares it.
+    pub fn element_type(&self, position: usize) -> Option<i32> {
+        let stored = self.optional_input(position)?.constant().and_then(|c| c.stored_as);
+        stored.or_else(|| self.scope.element_type(self.proto.input.get(position)?))
+    }
+
     pub fn tensor(&self, name: &str) -> Result<Option<&TensorProto>, OnnxError> {
         Ok(self.attribute(name, AttributeType::Tensor)?.and_then(|a| a.t.as_ref()))
     }
@@ -162,10 +177,6 @@ impl Node<'_> {
             right: right.into(),
             reason: reason.into(),
         }
-    }
-
-    pub fn not_linear(&self, reason: &str) -> OnnxError {
-        OnnxError::NotLinear { node: self.name.into(), op: self.op().into(), reason: reason.into() }
     }
 }
 

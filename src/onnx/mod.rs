@@ -9,6 +9,7 @@ mod decode;
 mod error;
 mod lower;
 mod ops;
+mod scope;
 mod shape;
 mod tensor;
 #[cfg(test)]
@@ -16,20 +17,17 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
 use std::path::Path;
-use std::rc::Rc;
 
-use tract_onnx::pb::{
-    GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, tensor_proto, tensor_shape_proto, type_proto,
-};
+use tract_onnx::pb::{ModelProto, ValueInfoProto, tensor_shape_proto, type_proto};
 
 pub use error::{OnnxError, UnsupportedNode};
 
 use crate::graph::{FloatOp, Graph, GraphInput};
-use lower::{Activation, Lowering, Node, Value, node_name};
+use lower::{Activation, Lowering, Value};
 use ops::Registry;
-use tensor::{Constant, Kind, element_kind};
+use scope::{Block, Scope};
+use tensor::{Kind, UNBOUNDED, element_kind};
 
 /// The operator sets that are understood. The supported operators mean the same in all of them, but for attributes
 /// that became inputs, which are read in both forms.
@@ -58,43 +56,23 @@ fn import_model(model: &ModelProto) -> Result<Graph, OnnxError> {
     let opset = decode::opset(model)?;
     let proto = model.graph.as_ref().ok_or_else(|| malformed("the model", "it has no graph"))?;
     let registry = Registry::new();
-    refuse_unsupported(proto, &registry)?;
-    refuse_duplicates(proto)?;
-    if let Some(sparse) = proto.sparse_initializer.first() {
-        let name = sparse.values.as_ref().map_or("", |v| &v.name);
-        return Err(malformed(&format!("initializer \"{name}\""), "sparse tensors are not supported"));
-    }
-
-    let mut values = BTreeMap::new();
-    for tensor in proto.initializer.iter().filter(|t| !is_unread_text(t, proto)) {
-        let constant = Constant::decode(&tensor.name, tensor)?;
-        values.insert(tensor.name.as_str(), Value::Constant(Rc::new(constant)));
-    }
+    let mut scope = Scope::new(&registry, opset);
+    let block = Block::new(proto, &scope)?;
     let mut inputs = vec![];
-    // An input that an initializer gives a default is constant.
-    for input in proto.input.iter().filter(|i| !values.contains_key(i.name.as_str())).collect::<Vec<_>>() {
+    for input in block.inputs() {
         let (declared, kind) = graph_input(input)?;
         let activation = Activation { id: inputs.len(), shape: declared.shape.clone(), kind };
         inputs.push(declared);
-        values.insert(&input.name, Value::Activation(activation));
+        scope.define(&input.name, Value::Activation(activation));
     }
-
     let mut lowering = Lowering::new(inputs.len());
-    for node in topological_order(proto, &values)? {
-        lower_node(&mut lowering, &registry, node, opset, &mut values)?;
-    }
+    let results = block.lower(&mut lowering, scope)?;
     let mut outputs = vec![];
-    for output in &proto.output {
-        match values.get(output.name.as_str()) {
-            Some(Value::Activation(a)) => outputs.push((output.name.clone(), a.id, a.shape.clone())),
-            Some(Value::Constant(constant)) => outputs.push(lowering.constant_output(&output.name, constant)),
-            None => {
-                return Err(OnnxError::Undefined {
-                    consumer: "the list of outputs".into(),
-                    tensor: output.name.clone(),
-                });
-            }
-        }
+    for (output, value) in proto.output.iter().zip(results) {
+        outputs.push(match value {
+            Value::Activation(a) => (output.name.clone(), a.id, a.shape),
+            Value::Constant(constant) => lowering.constant_output(&output.name, &constant)?,
+        });
     }
     if outputs.is_empty() {
         return Err(malformed("the graph", "it has no outputs"));
@@ -107,127 +85,17 @@ fn import_model(model: &ModelProto) -> Result<Graph, OnnxError> {
     Ok(graph)
 }
 
-/// Whether `tensor` holds strings that no node reads, such as class names beside the graph.
-fn is_unread_text(tensor: &TensorProto, graph: &GraphProto) -> bool {
-    tensor.data_type == tensor_proto::DataType::String as i32
-        && !graph.node.iter().any(|node| node.input.contains(&tensor.name))
-}
-
-/// Constants are finite, but their products, in scaled or folded weights, may not be.
+/// Nothing may be left of infinite constants, and products of finite ones, in scaled or folded weights, may not overflow.
 fn refuse_overflow(graph: &Graph) -> Result<(), OnnxError> {
     for node in &graph.nodes {
         let FloatOp::Affine(map) = &node.op else { continue };
-        if let Some((index, &value)) = map.weights.iter().chain(&map.bias).enumerate().find(|(_, v)| !v.is_finite()) {
+        let mut weights = map.weights.iter().chain(&map.bias).enumerate();
+        if let Some((index, &value)) = weights.find(|(_, v)| v.is_nan() || v.abs() >= UNBOUNDED) {
+            let value = if value.is_nan() { value } else { f64::INFINITY.copysign(value) };
             return Err(OnnxError::NonFinite { tensor: format!("the folded weights of {}", node.name), index, value });
         }
     }
     Ok(())
-}
-
-fn lower_node<'a>(
-    lowering: &mut Lowering,
-    registry: &Registry,
-    proto: &'a NodeProto,
-    opset: i64,
-    values: &mut BTreeMap<&'a str, Value>,
-) -> Result<(), OnnxError> {
-    let inputs = proto.input.iter().map(|name| values.get(name.as_str()).cloned()).collect();
-    let node = Node { proto, name: node_name(proto), opset, inputs };
-    let lower = registry
-        .get(&operator_name(proto))
-        .ok_or_else(|| malformed(&format!("node \"{}\"", node.name), "it is unknown"))?;
-    let results = lower(lowering, &node)?;
-    for (name, value) in proto.output.iter().zip(results).filter(|(name, _)| !name.is_empty()) {
-        values.insert(name, value);
-    }
-    Ok(())
-}
-
-/// The operator of a node, with its domain if that is not ONNX's own.
-fn operator_name(node: &NodeProto) -> String {
-    match node.domain.as_str() {
-        "" | "ai.onnx" => node.op_type.clone(),
-        domain => format!("{domain}::{}", node.op_type),
-    }
-}
-
-/// Every node must have a lowering; all those that have none are named at once.
-fn refuse_unsupported(graph: &GraphProto, registry: &Registry) -> Result<(), OnnxError> {
-    let unsupported = graph.node.iter().filter(|n| registry.get(&operator_name(n)).is_none());
-    let nodes: Vec<_> =
-        unsupported.map(|n| UnsupportedNode { node: node_name(n).into(), operator: operator_name(n) }).collect();
-    match nodes.is_empty() {
-        true => Ok(()),
-        false => Err(OnnxError::UnsupportedOperators { nodes, supported: registry.names() }),
-    }
-}
-
-/// Every value is defined once; an initializer may repeat the name of an input.
-fn refuse_duplicates(graph: &GraphProto) -> Result<(), OnnxError> {
-    let groups: [(&str, Vec<&str>); 3] = [
-        ("as an input", graph.input.iter().map(|i| i.name.as_str()).collect()),
-        ("as an initializer", graph.initializer.iter().map(|t| t.name.as_str()).collect()),
-        ("as an output", graph.output.iter().map(|o| o.name.as_str()).collect()),
-    ];
-    for (what, mut names) in groups {
-        names.sort_unstable();
-        if names.first() == Some(&"") {
-            return Err(malformed("the graph", &format!("a tensor without a name is used {what}")));
-        }
-        if let Some(pair) = names.windows(2).find(|w| w[0] == w[1]) {
-            return Err(OnnxError::DuplicateName { name: pair[0].into(), what: format!("twice {what}") });
-        }
-    }
-    let given = graph.input.iter().map(|i| &i.name).chain(graph.initializer.iter().map(|t| &t.name));
-    let mut defined: BTreeMap<&str, &str> = given.map(|name| (name.as_str(), "an input or initializer")).collect();
-    for node in &graph.node {
-        for name in node.output.iter().filter(|name| !name.is_empty()) {
-            if let Some(other) = defined.insert(name, node_name(node)) {
-                let what = format!("by {other} and by node {}", node_name(node));
-                return Err(OnnxError::DuplicateName { name: name.clone(), what });
-            }
-        }
-    }
-    Ok(())
-}
-
-/// The nodes in an order in which each comes after those it reads; the order of the file is kept where it can be.
-fn topological_order<'a>(
-    graph: &'a GraphProto,
-    given: &BTreeMap<&str, Value>,
-) -> Result<Vec<&'a NodeProto>, OnnxError> {
-    let mut producer = BTreeMap::new();
-    for (i, node) in graph.node.iter().enumerate() {
-        producer.extend(node.output.iter().filter(|name| !name.is_empty()).map(|name| (name.as_str(), i)));
-    }
-    let mut waiting_for = vec![0usize; graph.node.len()];
-    let mut consumers = vec![vec![]; graph.node.len()];
-    for (i, node) in graph.node.iter().enumerate() {
-        for name in node.input.iter().filter(|name| !name.is_empty() && !given.contains_key(name.as_str())) {
-            let Some(&from) = producer.get(name.as_str()) else {
-                let consumer = format!("node \"{}\" ({})", node_name(node), node.op_type);
-                return Err(OnnxError::Undefined { consumer, tensor: name.clone() });
-            };
-            waiting_for[i] += 1;
-            consumers[from].push(i);
-        }
-    }
-    let mut ready: std::collections::BTreeSet<usize> = (0..graph.node.len()).filter(|&i| waiting_for[i] == 0).collect();
-    let mut order = vec![];
-    while let Some(i) = ready.pop_first() {
-        order.push(&graph.node[i]);
-        for &consumer in &consumers[i] {
-            waiting_for[consumer] -= 1;
-            if waiting_for[consumer] == 0 {
-                ready.insert(consumer);
-            }
-        }
-    }
-    if order.len() < graph.node.len() {
-        let stuck = (0..graph.node.len()).filter(|&i| waiting_for[i] > 0);
-        return Err(OnnxError::Cycle { nodes: stuck.map(|i| node_name(&graph.node[i]).to_string()).collect() });
-    }
-    Ok(order)
 }
 
 /// Shape and element type of an input; a dynamic first dimension becomes 1.

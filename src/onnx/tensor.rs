@@ -18,6 +18,15 @@ pub(super) enum Kind {
 /// The largest integer up to which `f64` holds every integer.
 pub(super) const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
 
+/// What infinities in constants become, 2^1000: masks hold them, and they vanish in the softmax that they are made for.
+const INFINITE: f64 = f64::from_bits((1023 + 1000) << 52);
+
+/// 2^900. An import must not leave anything of at least this, which infinities or an overflow have made.
+pub(super) const UNBOUNDED: f64 = f64::from_bits((1023 + 900) << 52);
+
+/// The magnitude of the ends of the 64-bit integers, which exporters write for "no bound".
+const NO_BOUND: f64 = 9_223_372_036_854_775_808.0;
+
 /// A constant: a decoded initializer or attribute, or the result of folding.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Constant {
@@ -25,7 +34,7 @@ pub(super) struct Constant {
     pub name: String,
     pub shape: Vec<usize>,
     pub kind: Kind,
-    /// Row-major, finite; integers are exact, booleans 0 or 1.
+    /// Row-major, finite; integers are exact, but for the ends of the 64-bit range; booleans are 0 or 1.
     pub data: Vec<f64>,
     /// The ONNX element type it was stored with; `None` if it was computed.
     pub stored_as: Option<i32>,
@@ -34,13 +43,10 @@ pub(super) struct Constant {
 impl Constant {
     /// Checks what [`Self::data`] promises.
     pub fn new(name: &str, shape: Vec<usize>, kind: Kind, data: Vec<f64>) -> Result<Self, OnnxError> {
-        if data.is_empty() && kind == Kind::Float {
-            return Err(OnnxError::ZeroSized { tensor: name.into(), shape });
-        }
         if let Some((index, &value)) = data.iter().enumerate().find(|(_, v)| !v.is_finite()) {
             return Err(OnnxError::NonFinite { tensor: name.into(), index, value });
         }
-        if kind == Kind::Integer && data.iter().any(|v| v.abs() > MAX_EXACT) {
+        if kind == Kind::Integer && data.iter().any(|v| v.abs() > MAX_EXACT && v.abs() != NO_BOUND) {
             let expected = "its integers must not exceed 2^53, so that they stay exact".into();
             return Err(OnnxError::UnsupportedType { tensor: name.into(), found: "integer".into(), expected });
         }
@@ -62,7 +68,15 @@ impl Constant {
         }
         let tensor = tract_onnx::tensor::load_tensor(&MmapDataResolver, proto, None);
         let tensor = tensor.map_err(|e| malformed(format!("{e:#}")))?;
-        let data = elements(&tensor).map_err(|e| malformed(format!("{e:#}")))?;
+        let mut data = elements(&tensor).map_err(|e| malformed(format!("{e:#}")))?;
+        data.iter_mut().filter(|v| v.is_infinite()).for_each(|v| *v = INFINITE.copysign(*v));
+        let end = |v: f64, w: &i64| v.abs() == NO_BOUND && *w != i64::MAX && *w != i64::MIN;
+        if let Ok(exact) = tensor.to_plain_array_view::<i64>()
+            && let Some((_, inexact)) = data.iter().zip(&exact).find(|(v, w)| end(**v, w))
+        {
+            let expected = "its integers must not exceed 2^53, so that they stay exact".into();
+            return Err(OnnxError::UnsupportedType { tensor: name.into(), found: inexact.to_string(), expected });
+        }
         Ok(Self { stored_as: Some(proto.data_type), ..Self::new(name, shape, kind, data)? })
     }
 

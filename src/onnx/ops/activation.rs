@@ -1,10 +1,12 @@
-//! Piecewise linear activation functions: Abs, Clip, HardSigmoid, LeakyRelu, PRelu, Relu.
+//! Piecewise linear activation functions: Abs, Clip, HardSigmoid, LeakyRelu, PRelu, Relu, Shrink, ThresholdedRelu.
 //!
 //! All of them are sums of a linear part and of ReLUs of affine maps: `|x| = 2 max(x, 0) - x`, for instance.
 
+use super::common::float;
 use super::{Lowering, Node, OnnxError, Registry, Value};
-use crate::graph::{Affine, AffineBuilder};
+use crate::graph::{Affine, AffineBuilder, Comparison};
 use crate::onnx::shape::{broadcast, broadcast_offsets};
+use crate::onnx::tensor::Kind;
 
 fn relu(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError> {
     Ok(vec![lowering.relu(node, node.input(0)?)?])
@@ -57,16 +59,23 @@ fn leaky_relu(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxEr
 
 fn p_relu(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError> {
     let (x, slope) = (node.input(0)?, node.input(1)?);
-    let Some(constant) = slope.constant() else { return Err(node.not_linear("its slope is not constant")) };
     if broadcast(x.shape(), slope.shape()).as_deref() != Some(x.shape()) {
         return Err(node.mismatch(x.shape(), slope.shape(), "the slope does not broadcast to the input"));
     }
+    let Some(constant) = slope.constant() else {
+        // max(x, 0) + slope min(x, 0)
+        let (x, slope) = lowering.broadcast_pair(node, x, slope)?;
+        let above = lowering.relu(node, &x)?;
+        let below = lowering.combination(node, &[(&x, 1.0), (&above, -1.0)], 0.0)?;
+        let below = lowering.product(node, &below, &slope)?;
+        return Ok(vec![lowering.combination(node, &[(&above, 1.0), (&below, 1.0)], 0.0)?]);
+    };
     let offsets = broadcast_offsets(slope.shape(), x.shape());
     leaky(lowering, node, x, |i| constant.data[offsets[i]])
 }
 
-/// `x`, no less than `low` and no more than `high`.
-fn clamped(
+/// `x`, no less than `low` and no more than `high`; range analysis sees both ends.
+pub(super) fn clamped(
     lowering: &mut Lowering,
     node: &Node,
     x: &Value,
@@ -90,31 +99,91 @@ fn clamped(
         }
         // everything is high: the upper bound goes first
         (Some(low), Some(high)) if low >= high => lowering.scaled(node, x, |_| 0.0, |_| high)?,
-        // low + max(x - low, 0) - max(x - high, 0)
+        // high - max((high - low) - max(x - low, 0), 0), of which interval arithmetic sees both ends
         (Some(low), Some(high)) => {
             let above = lowering.scaled(node, x, |_| 1.0, |_| -low)?;
             let above = lowering.relu(node, &above)?;
-            let beyond = lowering.scaled(node, x, |_| 1.0, |_| -high)?;
-            let beyond = lowering.relu(node, &beyond)?;
-            combined(lowering, node, &above, |_| 1.0, &[(&beyond, &|_| -1.0)], low)?
+            let below = lowering.scaled(node, &above, |_| -1.0, |_| high - low)?;
+            let below = lowering.relu(node, &below)?;
+            lowering.scaled(node, &below, |_| -1.0, |_| high)?
         }
     })
 }
 
-/// The bounds are attributes up to operator set 10, inputs from 11 on.
+/// The bounds are attributes up to operator set 10, inputs from 11 on. The upper one goes last.
 fn clip(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError> {
-    let bound = |name: &str, position: usize| -> Result<Option<f64>, OnnxError> {
-        if node.opset < 11 {
-            return Ok(node.float(name)?.filter(|bound| bound.abs() < f64::from(f32::MAX)));
+    let x = node.input(0)?;
+    if node.opset < 11 {
+        let (low, high) = (finite(node.float("min")?), finite(node.float("max")?));
+        return Ok(vec![clamped(lowering, node, x, low, high)?]);
+    }
+    let bounds = [(1, "min"), (2, "max")].map(|(position, name)| match node.optional_input(position) {
+        Some(bound) if bound.len() != 1 || bound.kind() != x.kind() => {
+            Err(node.unsupported(name, "it must be one number of the input's element type"))
         }
-        let Some(value) = node.optional_input(position) else { return Ok(None) };
-        match value.constant().map(|constant| constant.data.as_slice()) {
-            Some([bound]) => Ok(Some(*bound).filter(|bound| bound.abs() < f64::from(f32::MAX))),
-            _ => Err(node.unsupported(name, "it must be one constant number")),
+        bound => Ok(bound),
+    });
+    let [low, high] = bounds;
+    let (low, high) = (low?, high?);
+    let constant = |bound: Option<&Value>| bound.is_none_or(|b| b.constant().is_some());
+    if constant(low) && constant(high) {
+        let number =
+            |bound: Option<&Value>| finite(bound.and_then(Value::constant).and_then(|c| c.data.first().copied()));
+        return Ok(vec![clamped(lowering, node, x, number(low), number(high))?]);
+    }
+    let mut result = x.clone();
+    if let Some(low) = low {
+        let low = lowering.reshape(node, low, vec![])?;
+        let low = lowering.broadcast_to(node, &low, x.shape())?;
+        result = lowering.maximum(node, &result, &low)?;
+    }
+    if let Some(high) = high {
+        let high = lowering.reshape(node, high, vec![])?;
+        let high = lowering.broadcast_to(node, &high, x.shape())?;
+        result = lowering.minimum(node, &high, &result)?;
+    }
+    Ok(vec![result])
+}
+
+/// The bound, unless it stands for none.
+fn finite(bound: Option<f64>) -> Option<f64> {
+    bound.filter(|bound| bound.abs() < f64::from(f32::MAX))
+}
+
+/// `x - bias` above `lambd`, `x + bias` below `-lambd`, zero between: `s(x) - s(-x)` for
+/// `s(x) = max(x - lambd, 0) + (lambd - bias) [x > lambd]`.
+fn shrink(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError> {
+    let x = node.input(0)?;
+    float(node, x)?;
+    let (lambd, bias) = (node.float("lambd")?.unwrap_or(0.5), node.float("bias")?.unwrap_or(0.0));
+    if lambd < 0.0 {
+        return Err(node.unsupported("attribute lambd", "it must not be negative"));
+    }
+    let side = |lowering: &mut Lowering, sign: f64| {
+        let distance = lowering.scaled(node, x, |_| sign, |_| -lambd)?;
+        let above = lowering.relu(node, &distance)?;
+        if lambd == bias {
+            return Ok(above);
         }
+        let beyond = lowering.compare(node, Comparison::Above, &distance)?.with_kind(Kind::Float);
+        lowering.combination(node, &[(&above, 1.0), (&beyond, lambd - bias)], 0.0)
     };
-    let (low, high) = (bound("min", 1)?, bound("max", 2)?);
-    Ok(vec![clamped(lowering, node, node.input(0)?, low, high)?])
+    let (above, below) = (side(lowering, 1.0)?, side(lowering, -1.0)?);
+    Ok(vec![lowering.combination(node, &[(&above, 1.0), (&below, -1.0)], 0.0)?])
+}
+
+/// `x` above `alpha`, zero elsewhere: `max(x - alpha, 0) + alpha [x > alpha]`.
+fn thresholded_relu(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError> {
+    let x = node.input(0)?;
+    float(node, x)?;
+    let alpha = node.float("alpha")?.unwrap_or(1.0);
+    let distance = lowering.scaled(node, x, |_| 1.0, |_| -alpha)?;
+    let above = lowering.relu(node, &distance)?;
+    if alpha == 0.0 {
+        return Ok(vec![above]);
+    }
+    let beyond = lowering.compare(node, Comparison::Above, &distance)?.with_kind(Kind::Float);
+    Ok(vec![lowering.combination(node, &[(&above, 1.0), (&beyond, alpha)], 0.0)?])
 }
 
 /// `alpha x + beta`, clamped to `[0, 1]`.
@@ -133,10 +202,13 @@ pub(super) fn register(registry: &mut Registry) {
     registry.add("LeakyRelu", leaky_relu);
     registry.add("PRelu", p_relu);
     registry.add("Relu", relu);
+    registry.add("Shrink", shrink);
+    registry.add("ThresholdedRelu", thresholded_relu);
 }
 
 #[cfg(test)]
 mod tests {
+    use crate::onnx::import_model;
     use crate::onnx::testing::{Attr, agrees, floats, graph_of, model, node};
 
     #[test]
@@ -181,5 +253,35 @@ mod tests {
         old.opset_import[0].version = 9;
         assert_eq!(graph_of(&mut old).node.len(), 1);
         assert_eq!(agrees(&old).eval(&[-9.0, 0.25, 9.0]), [-1.0, 0.25, 1.0]);
+    }
+
+    #[test]
+    fn bounds_and_slopes_that_depend_on_the_input() {
+        let inputs: [(&str, &[i64]); 3] = [("x", &[2, 3]), ("a", &[1]), ("b", &[1])];
+        let eval = |names: &[&str]| {
+            let nodes = vec![node("Clip", names, "c", vec![]), node("PRelu", &["c", "b"], "y", vec![])];
+            agrees(&model(&inputs, "y", vec![floats("w", &[], &[0.5])], nodes))
+                .eval(&[-9.0, -2.0, -0.5, 0.0, 2.0, 9.0, -1.0, 3.0])
+        };
+        assert_eq!(eval(&["x", "a"]), [-3.0, -3.0, -1.5, 0.0, 2.0, 9.0]);
+        assert_eq!(eval(&["x", "", "b"]), [-27.0, -6.0, -1.5, 0.0, 2.0, 3.0]);
+        assert_eq!(eval(&["x", "a", "w"]), [-3.0, -3.0, -1.5, 0.0, 0.5, 0.5]);
+        // everything is the upper bound
+        assert_eq!(eval(&["x", "b", "a"]), [-3.0; 6]);
+    }
+
+    #[test]
+    fn thresholds() {
+        let eval = |op, attributes: Vec<(&str, f32)>| {
+            let attributes = attributes.into_iter().map(|(name, value)| (name, Attr::Float(value))).collect();
+            let nodes = vec![node(op, &["x"], "y", attributes)];
+            import_model(&model(&[("x", &[6])], "y", vec![], nodes)).unwrap().eval(&[-2.0, -1.5, -0.25, 0.25, 1.5, 2.0])
+        };
+        assert_eq!(eval("Shrink", vec![]), [-2.0, -1.5, 0.0, 0.0, 1.5, 2.0]);
+        assert_eq!(eval("Shrink", vec![("lambd", 1.5), ("bias", 1.0)]), [-1.0, 0.0, 0.0, 0.0, 0.0, 1.0]);
+        assert_eq!(eval("Shrink", vec![("lambd", 1.5), ("bias", 1.5)]), [-0.5, 0.0, 0.0, 0.0, 0.0, 0.5]);
+        assert_eq!(eval("ThresholdedRelu", vec![]), [0.0, 0.0, 0.0, 0.0, 1.5, 2.0]);
+        assert_eq!(eval("ThresholdedRelu", vec![("alpha", -1.5)]), [0.0, 0.0, -0.25, 0.25, 1.5, 2.0]);
+        assert_eq!(eval("ThresholdedRelu", vec![("alpha", 0.0)]), [0.0, 0.0, 0.0, 0.25, 1.5, 2.0]);
     }
 }

@@ -1,8 +1,9 @@
 //! Comparisons, choices and logic, elementwise. Booleans are the integers 0 and 1.
 
+use super::common::filled;
 use super::elementwise::numbers;
 use super::{Lower, Lowering, Node, OnnxError, Registry, Value};
-use crate::graph::Comparison;
+use crate::graph::{Affine, Comparison};
 use crate::onnx::shape::broadcast;
 use crate::onnx::tensor::Kind;
 
@@ -14,25 +15,44 @@ fn compared(lowering: &mut Lowering, node: &Node, comparison: Comparison, swap: 
     Ok(vec![lowering.compare(node, comparison, &difference)?])
 }
 
-/// `b + condition * (a - b)`.
 fn choose(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError> {
-    let condition = boolean(node, 0)?;
-    let (a, b) = lowering.broadcast_pair(node, node.input(1)?, node.input(2)?)?;
+    Ok(vec![chosen(lowering, node, boolean(node, 0)?, node.input(1)?, node.input(2)?)?])
+}
+
+/// `b + condition * (a - b)`, broadcast; a constant condition selects.
+pub(super) fn chosen(
+    lowering: &mut Lowering,
+    node: &Node,
+    condition: &Value,
+    a: &Value,
+    b: &Value,
+) -> Result<Value, OnnxError> {
+    let (a, b) = lowering.broadcast_pair(node, a, b)?;
     let Some(shape) = broadcast(condition.shape(), a.shape()) else {
         return Err(node.mismatch(condition.shape(), a.shape(), "they do not broadcast to a common shape"));
     };
     let condition = lowering.broadcast_to(node, condition, &shape)?;
     let (a, b) = (lowering.broadcast_to(node, &a, &shape)?, lowering.broadcast_to(node, &b, &shape)?);
+    if let Value::Constant(constant) = &condition {
+        let len = lowering.charge_shape(node, &shape)?;
+        let columns = constant.data.iter().enumerate().map(|(i, &c)| if c != 0.0 { i } else { len + i });
+        return lowering.affine(node, &[&a, &b], Affine::selection(2 * len, columns), shape, a.kind());
+    }
     let condition = condition.with_kind(a.kind());
     if a.constant().is_some() || b.constant().is_some() {
         // a difference with a huge constant, such as a mask, would lose the other operand
         let otherwise = lowering.scaled(node, &condition, |_| -1.0, |_| 1.0)?;
         let (a, b) = (lowering.product(node, &a, &condition)?, lowering.product(node, &b, &otherwise)?);
-        return Ok(vec![lowering.combination(node, &[(&a, 1.0), (&b, 1.0)], 0.0)?]);
+        return lowering.combination(node, &[(&a, 1.0), (&b, 1.0)], 0.0);
     }
     let difference = lowering.combination(node, &[(&a, 1.0), (&b, -1.0)], 0.0)?;
     let chosen = lowering.product(node, &difference, &condition)?;
-    Ok(vec![lowering.combination(node, &[(&b, 1.0), (&chosen, 1.0)], 0.0)?])
+    lowering.combination(node, &[(&b, 1.0), (&chosen, 1.0)], 0.0)
+}
+
+/// Activations and constants are finite: whether they are not is never true.
+fn never(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError> {
+    Ok(vec![filled(lowering, node, node.input(0)?.shape(), Kind::Bool, 0.0)?])
 }
 
 /// Input `position`, which must hold booleans.
@@ -100,6 +120,8 @@ pub(super) fn register(registry: &mut Registry) {
     ];
     comparisons.into_iter().for_each(|(name, lower)| registry.add(name, lower));
     registry.add("Where", choose);
+    registry.add("IsInf", never);
+    registry.add("IsNaN", never);
     registry.add("And", |lowering, node| connective(lowering, node, 0.0, 1.0));
     registry.add("Or", |lowering, node| connective(lowering, node, 1.0, -1.0));
     registry.add("Xor", |lowering, node| connective(lowering, node, 1.0, -2.0));
@@ -161,5 +183,19 @@ mod tests {
         let nodes = vec![node("Max", &["x", "z"], "y", vec![])];
         let error = import_model(&model(&[("x", &[2]), ("z", &[3])], "y", vec![], nodes));
         assert!(matches!(error, Err(OnnxError::ShapeMismatch { .. })));
+    }
+
+    #[test]
+    fn a_constant_condition_selects() {
+        let nodes = vec![
+            node("IsNaN", &["x"], "never", vec![]),
+            node("Greater", &["w", "zero"], "c", vec![]),
+            node("Or", &["never", "c"], "d", vec![]),
+            node("Where", &["d", "x", "huge"], "y", vec![]),
+        ];
+        let constants =
+            vec![floats("zero", &[], &[0.0]), floats("w", &[2], &[1.0, -1.0]), floats("huge", &[], &[f32::MIN])];
+        let graph = import_model(&model(&[("x", &[1, 2])], "y", constants, nodes)).unwrap();
+        assert_eq!((graph.nodes.len(), graph.eval(&[0.1, 0.2])), (1, vec![0.1, f64::from(f32::MIN)]));
     }
 }

@@ -3,7 +3,6 @@
 
 use std::rc::Rc;
 
-use super::grid::bounded;
 use super::{Lowering, Node, OnnxError, Registry, Value};
 use crate::onnx::shape::strides;
 use crate::onnx::tensor::{Constant, Kind, element_kind};
@@ -104,7 +103,6 @@ fn range(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError> 
 
 /// The indices of the elements that are not zero, one column each.
 fn non_zero(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError> {
-    bounded(node, node.input(0)?)?;
     let Some(x) = node.input(0)?.constant() else {
         return Err(node.unsupported("its input", "it must be constant, as the result's shape depends on it"));
     };

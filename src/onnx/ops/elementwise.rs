@@ -1,8 +1,8 @@
-//! Elementwise arithmetic with broadcasting: Add, Sub, Mul, Div, Neg, Pow.
+//! Elementwise arithmetic with broadcasting: Add, Sub, Mul, Div, Mod, Neg.
 
+use super::common::truncated;
 use super::{Lowering, Node, OnnxError, Registry, Value};
-use crate::graph::Function;
-use crate::onnx::shape::broadcast;
+use crate::graph::{Comparison, Rounding};
 use crate::onnx::tensor::{Constant, Kind};
 
 /// Input `position`, which must hold floats or integers.
@@ -45,11 +45,7 @@ pub(super) fn truncated_quotient(
     b: &Value,
 ) -> Result<Value, OnnxError> {
     let (a, b) = match b {
-        Value::Constant(divisor) => {
-            let magnitudes = divisor.data.iter().map(|v| v.abs()).collect();
-            let magnitudes = lowering.constant(node, b.shape().to_vec(), Kind::Integer, magnitudes)?;
-            (lowering.scaled(node, a, |i| divisor.data[i].signum(), |_| 0.0)?, magnitudes)
-        }
+        Value::Constant(divisor) => positive_divisor(lowering, node, a, divisor)?,
         _ => (a.clone(), b.clone()),
     };
     let negative = lowering.scaled(node, &a, |_| -1.0, |_| 0.0)?;
@@ -59,43 +55,84 @@ pub(super) fn truncated_quotient(
     lowering.combination(node, &[(&above, 1.0), (&below, -1.0)], 0.0)
 }
 
-/// `x^n` for a constant `n`, or `b^x` for a constant `b`.
-fn pow(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError> {
-    let (base, exponent) = (node.input(0)?, node.input(1)?);
-    let Some(shape) = broadcast(base.shape(), exponent.shape()) else {
-        return Err(node.mismatch(base.shape(), exponent.shape(), "they do not broadcast to a common shape"));
-    };
-    let uniform = |c: &Constant| c.data.first().copied().filter(|first| c.data.iter().all(|v| v == first));
-    let kind = base.kind();
-    if let Some(exponent) = exponent.constant().and_then(uniform) {
-        let x = lowering.broadcast_to(node, base, &shape)?;
-        let result = match exponent {
-            0.0 => lowering.scaled(node, &x, |_| 0.0, |_| 1.0)?,
-            1.0 => x,
-            2.0 => lowering.square(node, &x)?,
-            3.0 => {
-                let square = lowering.square(node, &x)?;
-                lowering.product(node, &square, &x)?
-            }
-            4.0 => {
-                let square = lowering.square(node, &x)?;
-                lowering.square(node, &square)?
-            }
-            _ if kind != Kind::Float => {
-                return Err(node.unsupported("its exponent", "powers of integers from 0 to 4 are understood"));
-            }
-            0.5 => lowering.sqrt(node, &x)?,
-            exponent => lowering.function(node, Function::Power { exponent }, &x)?,
-        };
-        return Ok(vec![result]);
+/// `a - b floor(a / b)`, which has the sign of `b`, or with attribute fmod `a - b trunc(a / b)`, which has that of `a`.
+fn modulo(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError> {
+    let (a, b) = operands(lowering, node)?;
+    let truncate = node.flag("fmod")?;
+    if let (Kind::Float, Value::Constant(divisor)) = (a.kind(), &b) {
+        return Ok(vec![float_remainder(lowering, node, &a, &divisor.data, truncate)?]);
     }
-    match base.constant().and_then(uniform) {
-        Some(base) if base > 0.0 && kind == Kind::Float && exponent.kind() == Kind::Float => {
-            let x = lowering.broadcast_to(node, exponent, &shape)?;
-            Ok(vec![lowering.function(node, Function::Exponential { base }, &x)?])
+    let quotient = match (a.kind(), truncate, &b) {
+        (Kind::Float, true, _) => {
+            let quotient = lowering.quotient(node, &a, &b)?;
+            truncated(lowering, node, &quotient, Kind::Float)?
         }
-        _ => Err(node.unsupported("its operands", "the exponent or a positive base must be one constant")),
+        (Kind::Float, false, _) => {
+            let quotient = lowering.quotient(node, &a, &b)?;
+            lowering.round(node, Rounding::Floor, &quotient, Kind::Float)?
+        }
+        (_, true, _) => truncated_quotient(lowering, node, &a, &b)?,
+        (_, false, Value::Constant(divisor)) => {
+            let (a, magnitudes) = positive_divisor(lowering, node, &a, divisor)?;
+            lowering.floor_quotient(node, &a, &magnitudes)?
+        }
+        (_, false, Value::Activation(_)) => lowering.floor_quotient(node, &a, &b)?,
+    };
+    let multiple = lowering.product(node, &quotient, &b)?;
+    Ok(vec![lowering.combination(node, &[(&a, 1.0), (&multiple, -1.0)], 0.0)?])
+}
+
+/// A dividend and a constant divisor of its shape whose quotient is `a / divisor`: the divisor's signs go to the dividend.
+fn positive_divisor(
+    lowering: &mut Lowering,
+    node: &Node,
+    a: &Value,
+    divisor: &Constant,
+) -> Result<(Value, Value), OnnxError> {
+    let magnitudes = divisor.data.iter().map(|v| v.abs()).collect();
+    let magnitudes = lowering.constant(node, divisor.shape.clone(), Kind::Integer, magnitudes)?;
+    Ok((lowering.scaled(node, a, |i| divisor.data[i].signum(), |_| 0.0)?, magnitudes))
+}
+
+/// [`modulo`] of floats by constants. The quotient by a rounded reciprocal may be off by one next to a multiple of the
+/// divisor; the remainder, which is exact, shows it and is corrected.
+fn float_remainder(
+    lowering: &mut Lowering,
+    node: &Node,
+    a: &Value,
+    divisor: &[f64],
+    truncate: bool,
+) -> Result<Value, OnnxError> {
+    if let Some(index) = divisor.iter().position(|&b| b == 0.0) {
+        let tensor = format!("1 / the divisor of node {}", node.name);
+        return Err(OnnxError::NonFinite { tensor, index, value: f64::INFINITY });
     }
+    let sign = |i: usize| divisor[i].signum();
+    // of the magnitude, or of the number with the sign of the divisor, by the magnitude of the divisor
+    let dividend = match truncate {
+        true => {
+            let above = lowering.relu(node, a)?;
+            lowering.combination(node, &[(&above, 2.0), (a, -1.0)], 0.0)?
+        }
+        false => lowering.scaled(node, a, sign, |_| 0.0)?,
+    };
+    let quotient = lowering.scaled(node, &dividend, |i| 1.0 / divisor[i].abs(), |_| 0.0)?;
+    let quotient = lowering.round(node, Rounding::Floor, &quotient, Kind::Float)?;
+    let multiple = lowering.scaled(node, &quotient, |i| divisor[i].abs(), |_| 0.0)?;
+    let rest = lowering.combination(node, &[(&dividend, 1.0), (&multiple, -1.0)], 0.0)?;
+    let beyond = lowering.scaled(node, &rest, |_| 1.0, |i| -divisor[i].abs())?;
+    let beyond = lowering.compare(node, Comparison::AtLeast, &beyond)?.with_kind(Kind::Float);
+    let below = lowering.scaled(node, &rest, |_| -1.0, |_| 0.0)?;
+    let below = lowering.compare(node, Comparison::Above, &below)?.with_kind(Kind::Float);
+    let off_by = lowering.combination(node, &[(&below, 1.0), (&beyond, -1.0)], 0.0)?;
+    let correction = lowering.scaled(node, &off_by, |i| divisor[i].abs(), |_| 0.0)?;
+    let rest = lowering.combination(node, &[(&rest, 1.0), (&correction, 1.0)], 0.0)?;
+    if !truncate {
+        return lowering.scaled(node, &rest, sign, |_| 0.0);
+    }
+    let positive = lowering.compare(node, Comparison::AtLeast, a)?.with_kind(Kind::Float);
+    let signs = lowering.scaled(node, &positive, |_| 2.0, |_| -1.0)?;
+    lowering.product(node, &rest, &signs)
 }
 
 fn neg(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError> {
@@ -103,7 +140,7 @@ fn neg(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError> {
 }
 
 pub(super) fn register(registry: &mut Registry) {
-    registry.add("Pow", pow);
+    registry.add("Mod", modulo);
     registry.add("Add", |lowering, node| sum(lowering, node, 1.0));
     registry.add("Sub", |lowering, node| sum(lowering, node, -1.0));
     registry.add("Mul", mul);
@@ -113,10 +150,12 @@ pub(super) fn register(registry: &mut Registry) {
 
 #[cfg(test)]
 mod tests {
+    use tract_onnx::pb::tensor_proto::DataType;
+
     use crate::graph::FloatOp;
     use crate::onnx::OnnxError;
     use crate::onnx::import_model;
-    use crate::onnx::testing::{agrees, floats, ints, model, node, weights};
+    use crate::onnx::testing::{Attr, agrees, declare, floats, graph_of, ints, model, node, weights};
 
     #[test]
     fn arithmetic_broadcasts_on_both_sides() {
@@ -150,22 +189,27 @@ mod tests {
     }
 
     #[test]
-    fn powers() {
-        for exponent in [0.0, 1.0, 2.0, 3.0, 4.0, 5.0] {
-            let nodes = vec![node("Pow", &["x", "n"], "y", vec![])];
-            agrees(&model(&[("x", &[2, 3])], "y", vec![floats("n", &[], &[exponent])], nodes));
+    fn remainders_have_the_sign_of_the_divisor_or_of_the_dividend() {
+        let floor = |a: f64, b: f64| a - b * (a / b).floor();
+        let trunc = |a: f64, b: f64| a % b;
+        for (fmod, expected) in [(0, floor as fn(f64, f64) -> f64), (1, trunc)] {
+            for data_type in [DataType::Int64, DataType::Float] {
+                let (x, w): ([f64; 6], [i64; 6]) = ([7.0, -7.0, 7.0, -7.0, 98.0, -98.0], [3, 3, -3, -3, 49, 49]);
+                let attributes = vec![("fmod", Attr::Int(fmod))];
+                let cast = node("Cast", &["w"], "v", vec![("to", Attr::Int(data_type as i64))]);
+                let nodes = vec![cast, node("Mod", &["x", "v"], "y", attributes)];
+                let mut model = model(&[], "y", vec![ints("w", &[6], &w)], nodes);
+                graph_of(&mut model).input.push(declare("x", &[6], data_type));
+                let expected: Vec<f64> = x.iter().zip(w).map(|(&a, b)| expected(a, b as f64)).collect();
+                assert_eq!(import_model(&model).unwrap().eval(&x), expected, "{fmod} {data_type:?}");
+            }
+            let nodes = vec![node("Mod", &["x", "z"], "y", vec![("fmod", Attr::Int(fmod))])];
+            let graph = import_model(&model(&[("x", &[2]), ("z", &[1])], "y", vec![], nodes)).unwrap();
+            assert_eq!(graph.eval(&[5.5, -5.5, 2.0]), [1.5, expected(-5.5, 2.0)]);
         }
-        for exponent in [0.5, -0.5, 1.7] {
-            let nodes = vec![
-                node("Abs", &["x"], "a", vec![]),
-                node("Add", &["a", "half"], "b", vec![]),
-                node("Pow", &["b", "n"], "y", vec![]),
-            ];
-            let constants = vec![floats("n", &[], &[exponent]), floats("half", &[], &[0.5])];
-            agrees(&model(&[("x", &[2, 3])], "y", constants, nodes));
-        }
-        let nodes = vec![node("Pow", &["b", "x"], "y", vec![])];
-        agrees(&model(&[("x", &[2, 3])], "y", vec![floats("b", &[1], &[1.7])], nodes));
+        let zero =
+            model(&[("x", &[1])], "y", vec![floats("w", &[], &[0.0])], vec![node("Mod", &["x", "w"], "y", vec![])]);
+        assert!(matches!(import_model(&zero), Err(OnnxError::NonFinite { .. })));
     }
 
     #[test]

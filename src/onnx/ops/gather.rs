@@ -4,7 +4,7 @@
 //! product with the data; over the whole domain they must lie in `[0, size)`: ONNX's negative indices, which count
 //! from the end, are understood only in constants.
 
-use super::grid::{axis_attribute, bounded};
+use super::grid::axis_attribute;
 use super::{Lowering, Node, OnnxError, Registry, Value};
 use crate::graph::{AffineBuilder, FloatOp};
 use crate::onnx::shape::{axis, offsets, strides};
@@ -112,8 +112,6 @@ impl Rows<'_> {
 
 fn gather(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError> {
     let (data, indices) = (node.input(0)?, node.input(1)?);
-    bounded(node, data)?;
-    bounded(node, indices)?;
     let at = axis_attribute(node, "axis", 0, data.shape().len())?;
     let (outer, inner, size) = (&data.shape()[..at], &data.shape()[at + 1..], data.shape()[at]);
     let shape: Vec<usize> = outer.iter().chain(indices.shape()).chain(inner).copied().collect();
@@ -125,8 +123,6 @@ fn gather(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError>
 /// `y[i, j, k] = x[i, indices[i, j, k], k]`, for the middle axis.
 fn gather_elements(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError> {
     let (data, indices) = (node.input(0)?, node.input(1)?);
-    bounded(node, data)?;
-    bounded(node, indices)?;
     let at = axis_attribute(node, "axis", 0, data.shape().len())?;
     let shape = indices.shape().to_vec();
     let lines = lines(node, data.shape(), &shape, at)?;
@@ -161,8 +157,6 @@ pub(super) fn lines(node: &Node, data: &[usize], indices: &[usize], at: usize) -
 /// Slices of the data at tuples of indices, the last axis of the indices, in every one of the leading `batch_dims` axes.
 fn gather_nd(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError> {
     let (data, indices) = (node.input(0)?, node.input(1)?);
-    bounded(node, data)?;
-    bounded(node, indices)?;
     let mismatch = |reason: &str| node.mismatch(data.shape(), indices.shape(), reason);
     let leading = usize::try_from(node.int("batch_dims")?.unwrap_or(0)).unwrap_or(usize::MAX);
     let Some((&width, tuples)) = indices.shape().split_last() else { return Err(mismatch("the indices have no axis")) };

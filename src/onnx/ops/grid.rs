@@ -1,16 +1,7 @@
 //! Index arithmetic that several families share: grids of indices, permuted axes.
 
 use super::{Lowering, Node, OnnxError, Value};
-use crate::onnx::shape::{axis, element_count, offsets, strides};
-
-/// Refuses tensors without elements whose other axes are so long that strides would overflow.
-pub(super) fn bounded(node: &Node, value: &Value) -> Result<(), OnnxError> {
-    let dims: Vec<usize> = value.shape().iter().map(|&d| d.max(1)).collect();
-    match element_count(&dims) {
-        Some(_) => Ok(()),
-        None => Err(node.mismatch(value.shape(), &[], "a tensor without elements has an axis that is too long")),
-    }
-}
+use crate::onnx::shape::{axis, offsets, strides};
 
 /// The flat indices of the elements of a tensor of shape `shape` whose index along every axis is one of `picks`, in
 /// row-major order. Their number must have been charged for.
@@ -71,48 +62,20 @@ pub(super) fn distinct_axes(node: &Node, given: &[i64], rank: usize) -> Result<V
 
 #[cfg(test)]
 mod tests {
-    use crate::onnx::import_model;
     use crate::onnx::testing::{floats, ints, model, node};
+    use crate::onnx::{import_model, supported_operators};
 
-    /// Integer constants may be empty; their other axes may be of any length.
     #[test]
-    fn long_axes_of_empty_tensors_do_no_harm() {
-        let operators = [
-            "Slice",
-            "Split",
-            "Compress",
-            "Pad",
-            "Trilu",
-            "Gather",
-            "GatherElements",
-            "GatherND",
-            "NonZero",
-            "OneHot",
-            "ScatterElements",
-            "ScatterND",
-            "TopK",
-            "ArgMax",
-            "MaxPool",
-            "GlobalMaxPool",
-            "Resize",
-            "Upsample",
-            "DepthToSpace",
-            "SpaceToDepth",
-            "ReverseSequence",
-            "Conv",
-            "ConvTranspose",
-            "LSTM",
-            "EyeLike",
-            "Size",
-        ];
-        for dims in [&[0, 1 << 40, 1 << 40][..], &[0, 1 << 60], &[1 << 24, 0, 1 << 60], &[0, 1 << 23, 1 << 23, 1 << 23]]
-        {
-            for operator in operators {
+    fn tensors_without_elements_do_no_harm() {
+        for dims in [&[0][..], &[0, 1 << 24], &[2, 0], &[0, 1 << 40, 1 << 40], &[1 << 24, 0, 1 << 60]] {
+            for operator in supported_operators() {
                 for inputs in [["e", "e", "e"], ["e", "i", "i"], ["e", "i", "f"], ["x", "e", "e"], ["x", "e", "f"]] {
-                    let tensors = vec![ints("e", dims, &[]), ints("i", &[1], &[0]), floats("f", &[1], &[1.0])];
-                    let nodes = vec![node(operator, &inputs, "y", vec![]), node("Identity", &["x"], "z", vec![])];
-                    // only that it returns
-                    let _ = import_model(&model(&[("x", &[1, 2, 2])], "z", tensors, nodes));
+                    for empty in [ints("e", dims, &[]), floats("e", dims, &[])] {
+                        let tensors = vec![empty, ints("i", &[1], &[0]), floats("f", &[1], &[1.0])];
+                        let nodes = vec![node(operator, &inputs, "y", vec![]), node("Identity", &["x"], "z", vec![])];
+                        // only that it returns
+                        let _ = import_model(&model(&[("x", &[1, 2, 2])], "z", tensors, nodes));
+                    }
                 }
             }
         }

@@ -40,7 +40,17 @@ fn gemm(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError> {
 
 /// NumPy's matmul: vectors are promoted to matrices, leading dimensions broadcast.
 fn matmul(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError> {
-    let (a, b) = (node.input(0)?, node.input(1)?);
+    scaled_matmul(lowering, node, node.input(0)?, node.input(1)?, 1.0)
+}
+
+/// `alpha` times NumPy's matmul of `a` and `b`.
+pub(super) fn scaled_matmul(
+    lowering: &mut Lowering,
+    node: &Node,
+    a: &Value,
+    b: &Value,
+    alpha: f64,
+) -> Result<Vec<Value>, OnnxError> {
     let mismatch = |reason: &str| node.mismatch(a.shape(), b.shape(), reason);
     if a.shape().is_empty() || b.shape().is_empty() {
         return Err(mismatch("a scalar is not a matrix"));
@@ -73,7 +83,7 @@ fn matmul(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError>
         right_offsets: place(right_batch, k * n, 0, 1),
         left_step: 1,
         right_step: strides(&[k, n])[0],
-        alpha: 1.0,
+        alpha,
     };
     product.lower(lowering, node, None)
 }

@@ -5,15 +5,24 @@
 //! constants, so that no lowering treats constant inputs as a special case.
 
 mod activation;
+mod attention;
+mod bits;
+mod cast;
+mod col2im;
 mod common;
 mod compare;
 mod constant;
+mod contrib;
+mod control;
 mod convolution;
+mod determinant;
+mod einsum;
 mod elementwise;
 mod gather;
 mod grid;
 mod groups;
 mod index;
+mod mask;
 mod matmul;
 mod ml;
 mod normalise;
@@ -21,10 +30,13 @@ mod order;
 mod pad;
 mod passthrough;
 mod pool;
+mod power;
 mod quantised;
 mod recurrent;
 mod reduce;
+mod refused;
 mod resize;
+mod rotary;
 mod scatter;
 mod shape;
 mod slice;
@@ -35,6 +47,8 @@ mod unary;
 mod window;
 
 use std::collections::BTreeMap;
+
+pub(super) use refused::reason;
 
 use super::OnnxError;
 use super::lower::{Lowering, Node, Value};
@@ -50,9 +64,17 @@ impl Registry {
     pub fn new() -> Self {
         let mut registry = Self::default();
         activation::register(&mut registry);
+        attention::register(&mut registry);
+        bits::register(&mut registry);
+        cast::register(&mut registry);
+        col2im::register(&mut registry);
         compare::register(&mut registry);
         constant::register(&mut registry);
+        contrib::register(&mut registry);
+        control::register(&mut registry);
         convolution::register(&mut registry);
+        determinant::register(&mut registry);
+        einsum::register(&mut registry);
         elementwise::register(&mut registry);
         gather::register(&mut registry);
         index::register(&mut registry);
@@ -63,10 +85,12 @@ impl Registry {
         pad::register(&mut registry);
         passthrough::register(&mut registry);
         pool::register(&mut registry);
+        power::register(&mut registry);
         quantised::register(&mut registry);
         recurrent::register(&mut registry);
         reduce::register(&mut registry);
         resize::register(&mut registry);
+        rotary::register(&mut registry);
         scatter::register(&mut registry);
         shape::register(&mut registry);
         slice::register(&mut registry);

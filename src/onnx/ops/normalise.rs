@@ -3,7 +3,8 @@
 //! Every divisor is a root of a sum of squares plus a positive constant, which range analysis sees to be positive. Such
 //! quotients are clamped once the graph is whole ([`crate::graph::Graph::clamp_normalised`]).
 
-use super::common::{filled, float};
+use super::activation::clamped;
+use super::common::float;
 use super::grid::{axis_attribute, distinct_axes};
 use super::groups::{Groups, at_least, row_sums, spread};
 use super::{Lowering, Node, OnnxError, Registry, Value};
@@ -13,14 +14,6 @@ use crate::onnx::tensor::Kind;
 
 /// The least norm that a vector is divided by: below it the quotient tends to zero, instead of having no limit.
 const LEAST_NORM: f64 = 1e-12;
-
-/// `x` clamped to `[-bound, bound]`, in an order of which range analysis sees both ends.
-fn bounded(lowering: &mut Lowering, node: &Node, x: &Value, bound: f64) -> Result<Value, OnnxError> {
-    let low = filled(lowering, node, x.shape(), Kind::Float, -bound)?;
-    let high = filled(lowering, node, x.shape(), Kind::Float, bound)?;
-    let above = lowering.maximum(node, x, &low)?;
-    lowering.minimum(node, &high, &above)
-}
 
 fn columns(x: &Value) -> usize {
     x.shape().get(1).copied().unwrap_or(1)
@@ -146,23 +139,46 @@ fn instance_normalization(lowering: &mut Lowering, node: &Node) -> Result<Vec<Va
 /// Over the axes from `axis` on. The mean and the deviation, further outputs, are not provided.
 fn layer_normalization(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError> {
     let x = node.input(0)?;
-    let rank = x.shape().len();
-    let axes: Vec<usize> = (axis_attribute(node, "axis", -1, rank)?..rank).collect();
+    let at = axis_attribute(node, "axis", -1, x.shape().len())?;
+    Ok(vec![layer_normalized(lowering, node, x, at, node.input(1)?, node.optional_input(2))?])
+}
+
+/// The axes from `at` on to zero mean and unit variance, scaled and shifted.
+pub(super) fn layer_normalized(
+    lowering: &mut Lowering,
+    node: &Node,
+    x: &Value,
+    at: usize,
+    scale: &Value,
+    bias: Option<&Value>,
+) -> Result<Value, OnnxError> {
+    let axes: Vec<usize> = (at..x.shape().len()).collect();
     let standard = standardised(lowering, node, x, &axes, node.float("epsilon")?.unwrap_or(1e-5))?;
-    Ok(vec![scaled_and_shifted(lowering, node, &standard, node.input(1)?, node.optional_input(2))?])
+    scaled_and_shifted(lowering, node, &standard, scale, bias)
 }
 
 /// Over the axes from `axis` on, without a mean.
 fn rms_normalization(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError> {
     let x = node.input(0)?;
+    let at = axis_attribute(node, "axis", -1, x.shape().len())?;
+    Ok(vec![rms_normalized(lowering, node, x, at, node.input(1)?)?])
+}
+
+/// The axes from `at` on to unit power, scaled.
+pub(super) fn rms_normalized(
+    lowering: &mut Lowering,
+    node: &Node,
+    x: &Value,
+    at: usize,
+    scale: &Value,
+) -> Result<Value, OnnxError> {
     float(node, x)?;
-    let rank = x.shape().len();
-    let axes: Vec<usize> = (axis_attribute(node, "axis", -1, rank)?..rank).collect();
+    let axes: Vec<usize> = (at..x.shape().len()).collect();
     let groups = Groups::new(lowering, node, x.shape(), &axes)?;
     let rows = groups.gather(lowering, node, x)?;
     let rows = unit_power(lowering, node, &rows, node.float("epsilon")?.unwrap_or(1e-5))?;
     let unit = groups.scatter(lowering, node, &rows)?;
-    Ok(vec![scaled_and_shifted(lowering, node, &unit, node.input(1)?, None)?])
+    scaled_and_shifted(lowering, node, &unit, scale, None)
 }
 
 /// Per sample and group of channels. The parameters are per group up to operator set 20, per channel from 21 on.
@@ -229,7 +245,7 @@ fn lp_normalization(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, 
     let norms = at_least(lowering, node, &norms, LEAST_NORM)?;
     let norms = spread(lowering, node, &norms, groups.size)?;
     let quotients = lowering.quotient(node, &rows, &norms)?;
-    let rows = bounded(lowering, node, &quotients, 1.0)?;
+    let rows = clamped(lowering, node, &quotients, Some(-1.0), Some(1.0))?;
     Ok(vec![groups.scatter(lowering, node, &rows)?])
 }
 
@@ -266,6 +282,7 @@ pub(super) fn register(registry: &mut Registry) {
     registry.add("LpNormalization", lp_normalization);
     registry.add("MeanVarianceNormalization", mean_variance_normalization);
     registry.add("RMSNormalization", rms_normalization);
+    registry.add("SimplifiedLayerNormalization", rms_normalization);
 }
 
 #[cfg(test)]

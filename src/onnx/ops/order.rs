@@ -43,13 +43,40 @@ fn alternate(
     lowering.select(node, x, vec![count, len], columns)
 }
 
-/// The index of the greatest (for `sign` -1 the least) element along an axis, by a tournament of neighbours: in every
-/// pair the second wins if it is greater, or with `select_last_index` if it is not less, so that the first or the last
-/// of equal elements wins.
+/// The index of the greatest (for `sign` -1 the least) element along an axis; of equal elements the first, or with
+/// `select_last_index` the last.
 fn extreme(lowering: &mut Lowering, node: &Node, sign: f64) -> Result<Vec<Value>, OnnxError> {
     let x = node.input(0)?;
-    let Around { at, outer, size, inner } = Around::new(node, x, 0)?;
+    let around = Around::new(node, x, 0)?;
     let comparison = if node.flag("select_last_index")? { Comparison::AtLeast } else { Comparison::Above };
+    let indices = tournament(lowering, node, x, &around, sign, comparison)?;
+    let mut shape = x.shape().to_vec();
+    match node.int("keepdims")?.unwrap_or(1) {
+        0 => drop(shape.remove(around.at)),
+        _ => shape[around.at] = 1,
+    }
+    Ok(vec![lowering.reshape(node, &indices, shape)?])
+}
+
+/// Of every row of a matrix, the index of the first of the greatest elements.
+pub(super) fn greatest_column(lowering: &mut Lowering, node: &Node, x: &Value) -> Result<Value, OnnxError> {
+    let &[outer, size] = x.shape() else { return Err(node.mismatch(x.shape(), &[], "it is not a matrix")) };
+    let around = Around { at: 1, outer, size, inner: 1 };
+    let indices = tournament(lowering, node, x, &around, 1.0, Comparison::Above)?;
+    lowering.reshape(node, &indices, vec![outer])
+}
+
+/// The indices of the winners along an axis of at least one element: in every pair of neighbours the second wins if
+/// `comparison` holds of its distance to the first, taken `sign` times.
+fn tournament(
+    lowering: &mut Lowering,
+    node: &Node,
+    x: &Value,
+    around: &Around,
+    sign: f64,
+    comparison: Comparison,
+) -> Result<Value, OnnxError> {
+    let &Around { outer, size, inner, .. } = around;
     let len = outer * inner;
     lowering.charge_shape(node, x.shape())?;
     let mut rows = AffineBuilder::new(x.len());
@@ -88,12 +115,7 @@ fn extreme(lowering: &mut Lowering, node: &Node, sign: f64) -> Result<Vec<Value>
         }
         count = half + odd;
     }
-    let mut shape = x.shape().to_vec();
-    match node.int("keepdims")?.unwrap_or(1) {
-        0 => drop(shape.remove(at)),
-        _ => shape[at] = 1,
-    }
-    Ok(vec![lowering.reshape(node, &indices, shape)?])
+    Ok(indices)
 }
 
 /// The first `k` elements of an axis in order, and their indices; of equal elements the first comes first.

@@ -1,6 +1,6 @@
 //! Pad, Trilu.
 
-use super::grid::{bounded, distinct_axes};
+use super::grid::distinct_axes;
 use super::{Lowering, Node, OnnxError, Registry, Value};
 use crate::graph::AffineBuilder;
 use crate::onnx::shape::{MAX_ELEMENTS, strides};
@@ -42,7 +42,6 @@ fn sources(node: &Node, mode: &str, size: usize, begin: i64, end: i64) -> Result
 /// Pads are `[begin of every axis, end of every axis]`: an attribute up to operator set 10, an input from 11 on.
 fn pad(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError> {
     let x = node.input(0)?;
-    bounded(node, x)?;
     let rank = x.shape().len();
     let mode = node.string("mode")?.unwrap_or_else(|| "constant".into());
     if !["constant", "reflect", "edge", "wrap"].contains(&mode.as_str()) {
@@ -202,8 +201,7 @@ mod tests {
                 if k.unsigned_abs() < 10 {
                     agrees(&triangle);
                 }
-                // integers beyond 2^53 are no constants
-                assert_eq!(import_model(&triangle).is_ok(), k.unsigned_abs() < 10);
+                assert!(import_model(&triangle).is_ok(), "{k}");
             }
         }
         let nodes = vec![node("Trilu", &["x"], "y", vec![])];

@@ -1,10 +1,6 @@
-//! Operators that leave values as they are: Identity, Dropout at inference, Cast.
-
-use std::rc::Rc;
+//! Operators that leave values as they are: Identity, Dropout at inference.
 
 use super::{Lowering, Node, OnnxError, Registry, Value};
-use crate::onnx::lower::Activation;
-use crate::onnx::tensor::{Constant, Kind, element_kind, integer_range};
 
 fn identity(_: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError> {
     Ok(vec![node.input(0)?.clone()])
@@ -13,7 +9,7 @@ fn identity(_: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError> {
 /// The mask, Dropout's second output, is not provided.
 fn dropout(_: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError> {
     if let Some(training) = node.optional_input(2) {
-        let off = training.constant().is_some_and(|c| c.data.iter().all(|&v| v == 0.0));
+        let off = training.constant().is_some_and(|c| c.data == [0.0]);
         if !off {
             return Err(node.unsupported("training_mode", "export the model for inference"));
         }
@@ -21,47 +17,9 @@ fn dropout(_: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError> {
     Ok(vec![node.input(0)?.clone()])
 }
 
-fn cast(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError> {
-    let to = node.int("to")?.and_then(|to| i32::try_from(to).ok());
-    let to_type = to.ok_or_else(|| node.unsupported("attribute to", "it is missing"))?;
-    let to = element_kind(node.name, to_type)?;
-    let value = node.input(0)?;
-    let refuse = |from: &str| Err(node.unsupported("attribute to", &format!("a cast from {from} would change values")));
-    // Integers of fewer than 32 bits and unsigned ones would wrap around.
-    if let Some((lo, hi)) = integer_range(to_type).filter(|&(lo, hi)| lo == 0.0 || hi < f64::from(i32::MAX)) {
-        let fits = match value {
-            Value::Constant(c) => c.data.iter().all(|&v| (lo..=hi).contains(&v.trunc())),
-            Value::Activation(a) => a.kind == Kind::Bool,
-        };
-        if !fits {
-            return refuse("a wider type");
-        }
-    }
-    Ok(vec![match (value, to) {
-        (Value::Activation(a), to) => match (a.kind, to) {
-            (Kind::Integer | Kind::Bool, Kind::Float | Kind::Integer) => {
-                Value::Activation(Activation { kind: to, ..a.clone() })
-            }
-            (from, to) if from == to => value.clone(),
-            _ => return refuse("an activation to a narrower type"),
-        },
-        (Value::Constant(c), to) => {
-            lowering.charge_shape(node, &c.shape)?;
-            let convert = |v: f64| match to {
-                Kind::Float => v,
-                Kind::Integer => v.trunc(),
-                Kind::Bool => f64::from(u8::from(v != 0.0)),
-            };
-            let data = c.data.iter().map(|&v| convert(v)).collect();
-            Value::Constant(Rc::new(Constant::new(&c.name, c.shape.clone(), to, data)?))
-        }
-    }])
-}
-
 pub(super) fn register(registry: &mut Registry) {
     registry.add("Identity", identity);
     registry.add("Dropout", dropout);
-    registry.add("Cast", cast);
 }
 
 #[cfg(test)]
@@ -70,7 +28,7 @@ mod tests {
 
     use crate::onnx::OnnxError;
     use crate::onnx::import_model;
-    use crate::onnx::testing::{Attr, agrees, declare, floats, graph_of, model, node};
+    use crate::onnx::testing::{Attr, agrees, floats, model, node};
 
     #[test]
     fn values_pass_through() {
@@ -83,19 +41,6 @@ mod tests {
         ];
         let graph = agrees(&model(&[("x", &[1, 3])], "y", vec![], nodes));
         assert_eq!(graph.nodes.len(), 1);
-    }
-
-    #[test]
-    fn an_integer_input_may_be_cast_to_float_but_not_back() {
-        let to = |data_type: DataType| vec![("to", Attr::Int(data_type as i64))];
-        let nodes = vec![node("Cast", &["x"], "f", to(DataType::Float)), node("Mul", &["f", "half"], "y", vec![])];
-        let mut model = model(&[], "y", vec![floats("half", &[1], &[0.5])], nodes);
-        graph_of(&mut model).input.push(declare("x", &[1, 2], DataType::Int64));
-        let graph = agrees(&model);
-        assert!(graph.inputs[0].integer);
-        graph_of(&mut model).node.push(node("Cast", &["y"], "z", to(DataType::Int64)));
-        let error = import_model(&model).unwrap_err();
-        assert!(matches!(&error, OnnxError::UnsupportedAttribute { node, .. } if node == "Cast_z"), "{error}");
     }
 
     #[test]

@@ -341,8 +341,8 @@ pub(super) fn register(registry: &mut Registry) {
 mod tests {
     use tract_onnx::pb::{NodeProto, TensorProto, tensor_proto::DataType};
 
-    use crate::onnx::testing::{Attr, agrees, declare, floats, graph_of, ints, model, node, random};
-    use crate::onnx::{OnnxError, import_model};
+    use crate::onnx::import_model;
+    use crate::onnx::testing::{Attr, agrees, floats, ints, model, node, random};
 
     /// Bytes, signed or not.
     fn bytes(name: &str, dims: &[i64], data: &[i32], data_type: DataType) -> TensorProto {
@@ -456,13 +456,5 @@ mod tests {
                 import_model(&model(&[("x", &[1, 2, 4, 5])], "i", constants, vec![quantise(), convolution])).is_err()
             );
         }
-    }
-
-    #[test]
-    fn casts_that_would_wrap_around_are_refused() {
-        let cast = node("Cast", &["x"], "y", vec![("to", Attr::Int(DataType::Uint8 as i64))]);
-        let mut wide = model(&[], "y", vec![], vec![cast]);
-        graph_of(&mut wide).input.push(declare("x", &[1, 2], DataType::Int64));
-        assert!(matches!(import_model(&wide), Err(OnnxError::UnsupportedAttribute { .. })));
     }
 }

@@ -1,6 +1,7 @@
 //! Reductions along axes, running sums.
 
 use super::common::float;
+use super::compare::chosen;
 use super::elementwise::{numbers, truncated_quotient};
 use super::grid::distinct_axes;
 use super::groups::{Binary, Groups, Neutral, at_least, fold_rows, row_maxima, row_sums, spread};
@@ -121,8 +122,9 @@ pub(super) struct Exponentials {
 
 impl Exponentials {
     pub fn new(lowering: &mut Lowering, node: &Node, x: &Value) -> Result<Self, OnnxError> {
+        let size = x.shape().get(1).copied().unwrap_or(1);
         let maxima = row_maxima(lowering, node, x)?;
-        let repeated = spread(lowering, node, &maxima, x.shape().get(1).copied().unwrap_or(1))?;
+        let repeated = spread(lowering, node, &maxima, size)?;
         let distances = lowering.combination(node, &[(&repeated, 1.0), (x, -1.0)], 0.0)?;
         let distances = lowering.relu(node, &distances)?;
         let negative = lowering.scaled(node, &distances, |_| -1.0, |_| 0.0)?;
@@ -130,6 +132,35 @@ impl Exponentials {
         let sums = row_sums(lowering, node, &exponentials, 1.0, 0.0)?;
         let sums = at_least(lowering, node, &sums, 1.0)?;
         Ok(Self { maxima, distances, exponentials, sums })
+    }
+
+    /// Those of the elements at which `mask`, a matrix of booleans, is true, and zeros at the others. A row without any has
+    /// zeros and the sum 1.
+    pub fn masked(lowering: &mut Lowering, node: &Node, x: &Value, mask: &Value) -> Result<Self, OnnxError> {
+        let size = x.shape().get(1).copied().unwrap_or(1);
+        // what is left out is replaced by what does not change the maximum of the others
+        let replaced = match mask {
+            Value::Constant(kept) => {
+                let rows = kept.data.chunks(size.max(1)).enumerate();
+                let columns = rows.flat_map(|(row, kept)| {
+                    let first = kept.iter().position(|&k| k != 0.0);
+                    let column = move |(j, &k): (usize, &f64)| if k != 0.0 { j } else { first.unwrap_or(j) };
+                    kept.iter().enumerate().map(column).map(move |j| row * size + j)
+                });
+                lowering.charge_shape(node, x.shape())?;
+                lowering.select(node, x, x.shape().to_vec(), columns.collect())?
+            }
+            Value::Activation(_) => {
+                let least = fold_rows(lowering, node, x, Lowering::minimum, Neutral::Any)?;
+                let least = spread(lowering, node, &least, size)?;
+                chosen(lowering, node, mask, x, &least)?
+            }
+        };
+        let all = Self::new(lowering, node, &replaced)?;
+        let exponentials = lowering.product(node, &all.exponentials, &mask.with_kind(Kind::Float))?;
+        let sums = row_sums(lowering, node, &exponentials, 1.0, 0.0)?;
+        let sums = at_least(lowering, node, &sums, 1.0)?;
+        Ok(Self { exponentials, sums, ..all })
     }
 }
 

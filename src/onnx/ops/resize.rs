@@ -131,7 +131,7 @@ fn coordinates(node: &Node, upsample: bool) -> Result<Coordinates, OnnxError> {
 fn scales_input(node: &Node, position: usize) -> Result<Option<Vec<f64>>, OnnxError> {
     match node.optional_input(position).map(Value::constant) {
         None => Ok(None),
-        Some(Some(c)) if c.kind == Kind::Float => Ok(Some(c.data.clone())),
+        Some(Some(c)) if c.kind == Kind::Float => Ok(Some(c.data.clone()).filter(|scales| !scales.is_empty())),
         Some(_) => Err(node.unsupported("the scales", "they must be constant floats")),
     }
 }

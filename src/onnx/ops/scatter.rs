@@ -3,7 +3,7 @@
 //! As in Gather, indices that depend on the input must lie in `[0, size)` over the whole domain.
 
 use super::gather::{flat_indices, lines, one_hot, resolved};
-use super::grid::{axis_attribute, bounded};
+use super::grid::axis_attribute;
 use super::{Lowering, Node, OnnxError, Registry, Value};
 use crate::graph::AffineBuilder;
 use crate::onnx::shape::{axis, strides};
@@ -156,7 +156,6 @@ fn scatter_nd(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxEr
 /// `values[1]` at the index, `values[0]` elsewhere, along a new axis; a constant index that is out of range is nowhere.
 fn one_hot_operator(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError> {
     let (indices, values) = (node.input(0)?, node.input(2)?);
-    bounded(node, indices)?;
     let depth = node.input(1)?.constant().map(|c| c.data.as_slice());
     let depth = match depth {
         Some(&[depth]) if depth >= 1.0 && depth.fract() == 0.0 => depth as usize,

@@ -1,7 +1,7 @@
 //! Operators that keep some elements or reorder blocks: Slice, Split, Compress, DepthToSpace, SpaceToDepth,
 //! ReverseSequence.
 
-use super::grid::{axis_attribute, bounded, distinct_axes, permuted, picked};
+use super::grid::{axis_attribute, distinct_axes, permuted, picked};
 use super::{Lowering, Node, OnnxError, Registry, Value};
 use crate::onnx::shape::strides;
 
@@ -31,7 +31,6 @@ fn range(size: usize, start: i64, end: i64, step: i64) -> Vec<usize> {
 /// Starts, ends and axes are attributes up to operator set 9, inputs, with steps, from 10 on.
 fn slice(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError> {
     let x = node.input(0)?;
-    bounded(node, x)?;
     let optional = |position: usize, what: &str| match node.optional_input(position) {
         Some(_) => node.integers(position, what).map(Some),
         None => Ok(None),
@@ -63,7 +62,6 @@ fn slice(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError> 
 /// equal, but from 18 on the last may be smaller.
 fn split(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError> {
     let x = node.input(0)?;
-    bounded(node, x)?;
     let at = axis_attribute(node, "axis", 0, x.shape().len())?;
     let (size, count) = (x.shape()[at], node.proto.output.len());
     let given = match node.optional_input(1) {
@@ -104,7 +102,6 @@ fn split(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError> 
 /// Keeps the indices of an axis, or the elements of the flattened tensor, at which the condition holds.
 fn compress(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError> {
     let x = node.input(0)?;
-    bounded(node, x)?;
     let Some(condition) = node.input(1)?.constant() else {
         return Err(node.unsupported("its condition", "it must be constant"));
     };
@@ -129,7 +126,6 @@ fn compress(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxErro
 /// Batch, channels, height, width and the block size of DepthToSpace and SpaceToDepth.
 fn blocks(node: &Node) -> Result<([usize; 4], usize), OnnxError> {
     let x = node.input(0)?;
-    bounded(node, x)?;
     let &[n, c, h, w] = x.shape() else {
         return Err(node.mismatch(x.shape(), &[], "the input must have batch, channels, height and width"));
     };
@@ -170,7 +166,6 @@ fn space_to_depth(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, On
 /// The first `lengths[batch]` elements of the time axis, in reverse; the others stay.
 fn reverse_sequence(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError> {
     let (x, lengths) = (node.input(0)?, node.integers(1, "the lengths")?);
-    bounded(node, x)?;
     let shape = x.shape();
     let batch_axis = axis_attribute(node, "batch_axis", 1, shape.len())?;
     let time_axis = axis_attribute(node, "time_axis", 0, shape.len())?;

@@ -1,11 +1,15 @@
-//! Softmax and its logarithm.
+//! Softmax, its logarithm, Hardmax.
 
 use super::common::float;
+use super::gather::one_hot;
 use super::grid::axis_attribute;
 use super::groups::{Groups, spread};
+use super::mask::separated;
+use super::order::greatest_column;
 use super::reduce::Exponentials;
 use super::{Lowering, Node, OnnxError, Registry, Value};
 use crate::graph::Function;
+use crate::onnx::tensor::{Constant, Kind};
 
 /// The groups that are normalised: along one axis from operator set 13 on; over all axes from the given one on before.
 fn groups(lowering: &mut Lowering, node: &Node, x: &Value) -> Result<Groups, OnnxError> {
@@ -21,11 +25,37 @@ fn groups(lowering: &mut Lowering, node: &Node, x: &Value) -> Result<Groups, Onn
 fn softmax(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError> {
     let x = node.input(0)?;
     let groups = groups(lowering, node, x)?;
-    let rows = groups.gather(lowering, node, x)?;
-    let Exponentials { exponentials, sums, .. } = Exponentials::new(lowering, node, &rows)?;
-    let sums = spread(lowering, node, &sums, groups.size)?;
-    let rows = lowering.quotient(node, &exponentials, &sums)?;
+    let rows = match separated(lowering, node, x)? {
+        None => {
+            let rows = groups.gather(lowering, node, x)?;
+            of_rows(lowering, node, &rows, None)?
+        }
+        Some((x, kept)) => {
+            let rows = groups.gather(lowering, node, &x)?;
+            let kept = groups.gather(lowering, node, &kept)?;
+            let all_excluded = |kept: &Constant| kept.data.chunks(groups.size.max(1)).any(|row| !row.contains(&1.0));
+            if kept.constant().is_none_or(all_excluded) {
+                return Err(node.unsupported("its mask", "it leaves out every element that is normalised with others"));
+            }
+            of_rows(lowering, node, &rows, Some(&kept))?
+        }
+    };
     Ok(vec![groups.scatter(lowering, node, &rows)?])
+}
+
+/// The softmax of every row of a matrix, or only of the elements at which `mask` is true; the others are zero.
+pub(super) fn of_rows(
+    lowering: &mut Lowering,
+    node: &Node,
+    rows: &Value,
+    mask: Option<&Value>,
+) -> Result<Value, OnnxError> {
+    let Exponentials { exponentials, sums, .. } = match mask {
+        None => Exponentials::new(lowering, node, rows)?,
+        Some(mask) => Exponentials::masked(lowering, node, rows, mask)?,
+    };
+    let sums = spread(lowering, node, &sums, rows.shape().get(1).copied().unwrap_or(1))?;
+    lowering.quotient(node, &exponentials, &sums)
 }
 
 /// `x - maximum - ln(sum of exp(x - maximum))`
@@ -40,13 +70,25 @@ fn log_softmax(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxE
     Ok(vec![groups.scatter(lowering, node, &rows)?])
 }
 
+/// 1 at the first of the greatest elements, 0 elsewhere.
+fn hardmax(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError> {
+    let x = node.input(0)?;
+    let groups = groups(lowering, node, x)?;
+    let rows = groups.gather(lowering, node, x)?;
+    let places = greatest_column(lowering, node, &rows)?;
+    let rows = one_hot(lowering, node, &places, groups.size)?.with_kind(Kind::Float);
+    Ok(vec![groups.scatter(lowering, node, &rows)?])
+}
+
 pub(super) fn register(registry: &mut Registry) {
+    registry.add("Hardmax", hardmax);
     registry.add("LogSoftmax", log_softmax);
     registry.add("Softmax", softmax);
 }
 
 #[cfg(test)]
 mod tests {
+    use crate::onnx::import_model;
     use crate::onnx::testing::{Attr, agrees, model, node};
 
     #[test]
@@ -71,5 +113,18 @@ mod tests {
     fn large_numbers_do_not_overflow() {
         let graph = agrees(&model(&[("x", &[1, 2])], "y", vec![], vec![node("Softmax", &["x"], "y", vec![])]));
         assert_eq!(graph.eval(&[5000.0, 5000.0]), [0.5, 0.5]);
+    }
+
+    #[test]
+    fn the_first_of_the_greatest_is_one() {
+        let eval = |at, opset| {
+            let nodes = vec![node("Hardmax", &["x"], "y", vec![("axis", Attr::Int(at))])];
+            let mut model = model(&[("x", &[1, 2, 3])], "y", vec![], nodes);
+            model.opset_import[0].version = opset;
+            import_model(&model).unwrap().eval(&[1.0, 3.0, 3.0, 2.0, 0.0, 4.0])
+        };
+        assert_eq!(eval(-1, 13), [0.0, 1.0, 0.0, 0.0, 0.0, 1.0]);
+        assert_eq!(eval(1, 13), [0.0, 1.0, 0.0, 1.0, 0.0, 1.0]);
+        assert_eq!(eval(1, 11), [0.0, 0.0, 0.0, 0.0, 0.0, 1.0]);
     }
 }
