@@ -15,9 +15,11 @@ from pathlib import Path
 
 import numpy
 import onnx
-from onnx import TensorProto, numpy_helper
+from onnx import TensorProto, numpy_helper, version_converter
 from onnx.backend.test.loader import load_model_tests
 
+# What models of operator sets before 7 are converted to.
+OPSET = 13
 # "real" and "light" are whole networks, to be downloaded or without weights.
 KINDS = ["node", "simple", "pytorch-operator", "pytorch-converted"]
 
@@ -105,8 +107,15 @@ def operators(cases):
     return {case.name: own.get(case.name.split("_expanded")[0], f"({case.kind} models)") for case in cases}
 
 
-def write(folder, case, operator):
+def model_of(case):
+    """The model of a test; one of an operator set older than those that are understood is brought to a newer one."""
     model = case.model or onnx.load(Path(case.model_dir) / "model.onnx")
+    versions = [opset.version for opset in model.opset_import if opset.domain == ""]
+    return version_converter.convert_version(model, OPSET) if versions and versions[0] < 7 else model
+
+
+def write(folder, case, operator):
+    model = model_of(case)
     inputs, outputs = data_of(case)
     described_forms = []
     for i, (form, constant) in enumerate(forms(model, inputs)):

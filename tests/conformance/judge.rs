@@ -11,6 +11,10 @@ use super::case::{Case, Form, Tensor};
 
 /// What quantisation may cost, of the greatest magnitude of an output.
 const TOLERANCE: f64 = 1e-3;
+/// Bits that most tests are content with: only where they do not do are others tried.
+const PRECISION: u32 = 16;
+/// Elements of all tensors of a graph beyond which no others are tried.
+const LARGE: usize = 1 << 17;
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
@@ -130,11 +134,17 @@ fn compared(found: &[f64], expected: &[f64], tolerances: impl Iterator<Item = f6
 
 /// The integer model over a domain that reaches past the test's inputs, else over what they span.
 fn quantised(form: &Form, graph: &Graph, case: &Case, inputs: &[f64], expected: &[f64]) -> Outcome {
-    let over = |span| quantised_over(features(form, inputs, span), graph, case, inputs, expected);
-    match over(false) {
-        Outcome::Refused(_) | Outcome::Undefined(_) => over(true),
-        decided => decided,
+    let elements: usize = (0..graph.inputs.len() + graph.nodes.len()).map(|id| graph.value_len(id)).sum();
+    let searches = if elements > LARGE { vec![Some(PRECISION)] } else { vec![Some(PRECISION), None] };
+    let mut refused = Outcome::Passed;
+    for (precision, span) in searches.into_iter().flat_map(|precision| [(precision, false), (precision, true)]) {
+        match quantised_over(features(form, inputs, span), precision, graph, case, inputs, expected) {
+            Outcome::Refused(reason) => refused = Outcome::Refused(reason),
+            Outcome::Undefined(reason) => refused = Outcome::Undefined(reason),
+            decided => return decided,
+        }
     }
+    refused
 }
 
 fn features(form: &Form, inputs: &[f64], span: bool) -> Vec<DeclaredFeature> {
@@ -154,6 +164,7 @@ fn features(form: &Form, inputs: &[f64], span: bool) -> Vec<DeclaredFeature> {
 
 fn quantised_over(
     features: Vec<DeclaredFeature>,
+    precision: Option<u32>,
     graph: &Graph,
     case: &Case,
     inputs: &[f64],
@@ -166,7 +177,7 @@ fn quantised_over(
     let greatest = expected.iter().fold(1.0, |m: f64, v| m.max(v.abs()));
     let exact = case.outputs.iter().any(Tensor::exact);
     let tolerance = if exact { TOLERANCE.min(0.25 / greatest) } else { TOLERANCE };
-    let options = QuantOptions { tolerance, ..QuantOptions::default() };
+    let options = QuantOptions { tolerance, precision, ..QuantOptions::default() };
     let result = match data.map_err(Into::into).and_then(|data| quantise(graph, &domain, &data, &options)) {
         Ok(result) => result,
         Err(error @ QuantError::Undefined { .. }) => return Outcome::Undefined(error.to_string()),
