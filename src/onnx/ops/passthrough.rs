@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use super::common::filled;
 use super::{Lowering, Node, OnnxError, Registry, Value};
 use crate::onnx::lower::Activation;
 use crate::onnx::tensor::{Constant, Kind, element_kind, integer_range};
@@ -10,15 +11,17 @@ fn identity(_: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError> {
     Ok(vec![node.input(0)?.clone()])
 }
 
-/// The mask, Dropout's second output, is not provided.
-fn dropout(_: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError> {
+/// At inference nothing is dropped, as the mask, the second output, says.
+fn dropout(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError> {
     if let Some(training) = node.optional_input(2) {
         let off = training.constant().is_some_and(|c| c.data.iter().all(|&v| v == 0.0));
         if !off {
             return Err(node.unsupported("training_mode", "export the model for inference"));
         }
     }
-    Ok(vec![node.input(0)?.clone()])
+    let x = node.input(0)?;
+    let mask = if node.opset < 10 { x.kind() } else { Kind::Bool };
+    Ok(vec![x.clone(), filled(lowering, node, x.shape(), mask, 1.0)?])
 }
 
 fn cast(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError> {
