@@ -31,6 +31,12 @@ operators:
 	script/conformance
 	HALLMARK_UPDATE_GOLDEN=1 cargo test --release --test conformance -- --ignored
 
+# Models trained and exported as scikit-learn, XGBoost, LightGBM, PyTorch and Keras users do, from the file to a proof that a
+# contract accepts. Minutes; the libraries are installed below cache/.
+exports: setup
+	script/exports
+	cargo test --release --test exports -- --ignored --nocapture
+
 # Every golden contract in 24 builds: four compilers, via-IR off and on, three numbers of runs. Minutes; writes docs/compilers.md.
 matrix: setup
 	cargo test --release --test matrix -- --ignored --nocapture
