@@ -52,7 +52,8 @@ pub enum Type {
 impl Case {
     /// All cases in a folder, by name.
     pub fn read_all(folder: &Path) -> Vec<Self> {
-        let files = fs::read_dir(folder).unwrap_or_else(|e| panic!("{}: {e}; run `make conformance`", folder.display()));
+        let files =
+            fs::read_dir(folder).unwrap_or_else(|e| panic!("{}: {e}; run `make conformance`", folder.display()));
         let mut files: Vec<PathBuf> = files.map(|file| file.unwrap().path()).collect();
         files.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
         files.sort();

@@ -192,7 +192,10 @@ fn quantised_over(
     }
     let found = model.float_outputs(&trace);
     if result.accuracy.max_relative_to_range > tolerance {
-        return Outcome::Refused(format!("an error of {:.0e} of the output range", result.accuracy.max_relative_to_range));
+        return Outcome::Refused(format!(
+            "an error of {:.0e} of the output range",
+            result.accuracy.max_relative_to_range
+        ));
     }
     let tolerances = case.outputs.iter().flat_map(|output| {
         let tolerance = if output.exact() { 0.0 } else { case.atol + (TOLERANCE + case.rtol) * greatest };

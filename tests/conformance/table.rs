@@ -23,11 +23,14 @@ fn table(verdicts: &[(&Case, Verdict)]) -> String {
     for (case, verdict) in verdicts {
         rows.entry(&case.operator).or_default().push(verdict);
     }
-    let mut table = String::from("| operator | tests | float | quantised | refused |\n| --- | ---: | ---: | ---: | --- |\n");
+    let mut table =
+        String::from("| operator | tests | float | quantised | refused |\n| --- | ---: | ---: | ---: | --- |\n");
     for (operator, verdicts) in rows {
-        let passed = |outcome: fn(&Verdict) -> &Outcome| verdicts.iter().filter(|v| *outcome(v) == Outcome::Passed).count();
+        let passed =
+            |outcome: fn(&Verdict) -> &Outcome| verdicts.iter().filter(|v| *outcome(v) == Outcome::Passed).count();
         let (float, quantised) = (passed(|v| &v.float), passed(|v| &v.quantised));
-        writeln!(table, "| {operator} | {} | {float} | {quantised} | {} |", verdicts.len(), reasons(&verdicts)).unwrap();
+        writeln!(table, "| {operator} | {} | {float} | {quantised} | {} |", verdicts.len(), reasons(&verdicts))
+            .unwrap();
     }
     table
 }

@@ -10,7 +10,7 @@ from onnx import TensorProto, checker, helper, numpy_helper
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 
-SIDE, FILTERS, KERNEL, LABELS = 8, 4, 3, 10
+SIDE, FILTERS, KERNEL, LABELS = 8, 3, 3, 10
 EPSILON = 1e-3
 
 

@@ -86,7 +86,10 @@ fn proved_on_chain(project: &Project, row: &[f64], anvil: &Anvil) -> u64 {
     let mut calldata = Calldata::new(&proof).encode("verify");
     let accepted = anvil.send(address, &calldata, 5_000_000).unwrap();
     *calldata.last_mut().unwrap() ^= 1;
-    assert!(matches!(anvil.call(address, &calldata), Err(ChainError::Reverted { .. })), "{name} accepts a forged proof");
+    assert!(
+        matches!(anvil.call(address, &calldata), Err(ChainError::Reverted { .. })),
+        "{name} accepts a forged proof"
+    );
     accepted.gas_used
 }
 
@@ -100,10 +103,14 @@ fn judged(path: &Path, name: &str, work: &Path, anvil: &Anvil) -> Result<String,
     let found = expected.rows.iter().map(|row| prediction(project.model(), row, expected.classifier));
     let errors: Vec<f64> = found.zip(&expected.predicted).map(|(a, b)| (a - b).abs()).collect();
     let limit = if expected.classifier { 0.0 } else { TOLERANCE * build.quantised.accuracy.output_range };
-    let (beyond, worst) = (errors.iter().filter(|&&error| error > limit).count(), errors.iter().copied().fold(0.0, f64::max));
+    let (beyond, worst) =
+        (errors.iter().filter(|&&error| error > limit).count(), errors.iter().copied().fold(0.0, f64::max));
     let (rows, k) = (build.plan.rows, build.plan.k);
     if beyond > 0 {
-        return Err(format!("{beyond} of {} predictions differ, by {worst} at most ({rows} rows, k {k})", errors.len()));
+        return Err(format!(
+            "{beyond} of {} predictions differ, by {worst} at most ({rows} rows, k {k})",
+            errors.len()
+        ));
     }
     let gas = proved_on_chain(&project, &expected.rows[0], anvil);
     let seconds = start.elapsed().as_secs_f64();

@@ -270,13 +270,13 @@ mod tests {
     fn indices_may_depend_on_the_input() {
         let along = |a| move || vec![("axis", Attr::Int(a))];
         for a in [0, 1] {
-            same("Gather", &[3, 3, 2], &[2], along(a), &[&[0, 2], &[1, 1]]);
+            same("Gather", &[3, 3, 2], &[2], along(a), &[&[0, 2], &[1, 1], &[-1, -3]]);
             same("Gather", &[3, 3, 2], &[1, 2], along(a), &[&[0, 2]]);
             same("Gather", &[3, 3], &[], along(a), &[&[0], &[2]]);
-            same("GatherElements", &[3, 3], &[2, 2], along(a), &[&[0, 2, 1, 1], &[2, 2, 0, 1]]);
+            same("GatherElements", &[3, 3], &[2, 2], along(a), &[&[0, 2, 1, 1], &[2, -3, -1, 1]]);
         }
-        same("GatherND", &[2, 3, 2], &[2, 2], Vec::new, &[&[0, 2, 1, 1], &[1, 0, 1, 0]]);
-        same("GatherND", &[2, 3, 2], &[2, 1], Vec::new, &[&[0, 1], &[1, 0]]);
+        same("GatherND", &[2, 3, 2], &[2, 2], Vec::new, &[&[0, 2, 1, 1], &[1, 0, -1, -3]]);
+        same("GatherND", &[2, 3, 2], &[2, 1], Vec::new, &[&[0, 1], &[1, -2]]);
         same("GatherND", &[2, 3, 2], &[2, 1], || vec![("batch_dims", Attr::Int(1))], &[&[2, 1], &[1, 0]]);
     }
 

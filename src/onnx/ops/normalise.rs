@@ -339,7 +339,8 @@ mod tests {
         let mut model = of("LayerNormalization", 17, vec![weights("s", &[2], 1)], vec![("epsilon", Attr::Float(0.25))]);
         let graph = graph_of(&mut model);
         graph.node[0].output.extend(["mean".into(), "deviation".into()]);
-        graph.output = ["mean", "deviation"].map(|name| ValueInfoProto { name: name.into(), ..Default::default() }).into();
+        graph.output =
+            ["mean", "deviation"].map(|name| ValueInfoProto { name: name.into(), ..Default::default() }).into();
         let graph = import_model(&model).unwrap();
         assert_eq!(graph.outputs[0].2, [&graph.inputs[0].shape[..graph.inputs[0].shape.len() - 1], &[1]].concat());
         let x: Vec<f64> = (0..graph.input_len()).map(|i| (i as f64 * 0.7).sin()).collect();

@@ -89,6 +89,15 @@ mod tests {
     }
 
     #[test]
+    fn the_mask_of_dropout_keeps_everything() {
+        let mut dropout = node("Dropout", &["x"], "y", vec![]);
+        dropout.output.push("mask".into());
+        let mut model = model(&[("x", &[1, 3])], "y", vec![], vec![dropout]);
+        graph_of(&mut model).output[0].name = "mask".into();
+        assert_eq!(import_model(&model).unwrap().eval(&[0.5, 0.0, -2.0]), [1.0; 3]);
+    }
+
+    #[test]
     fn an_integer_input_may_be_cast_to_float_but_not_back() {
         let to = |data_type: DataType| vec![("to", Attr::Int(data_type as i64))];
         let nodes = vec![node("Cast", &["x"], "f", to(DataType::Float)), node("Mul", &["f", "half"], "y", vec![])];
