@@ -2,7 +2,7 @@
 
 PROFILES := default ir solc20 solc20-ir
 
-.PHONY: setup build demo test matrix analyse snapshot fmt lint bench clean
+.PHONY: setup build demo test conformance operators exports matrix analyse snapshot fmt lint bench clean
 
 setup:
 	@script/setup.sh
@@ -20,6 +20,22 @@ test: setup
 		echo "forge test, profile $$profile"; \
 		FOUNDRY_PROFILE=$$profile script/forge test; \
 	done
+
+# The operator tests of the onnx package (Python, installed below cache/), against docs/operators.md; `operators` writes that
+# page's table.
+conformance:
+	script/conformance
+	cargo test --release --test conformance -- --ignored
+
+operators:
+	script/conformance
+	HALLMARK_UPDATE_GOLDEN=1 cargo test --release --test conformance -- --ignored
+
+# Models trained and exported as scikit-learn, XGBoost, LightGBM, PyTorch and Keras users do, from the file to a proof that a
+# contract accepts. Minutes; the libraries are installed below cache/.
+exports: setup
+	script/exports
+	cargo test --release --test exports -- --ignored --nocapture
 
 # Every golden contract in 24 builds: four compilers, via-IR off and on, three numbers of runs. Minutes; writes docs/compilers.md.
 matrix: setup

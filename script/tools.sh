@@ -44,3 +44,13 @@ native_solc() {
     svm_solc "$1" && return
     found=$(native_tool solc) && "$found" --version 2>/dev/null | grep -q "^Version: $1[+]" && echo "$found"
 }
+
+# python_with REQUIREMENTS FOLDER: a virtual environment in FOLDER that has what the file lists.
+python_with() {
+    if ! cmp -s "$1" "$2/installed.txt"; then
+        rm -rf "$2"
+        python3 -m venv "$2"
+        "$2/bin/pip" install --quiet --disable-pip-version-check -r "$1"
+        cp "$1" "$2/installed.txt"
+    fi
+}

@@ -32,7 +32,7 @@ use tensor::{Kind, UNBOUNDED, element_kind};
 /// The operator sets that are understood. The supported operators mean the same in all of them, but for attributes
 /// that became inputs, which are read in both forms.
 pub const MIN_OPSET: i64 = 7;
-pub const MAX_OPSET: i64 = 25;
+pub const MAX_OPSET: i64 = 28;
 
 /// Names of the supported ONNX operators, sorted.
 pub fn supported_operators() -> Vec<&'static str> {

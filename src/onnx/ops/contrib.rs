@@ -45,7 +45,7 @@ fn skip_normalization(lowering: &mut Lowering, node: &Node, simplified: bool) ->
     let at = sum.shape().len().saturating_sub(1);
     let result = match simplified {
         true => rms_normalized(lowering, node, &sum, at, node.input(2)?)?,
-        false => layer_normalized(lowering, node, &sum, at, node.input(2)?, node.optional_input(3))?,
+        false => layer_normalized(lowering, node, &sum, at, node.input(2)?, node.optional_input(3))?.0,
     };
     Ok(vec![result.clone(), result.clone(), result, sum])
 }

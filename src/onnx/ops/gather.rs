@@ -1,31 +1,42 @@
 //! Gather, GatherElements, GatherND.
 //!
 //! Constant indices select elements. Indices that depend on the input become rows of zeros but for a one, and a
-//! product with the data; over the whole domain they must lie in `[0, size)`: ONNX's negative indices, which count
-//! from the end, are understood only in constants.
+//! product with the data. Negative indices count from the end.
 
 use super::grid::axis_attribute;
 use super::{Lowering, Node, OnnxError, Registry, Value};
 use crate::graph::{AffineBuilder, FloatOp};
+use crate::onnx::lower::Activation;
 use crate::onnx::shape::{axis, offsets, strides};
 use crate::onnx::tensor::Kind;
 use crate::ops::Product;
 
-/// Per element of `indices`, `depth` numbers: zeros but for a one at that index. A constant index must be in range.
-pub(super) fn one_hot(lowering: &mut Lowering, node: &Node, indices: &Value, depth: usize) -> Result<Value, OnnxError> {
-    if indices.kind() != Kind::Integer || depth == 0 {
+/// Per element of `indices`, which count from the end if negative, `size` numbers: zeros but for a one at that index. Over
+/// the whole domain it must lie in `[-size, size)`.
+pub(super) fn one_hot(lowering: &mut Lowering, node: &Node, indices: &Value, size: usize) -> Result<Value, OnnxError> {
+    if indices.kind() != Kind::Integer || size == 0 {
         return Err(node.unsupported("the indices", "they must be integers, of an axis that has elements"));
     }
-    let shape: Vec<usize> = indices.shape().iter().copied().chain([depth]).collect();
-    lowering.charge_shape(node, &shape)?;
-    match indices {
-        Value::Activation(a) => Ok(lowering.push(node, FloatOp::OneHot { depth }, vec![a.id], shape, Kind::Integer)),
-        Value::Constant(c) => {
-            let picks = resolved(node, &c.integers().unwrap_or_default(), depth)?;
-            let data = picks.iter().flat_map(|&pick| (0..depth).map(move |j| f64::from(u8::from(j == pick))));
-            lowering.constant(node, shape, Kind::Integer, data.collect())
-        }
+    let shape: Vec<usize> = indices.shape().iter().copied().chain([size]).collect();
+    let count = lowering.charge_shape(node, &shape)?;
+    if let Value::Constant(c) = indices {
+        let picks = resolved(node, &c.integers().unwrap_or_default(), size)?;
+        let data = picks.iter().flat_map(|&pick| (0..size).map(move |j| f64::from(u8::from(j == pick))));
+        return lowering.constant(node, shape, Kind::Integer, data.collect());
     }
+    // Two places per element of the axis, for `index + size`. Those that the domain rules out cost nothing.
+    lowering.charge(node.name, [count, 2])?;
+    let Value::Activation(places) = lowering.scaled(node, indices, |_| 1.0, |_| size as f64)? else {
+        return Err(node.unsupported("the indices", "they must have elements"));
+    };
+    let name = format!("{}/index + {size}", node.name);
+    let hot = lowering.append(&name, node.op(), FloatOp::OneHot { depth: 2 * size }, vec![places.id]);
+    let hot = Value::Activation(Activation { id: hot, shape: [shape.as_slice(), &[2]].concat(), kind: Kind::Integer });
+    let mut rows = AffineBuilder::new(2 * count);
+    for row in 0..count / size {
+        (0..size).for_each(|j| rows.push([0, size].map(|half| (2 * row * size + half + j, 1.0)).to_vec(), 0.0));
+    }
+    lowering.affine(node, &[&hot], rows.finish(), shape, Kind::Integer)
 }
 
 /// Constant indices of an axis of `size` elements; negative ones count from the end.
@@ -253,13 +264,13 @@ mod tests {
     fn indices_may_depend_on_the_input() {
         let along = |a| move || vec![("axis", Attr::Int(a))];
         for a in [0, 1] {
-            same("Gather", &[3, 3, 2], &[2], along(a), &[&[0, 2], &[1, 1]]);
+            same("Gather", &[3, 3, 2], &[2], along(a), &[&[0, 2], &[1, 1], &[-1, -3]]);
             same("Gather", &[3, 3, 2], &[1, 2], along(a), &[&[0, 2]]);
             same("Gather", &[3, 3], &[], along(a), &[&[0], &[2]]);
-            same("GatherElements", &[3, 3], &[2, 2], along(a), &[&[0, 2, 1, 1], &[2, 2, 0, 1]]);
+            same("GatherElements", &[3, 3], &[2, 2], along(a), &[&[0, 2, 1, 1], &[2, -3, -1, 1]]);
         }
-        same("GatherND", &[2, 3, 2], &[2, 2], Vec::new, &[&[0, 2, 1, 1], &[1, 0, 1, 0]]);
-        same("GatherND", &[2, 3, 2], &[2, 1], Vec::new, &[&[0, 1], &[1, 0]]);
+        same("GatherND", &[2, 3, 2], &[2, 2], Vec::new, &[&[0, 2, 1, 1], &[1, 0, -1, -3]]);
+        same("GatherND", &[2, 3, 2], &[2, 1], Vec::new, &[&[0, 1], &[1, -2]]);
         same("GatherND", &[2, 3, 2], &[2, 1], || vec![("batch_dims", Attr::Int(1))], &[&[2, 1], &[1, 0]]);
     }
 

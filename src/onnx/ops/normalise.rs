@@ -4,7 +4,7 @@
 //! quotients are clamped once the graph is whole ([`crate::graph::Graph::clamp_normalised`]).
 
 use super::activation::clamped;
-use super::common::float;
+use super::common::{filled, float};
 use super::grid::{axis_attribute, distinct_axes};
 use super::groups::{Groups, at_least, row_sums, spread};
 use super::{Lowering, Node, OnnxError, Registry, Value};
@@ -19,16 +19,16 @@ fn columns(x: &Value) -> usize {
     x.shape().get(1).copied().unwrap_or(1)
 }
 
-/// Every row less its mean.
-fn centred(lowering: &mut Lowering, node: &Node, x: &Value) -> Result<Value, OnnxError> {
+/// Every row less its mean, and the means.
+fn centred(lowering: &mut Lowering, node: &Node, x: &Value) -> Result<(Value, Value), OnnxError> {
     let size = columns(x);
     let means = row_sums(lowering, node, x, 1.0 / size as f64, 0.0)?;
-    let means = spread(lowering, node, &means, size)?;
-    lowering.combination(node, &[(x, 1.0), (&means, -1.0)], 0.0)
+    let spread = spread(lowering, node, &means, size)?;
+    Ok((lowering.combination(node, &[(x, 1.0), (&spread, -1.0)], 0.0)?, means))
 }
 
-/// Every row over `sqrt(mean(x^2) + epsilon)`; no element exceeds the root of their number.
-fn unit_power(lowering: &mut Lowering, node: &Node, x: &Value, epsilon: f64) -> Result<Value, OnnxError> {
+/// Every row over `sqrt(mean(x^2) + epsilon)`, and these roots; no element exceeds the root of their number.
+fn unit_power(lowering: &mut Lowering, node: &Node, x: &Value, epsilon: f64) -> Result<(Value, Value), OnnxError> {
     if epsilon <= 0.0 {
         return Err(node.unsupported(&format!("epsilon {epsilon}"), "it must be positive"));
     }
@@ -36,8 +36,8 @@ fn unit_power(lowering: &mut Lowering, node: &Node, x: &Value, epsilon: f64) -> 
     let squares = lowering.square(node, x)?;
     let powers = row_sums(lowering, node, &squares, 1.0 / size as f64, epsilon)?;
     let roots = lowering.sqrt(node, &powers)?;
-    let roots = spread(lowering, node, &roots, size)?;
-    lowering.quotient(node, x, &roots)
+    let divisors = spread(lowering, node, &roots, size)?;
+    Ok((lowering.quotient(node, x, &divisors)?, roots))
 }
 
 /// `scale * x + bias`, both broadcast to the shape of `x`.
@@ -106,6 +106,13 @@ fn batch_normalization(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value
     Ok(vec![lowering.scaled(node, x, |i| slopes[channel(i)], offset)?])
 }
 
+/// A tensor whose groups have zero mean and unit variance; the means and the deviations that they had.
+pub(super) struct Standardised {
+    value: Value,
+    means: Value,
+    deviations: Value,
+}
+
 /// The groups along `axes`, each to zero mean and unit variance.
 fn standardised(
     lowering: &mut Lowering,
@@ -113,13 +120,13 @@ fn standardised(
     x: &Value,
     axes: &[usize],
     epsilon: f64,
-) -> Result<Value, OnnxError> {
+) -> Result<Standardised, OnnxError> {
     float(node, x)?;
     let groups = Groups::new(lowering, node, x.shape(), axes)?;
     let rows = groups.gather(lowering, node, x)?;
-    let rows = centred(lowering, node, &rows)?;
-    let rows = unit_power(lowering, node, &rows, epsilon)?;
-    groups.scatter(lowering, node, &rows)
+    let (rows, means) = centred(lowering, node, &rows)?;
+    let (rows, deviations) = unit_power(lowering, node, &rows, epsilon)?;
+    Ok(Standardised { value: groups.scatter(lowering, node, &rows)?, means, deviations })
 }
 
 /// Per sample and channel, over the other axes.
@@ -130,20 +137,29 @@ fn instance_normalization(lowering: &mut Lowering, node: &Node) -> Result<Vec<Va
         return Err(node.mismatch(x.shape(), &[], "there must be an axis after the channels"));
     }
     let epsilon = node.float("epsilon")?.unwrap_or(1e-5);
-    let standard = standardised(lowering, node, x, &(2..rank).collect::<Vec<_>>(), epsilon)?;
+    let standard = standardised(lowering, node, x, &(2..rank).collect::<Vec<_>>(), epsilon)?.value;
     let scale = per_channel(lowering, node, node.input(1)?, x.shape())?;
     let bias = per_channel(lowering, node, node.input(2)?, x.shape())?;
     Ok(vec![scaled_and_shifted(lowering, node, &standard, &scale, Some(&bias))?])
 }
 
-/// Over the axes from `axis` on. The mean and the deviation, further outputs, are not provided.
+/// Over the axes from `axis` on. Further outputs are the means and the reciprocals of the deviations.
 fn layer_normalization(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError> {
     let x = node.input(0)?;
     let at = axis_attribute(node, "axis", -1, x.shape().len())?;
-    Ok(vec![layer_normalized(lowering, node, x, at, node.input(1)?, node.optional_input(2))?])
+    let (result, standard) = layer_normalized(lowering, node, x, at, node.input(1)?, node.optional_input(2))?;
+    let mut results = vec![result];
+    if node.proto.output.len() > 1 {
+        let kept = [&x.shape()[..at], &vec![1; x.shape().len() - at]].concat();
+        results.push(lowering.reshape(node, &standard.means, kept.clone())?);
+        let one = filled(lowering, node, standard.deviations.shape(), Kind::Float, 1.0)?;
+        let reciprocals = lowering.quotient(node, &one, &standard.deviations)?;
+        results.push(lowering.reshape(node, &reciprocals, kept)?);
+    }
+    Ok(results)
 }
 
-/// The axes from `at` on to zero mean and unit variance, scaled and shifted.
+/// The axes from `at` on to zero mean and unit variance, scaled and shifted; and what they were before.
 pub(super) fn layer_normalized(
     lowering: &mut Lowering,
     node: &Node,
@@ -151,10 +167,10 @@ pub(super) fn layer_normalized(
     at: usize,
     scale: &Value,
     bias: Option<&Value>,
-) -> Result<Value, OnnxError> {
+) -> Result<(Value, Standardised), OnnxError> {
     let axes: Vec<usize> = (at..x.shape().len()).collect();
     let standard = standardised(lowering, node, x, &axes, node.float("epsilon")?.unwrap_or(1e-5))?;
-    scaled_and_shifted(lowering, node, &standard, scale, bias)
+    Ok((scaled_and_shifted(lowering, node, &standard.value, scale, bias)?, standard))
 }
 
 /// Over the axes from `axis` on, without a mean.
@@ -176,7 +192,7 @@ pub(super) fn rms_normalized(
     let axes: Vec<usize> = (at..x.shape().len()).collect();
     let groups = Groups::new(lowering, node, x.shape(), &axes)?;
     let rows = groups.gather(lowering, node, x)?;
-    let rows = unit_power(lowering, node, &rows, node.float("epsilon")?.unwrap_or(1e-5))?;
+    let (rows, _) = unit_power(lowering, node, &rows, node.float("epsilon")?.unwrap_or(1e-5))?;
     let unit = groups.scatter(lowering, node, &rows)?;
     scaled_and_shifted(lowering, node, &unit, scale, None)
 }
@@ -194,7 +210,7 @@ fn group_normalization(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value
     }
     let each: usize = channels / groups * shape.iter().skip(2).product::<usize>();
     let split = lowering.reshape(node, x, vec![samples, groups, each])?;
-    let standard = standardised(lowering, node, &split, &[2], node.float("epsilon")?.unwrap_or(1e-5))?;
+    let standard = standardised(lowering, node, &split, &[2], node.float("epsilon")?.unwrap_or(1e-5))?.value;
     let inner = if node.opset < 21 { split.shape().to_vec() } else { shape.clone() };
     let standard = lowering.reshape(node, &standard, inner.clone())?;
     let scale = per_channel(lowering, node, node.input(1)?, &inner)?;
@@ -212,7 +228,7 @@ fn mean_variance_normalization(lowering: &mut Lowering, node: &Node) -> Result<V
     let axes = distinct_axes(node, given, rank)?;
     let groups = Groups::new(lowering, node, x.shape(), &axes)?;
     let rows = groups.gather(lowering, node, x)?;
-    let rows = centred(lowering, node, &rows)?;
+    let (rows, _) = centred(lowering, node, &rows)?;
     let squares = lowering.square(node, &rows)?;
     let variances = row_sums(lowering, node, &squares, 1.0 / groups.size as f64, 0.0)?;
     let roots = lowering.sqrt(node, &variances)?;
@@ -287,10 +303,10 @@ pub(super) fn register(registry: &mut Registry) {
 
 #[cfg(test)]
 mod tests {
-    use tract_onnx::pb::{ModelProto, TensorProto};
+    use tract_onnx::pb::{ModelProto, TensorProto, ValueInfoProto};
 
     use crate::onnx::import_model;
-    use crate::onnx::testing::{Attr, agrees, floats, model, node, weights};
+    use crate::onnx::testing::{Attr, agrees, floats, graph_of, model, node, weights};
 
     const X: &[i64] = &[2, 4, 3, 2];
 
@@ -328,6 +344,23 @@ mod tests {
             agrees(&of("LayerNormalization", 17, vec![weights("s", dims, 1), weights("b", dims, 2)], attributes()));
             agrees(&of("LayerNormalization", 17, vec![weights("s", dims, 1)], attributes()));
             agrees(&of("RMSNormalization", 23, vec![weights("s", dims, 1)], attributes()));
+        }
+    }
+
+    #[test]
+    fn layer_normalization_gives_means_and_deviations() {
+        let mut model = of("LayerNormalization", 17, vec![weights("s", &[2], 1)], vec![("epsilon", Attr::Float(0.25))]);
+        let graph = graph_of(&mut model);
+        graph.node[0].output.extend(["mean".into(), "deviation".into()]);
+        graph.output =
+            ["mean", "deviation"].map(|name| ValueInfoProto { name: name.into(), ..Default::default() }).into();
+        let graph = import_model(&model).unwrap();
+        assert_eq!(graph.outputs[0].2, [&graph.inputs[0].shape[..graph.inputs[0].shape.len() - 1], &[1]].concat());
+        let x: Vec<f64> = (0..graph.input_len()).map(|i| (i as f64 * 0.7).sin()).collect();
+        let means = x.chunks(2).map(|pair| (pair[0] + pair[1]) / 2.0);
+        let deviations = x.chunks(2).map(|pair| 1.0 / (((pair[0] - pair[1]) / 2.0).powi(2) + 0.25).sqrt());
+        for (found, expected) in graph.eval(&x).into_iter().zip(means.chain(deviations)) {
+            assert!((found - expected).abs() < 1e-12, "{found} {expected}");
         }
     }
 

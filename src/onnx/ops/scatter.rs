@@ -316,6 +316,7 @@ mod tests {
         for (axis, expected) in [(-1, rows), (1, rows), (0, columns)] {
             assert_eq!(of(axis, None, Some(&[5.0, 7.0])).eval(&[2.0, 0.0]), expected);
             assert_eq!(of(axis, None, None).eval(&[2.0, 0.0, 5.0, 7.0]), expected);
+            assert_eq!(of(axis, None, None).eval(&[-1.0, -3.0, 5.0, 7.0]), expected);
             assert_eq!(of(axis, Some(&[2, 0]), None).eval(&[5.0, 7.0]), expected);
             assert_eq!(of(axis, Some(&[-1, -3]), None).eval(&[5.0, 7.0]), expected);
         }

@@ -1,0 +1,152 @@
+"""Writes the operator tests that the onnx package ships as files that tests/conformance/main.rs reads.
+
+    python cases.py FOLDER
+
+A test is a model, its inputs and the outputs that it must give. It becomes NAME.json and up to three models, its forms:
+with all inputs as the test has them; with the integers and booleans among them as constants, for operators whose shapes
+follow from such inputs; with all but the first as constants, as weights are.
+"""
+
+import argparse
+import json
+import shutil
+import warnings
+from pathlib import Path
+
+import numpy
+import onnx
+from onnx import TensorProto, numpy_helper, version_converter
+from onnx.backend.test.loader import load_model_tests
+
+# What models of operator sets before 7 are converted to.
+OPSET = 13
+# "real" and "light" are whole networks, to be downloaded or without weights.
+KINDS = ["node", "simple", "pytorch-operator", "pytorch-converted"]
+
+
+def data_of(case):
+    """The inputs and the outputs of a test, as arrays; anything else (sequences, optionals) as None."""
+    if case.model is not None:
+        [(inputs, outputs)] = case.data_sets
+    else:
+        [folder] = Path(case.model_dir).glob("test_data_set_*")
+        inputs, outputs = ([read(folder / f"{what}_{i}.pb") for i in range(count(folder, what))] for what in ("input", "output"))
+    return [array(value) for value in inputs], [array(value) for value in outputs]
+
+
+def count(folder, what):
+    return len(list(folder.glob(f"{what}_*.pb")))
+
+
+def read(path):
+    tensor = TensorProto()
+    tensor.ParseFromString(path.read_bytes())
+    return tensor
+
+
+def array(value):
+    value = numpy_helper.to_array(value) if isinstance(value, TensorProto) else value
+    return numpy.asarray(value) if isinstance(value, (numpy.ndarray, numpy.generic, int, float, bool)) else None
+
+
+def element_type(values):
+    """What the judge distinguishes: "float", "signed", "unsigned", "bool" or "other"."""
+    kinds = {"f": "float", "i": "signed", "u": "unsigned", "b": "bool"}
+    # Types beyond NumPy's own, such as bfloat16 and int4, come from ml_dtypes.
+    return kinds.get(values.dtype.kind, "other") if values is not None and values.dtype.isbuiltin == 1 else "other"
+
+
+def listed(values):
+    """Elements in row-major order. JSON has no infinities: they are strings."""
+    if element_type(values) == "other":
+        return []
+    return [v if isinstance(v, (bool, int)) or numpy.isfinite(v) else str(v) for v in values.reshape(-1).tolist()]
+
+
+def described(values):
+    return {"type": element_type(values), "values": listed(values)}
+
+
+def with_constants(model, inputs, constant):
+    """The model with the inputs at the places `constant` made initializers, and every other one declared as it comes."""
+    model = onnx.ModelProto.FromString(model.SerializeToString())
+    for place, (declared, values) in enumerate(zip(model.graph.input, inputs)):
+        if values is None or not declared.type.HasField("tensor_type"):
+            continue
+        declared.type.tensor_type.shape.CopyFrom(onnx.TensorShapeProto())
+        for size in values.shape:
+            declared.type.tensor_type.shape.dim.add().dim_value = size
+        if place in constant:
+            model.graph.initializer.append(numpy_helper.from_array(values, declared.name))
+    return model
+
+
+def forms(model, inputs):
+    """Pairs of a form's name and the places of its constants, without repetition."""
+    known = [place for place, values in enumerate(inputs) if values is not None]
+    choices = {
+        "as given": [],
+        "integers constant": [p for p in known[1:] if element_type(inputs[p]) in ("signed", "unsigned", "bool")],
+        "all but the first constant": known[1:],
+    }
+    seen = []
+    for form, constant in choices.items():
+        if constant not in seen:
+            seen.append(constant)
+            yield form, constant
+
+
+def operators(cases):
+    """The operator under test by the test's name. An expanded test spells out the operator's definition by others."""
+    own = {}
+    for case in cases:
+        nodes = case.model.graph.node if case.model is not None else []
+        if case.kind == "node" and "_expanded" not in case.name:
+            [node] = nodes
+            own[case.name] = node.op_type if not node.domain else f"{node.domain}::{node.op_type}"
+    return {case.name: own.get(case.name.split("_expanded")[0], f"({case.kind} models)") for case in cases}
+
+
+def model_of(case):
+    """The model of a test; one of an operator set older than those that are understood is brought to a newer one."""
+    model = case.model or onnx.load(Path(case.model_dir) / "model.onnx")
+    versions = [opset.version for opset in model.opset_import if opset.domain == ""]
+    return version_converter.convert_version(model, OPSET) if versions and versions[0] < 7 else model
+
+
+def write(folder, case, operator):
+    model = model_of(case)
+    inputs, outputs = data_of(case)
+    described_forms = []
+    for i, (form, constant) in enumerate(forms(model, inputs)):
+        file = f"{case.kind}.{case.name}.{i}.onnx"
+        (folder / file).write_bytes(with_constants(model, inputs, constant).SerializeToString())
+        left = [described(values) for place, values in enumerate(inputs) if place not in constant]
+        described_forms.append({"form": form, "model": file, "inputs": left})
+    result = {
+        "name": case.name,
+        "operator": operator,
+        "rtol": case.rtol,
+        "atol": case.atol,
+        "forms": described_forms,
+        "outputs": [described(values) for values in outputs],
+    }
+    (folder / f"{case.kind}.{case.name}.json").write_text(json.dumps(result))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    folder = parser.parse_args().folder
+    warnings.simplefilter("ignore", RuntimeWarning)  # the tests divide by zero on purpose
+    cases = [case for kind in KINDS for case in load_model_tests(kind=kind)]
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    by_name = operators(cases)
+    for case in cases:
+        write(folder, case, by_name[case.name])
+    print(f"{len(cases)} tests of onnx {onnx.__version__} in {folder}")
+
+
+if __name__ == "__main__":
+    main()
