@@ -10,6 +10,7 @@
 //! | [`quant`] | scales, input domain, accuracy: from the float graph to the integer model |
 //! | [`ops`] | core operators: integer semantics, ranges, constraints |
 //! | [`circuit`] | columns, gates and gadgets on halo2 |
+//! | [`problem`] | what stands in the way, as plain data |
 //! | [`plan`] | the choice of layout and curve, by estimated gas |
 //! | [`proof`] | setups, keys, transcript, prover, native verifier |
 //! | [`solidity`] | the verifier contract and its calldata |
@@ -61,6 +62,7 @@ pub mod graph;
 pub mod onnx;
 pub mod ops;
 pub mod plan;
+pub mod problem;
 pub mod project;
 pub mod proof;
 pub mod quant;

@@ -1,7 +1,7 @@
 //! Import of ONNX models into the float [`Graph`].
 //!
-//! A model is decoded, checked (names, types, shapes, sizes), and lowered node by node through the registry in `ops`;
-//! then an independent implementation analyses the shapes of the same model, and the two must agree.
+//! A model is decoded, checked (names, types, shapes, sizes), and lowered node by node through the registry in `ops`, with
+//! everything that is wrong collected on the way; then an independent implementation analyses the shapes of the same model, and the two must agree.
 
 mod analysis;
 mod core;
@@ -9,6 +9,7 @@ mod decode;
 mod error;
 mod lower;
 mod ops;
+mod remedy;
 mod shape;
 mod tensor;
 #[cfg(test)]
@@ -16,7 +17,7 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::rc::Rc;
 
@@ -27,6 +28,7 @@ use tract_onnx::pb::{
 pub use error::{OnnxError, UnsupportedNode};
 
 use crate::graph::{FloatOp, Graph, GraphInput};
+use crate::problem::Problems;
 use lower::{Activation, Lowering, Node, Value, node_name};
 use ops::Registry;
 use tensor::{Constant, Kind, element_kind};
@@ -54,56 +56,232 @@ pub fn import_bytes(name: &str, bytes: &[u8]) -> Result<Graph, OnnxError> {
     import_model(&decode::model(name, bytes)?)
 }
 
+/// Imports as [`import_bytes`] does; everything that is wrong comes with the node where it was noticed.
+pub fn examine(name: &str, bytes: &[u8]) -> Result<Graph, Problems> {
+    let model = decode::model(name, bytes).map_err(|error| error.problems())?;
+    collect(&model).map_err(|found| found.problems)
+}
+
 fn import_model(model: &ModelProto) -> Result<Graph, OnnxError> {
-    let opset = decode::opset(model)?;
+    collect(model).map_err(Found::into_error)
+}
+
+fn collect(model: &ModelProto) -> Result<Graph, Found> {
     let proto = model.graph.as_ref().ok_or_else(|| malformed("the model", "it has no graph"))?;
-    let registry = Registry::new();
-    refuse_unsupported(proto, &registry)?;
-    refuse_duplicates(proto)?;
+    let mut import = Import { registry: Registry::new(), values: BTreeMap::new(), found: Found::default() };
+    let opset = import.found.note(decode::opset(model));
+    let unique = import.found.note(refuse_duplicates(proto));
+    let (Some(opset), Some(())) = (opset, unique) else {
+        // without these nothing can be lowered, but what has no lowering is known
+        for node in proto.node.iter().filter(|node| import.registry.get(&operator_name(node)).is_none()) {
+            import.found.unsupported(node);
+        }
+        return Err(import.found);
+    };
     if let Some(sparse) = proto.sparse_initializer.first() {
         let name = sparse.values.as_ref().map_or("", |v| &v.name);
-        return Err(malformed(&format!("initializer \"{name}\""), "sparse tensors are not supported"));
+        import.found.error(malformed(&format!("initializer \"{name}\""), "sparse tensors are not supported"));
     }
-
-    let mut values = BTreeMap::new();
-    for tensor in proto.initializer.iter().filter(|t| !is_unread_text(t, proto)) {
-        let constant = Constant::decode(&tensor.name, tensor)?;
-        values.insert(tensor.name.as_str(), Value::Constant(Rc::new(constant)));
-    }
-    let mut inputs = vec![];
-    // An input that an initializer gives a default is constant.
-    for input in proto.input.iter().filter(|i| !values.contains_key(i.name.as_str())).collect::<Vec<_>>() {
-        let (declared, kind) = graph_input(input)?;
-        let activation = Activation { id: inputs.len(), shape: declared.shape.clone(), kind };
-        inputs.push(declared);
-        values.insert(&input.name, Value::Activation(activation));
-    }
-
+    import.initializers(proto);
+    let inputs = import.inputs(proto);
     let mut lowering = Lowering::new(inputs.len());
-    for node in topological_order(proto, &values)? {
-        lower_node(&mut lowering, &registry, node, opset, &mut values)?;
+    for node in import.topological_order(proto) {
+        import.lower(&mut lowering, node, opset);
     }
-    let mut outputs = vec![];
-    for output in &proto.output {
-        match values.get(output.name.as_str()) {
-            Some(Value::Activation(a)) => outputs.push((output.name.clone(), a.id, a.shape.clone())),
-            Some(Value::Constant(constant)) => outputs.push(lowering.constant_output(&output.name, constant)),
-            None => {
-                return Err(OnnxError::Undefined {
-                    consumer: "the list of outputs".into(),
-                    tensor: output.name.clone(),
-                });
-            }
-        }
-    }
-    if outputs.is_empty() {
-        return Err(malformed("the graph", "it has no outputs"));
+    let outputs = import.outputs(&mut lowering, proto);
+    if !import.found.is_empty() {
+        return Err(import.found);
     }
     let mut graph = Graph { inputs, nodes: lowering.nodes, outputs };
     analysis::check(model, &graph)?;
     graph.fold();
     refuse_overflow(&graph)?;
     Ok(graph)
+}
+
+/// An import under way. It goes on past what is wrong, so that all of it can be said at once.
+struct Import<'a> {
+    registry: Registry,
+    /// Values by name; `None` for those that a problem leaves without one. What reads them is passed over, and is no problem of
+    /// its own.
+    values: BTreeMap<&'a str, Option<Value>>,
+    found: Found,
+}
+
+impl<'a> Import<'a> {
+    fn initializers(&mut self, proto: &'a GraphProto) {
+        for tensor in proto.initializer.iter().filter(|t| !is_unread_text(t, proto)) {
+            let constant = self.found.note(Constant::decode(&tensor.name, tensor));
+            self.values.insert(&tensor.name, constant.map(|constant| Value::Constant(Rc::new(constant))));
+        }
+    }
+
+    /// The graph's inputs. One that an initializer gives a default is constant.
+    fn inputs(&mut self, proto: &'a GraphProto) -> Vec<GraphInput> {
+        let mut inputs = vec![];
+        for input in proto.input.iter().filter(|i| !self.values.contains_key(i.name.as_str())).collect::<Vec<_>>() {
+            let value = self.found.note(graph_input(input)).map(|(declared, kind)| {
+                let activation = Activation { id: inputs.len(), shape: declared.shape.clone(), kind };
+                inputs.push(declared);
+                Value::Activation(activation)
+            });
+            self.values.insert(&input.name, value);
+        }
+        inputs
+    }
+
+    /// Lowers a node whose inputs are all known, or says why it cannot be.
+    fn lower(&mut self, lowering: &mut Lowering, proto: &'a NodeProto, opset: i64) {
+        let outputs = proto.output.iter().filter(|name| !name.is_empty());
+        let known = proto.input.iter().all(|name| !matches!(self.values.get(name.as_str()), Some(None)));
+        let results = match self.registry.get(&operator_name(proto)) {
+            None => {
+                self.found.unsupported(proto);
+                None
+            }
+            Some(lower) if known => {
+                let value = |name: &String| self.values.get(name.as_str()).cloned().flatten();
+                let inputs = proto.input.iter().map(value).collect();
+                let node = Node { proto, name: node_name(proto), opset, inputs };
+                self.found.note_at(proto, lower(lowering, &node))
+            }
+            Some(_) => None,
+        };
+        let Some(results) = results else {
+            self.values.extend(outputs.map(|name| (name.as_str(), None)));
+            return;
+        };
+        let defined = proto.output.iter().zip(results).filter(|(name, _)| !name.is_empty());
+        self.values.extend(defined.map(|(name, value)| (name.as_str(), Some(value))));
+    }
+
+    /// Name, value id and shape of every output that is known.
+    fn outputs(&mut self, lowering: &mut Lowering, proto: &GraphProto) -> Vec<(String, usize, Vec<usize>)> {
+        let mut outputs = vec![];
+        for output in &proto.output {
+            match self.values.get(output.name.as_str()) {
+                Some(Some(Value::Activation(a))) => outputs.push((output.name.clone(), a.id, a.shape.clone())),
+                Some(Some(Value::Constant(c))) => outputs.push(lowering.constant_output(&output.name, c)),
+                Some(None) => {}
+                None => {
+                    let (consumer, tensor) = ("the list of outputs".into(), output.name.clone());
+                    self.found.error(OnnxError::Undefined { consumer, tensor });
+                }
+            }
+        }
+        if proto.output.is_empty() {
+            self.found.error(malformed("the graph", "it has no outputs"));
+        }
+        outputs
+    }
+
+    /// The nodes in an order in which each comes after those it reads; the order of the file is kept where it can be. Nodes on
+    /// a cycle and what depends on them are left out.
+    fn topological_order(&mut self, graph: &'a GraphProto) -> Vec<&'a NodeProto> {
+        let mut producer = BTreeMap::new();
+        for (i, node) in graph.node.iter().enumerate() {
+            producer.extend(node.output.iter().filter(|name| !name.is_empty()).map(|name| (name.as_str(), i)));
+        }
+        let mut waiting_for = vec![0usize; graph.node.len()];
+        let mut consumers = vec![vec![]; graph.node.len()];
+        for (i, node) in graph.node.iter().enumerate() {
+            for name in node.input.iter().filter(|name| !name.is_empty()) {
+                if self.values.contains_key(name.as_str()) {
+                    continue;
+                }
+                if let Some(&from) = producer.get(name.as_str()) {
+                    waiting_for[i] += 1;
+                    consumers[from].push(i);
+                } else {
+                    let consumer = format!("node \"{}\" ({})", node_name(node), node.op_type);
+                    self.found.error(OnnxError::Undefined { consumer, tensor: name.clone() });
+                    self.values.insert(name, None);
+                }
+            }
+        }
+        let mut ready: BTreeSet<usize> = (0..graph.node.len()).filter(|&i| waiting_for[i] == 0).collect();
+        let mut order = vec![];
+        while let Some(i) = ready.pop_first() {
+            order.push(&graph.node[i]);
+            for &consumer in &consumers[i] {
+                waiting_for[consumer] -= 1;
+                if waiting_for[consumer] == 0 {
+                    ready.insert(consumer);
+                }
+            }
+        }
+        if order.len() < graph.node.len() {
+            let stuck: Vec<&NodeProto> = graph
+                .node
+                .iter()
+                .zip(&waiting_for)
+                .filter(|(_, waiting)| **waiting > 0)
+                .map(|(node, _)| node)
+                .collect();
+            self.values.extend(stuck.iter().flat_map(|node| &node.output).map(|name| (name.as_str(), None)));
+            self.found.error(OnnxError::Cycle { nodes: stuck.iter().map(|node| node_name(node).into()).collect() });
+        }
+        order
+    }
+}
+
+/// What is wrong with a model, as it is found.
+#[derive(Default)]
+struct Found {
+    problems: Problems,
+    /// The first one.
+    first: Option<OnnxError>,
+    unsupported: Vec<UnsupportedNode>,
+}
+
+impl From<OnnxError> for Found {
+    fn from(error: OnnxError) -> Self {
+        let mut found = Self::default();
+        found.error(error);
+        found
+    }
+}
+
+impl Found {
+    fn is_empty(&self) -> bool {
+        self.problems.is_empty()
+    }
+
+    /// The value; an error is kept.
+    fn note<T>(&mut self, result: Result<T, OnnxError>) -> Option<T> {
+        result.map_err(|error| self.error(error)).ok()
+    }
+
+    /// The value; an error is kept, as one about the node.
+    fn note_at<T>(&mut self, node: &NodeProto, result: Result<T, OnnxError>) -> Option<T> {
+        result.map_err(|error| self.add(error, Some((node_name(node), &operator_name(node))))).ok()
+    }
+
+    fn error(&mut self, error: OnnxError) {
+        self.add(error, None);
+    }
+
+    fn add(&mut self, error: OnnxError, node: Option<(&str, &str)>) {
+        self.problems.extend(error.problems_at(node).listed);
+        self.first.get_or_insert(error);
+    }
+
+    fn unsupported(&mut self, node: &NodeProto) {
+        let node = UnsupportedNode { node: node_name(node).into(), operator: operator_name(node) };
+        self.problems.push(node.clone().into());
+        self.unsupported.push(node);
+    }
+
+    /// A single error as it is; several kinds together as a list.
+    fn into_error(self) -> OnnxError {
+        let Self { problems, first, unsupported } = self;
+        let supported = if unsupported.is_empty() { vec![] } else { supported_operators() };
+        match first {
+            None => OnnxError::UnsupportedOperators { nodes: unsupported, supported },
+            Some(error) if problems.count == 1 => error,
+            Some(_) => OnnxError::Several { problems, supported },
+        }
+    }
 }
 
 /// Whether `tensor` holds strings that no node reads, such as class names beside the graph.
@@ -123,41 +301,11 @@ fn refuse_overflow(graph: &Graph) -> Result<(), OnnxError> {
     Ok(())
 }
 
-fn lower_node<'a>(
-    lowering: &mut Lowering,
-    registry: &Registry,
-    proto: &'a NodeProto,
-    opset: i64,
-    values: &mut BTreeMap<&'a str, Value>,
-) -> Result<(), OnnxError> {
-    let inputs = proto.input.iter().map(|name| values.get(name.as_str()).cloned()).collect();
-    let node = Node { proto, name: node_name(proto), opset, inputs };
-    let lower = registry
-        .get(&operator_name(proto))
-        .ok_or_else(|| malformed(&format!("node \"{}\"", node.name), "it is unknown"))?;
-    let results = lower(lowering, &node)?;
-    for (name, value) in proto.output.iter().zip(results).filter(|(name, _)| !name.is_empty()) {
-        values.insert(name, value);
-    }
-    Ok(())
-}
-
 /// The operator of a node, with its domain if that is not ONNX's own.
 fn operator_name(node: &NodeProto) -> String {
     match node.domain.as_str() {
         "" | "ai.onnx" => node.op_type.clone(),
         domain => format!("{domain}::{}", node.op_type),
-    }
-}
-
-/// Every node must have a lowering; all those that have none are named at once.
-fn refuse_unsupported(graph: &GraphProto, registry: &Registry) -> Result<(), OnnxError> {
-    let unsupported = graph.node.iter().filter(|n| registry.get(&operator_name(n)).is_none());
-    let nodes: Vec<_> =
-        unsupported.map(|n| UnsupportedNode { node: node_name(n).into(), operator: operator_name(n) }).collect();
-    match nodes.is_empty() {
-        true => Ok(()),
-        false => Err(OnnxError::UnsupportedOperators { nodes, supported: registry.names() }),
     }
 }
 
@@ -188,45 +336,6 @@ fn refuse_duplicates(graph: &GraphProto) -> Result<(), OnnxError> {
         }
     }
     Ok(())
-}
-
-/// The nodes in an order in which each comes after those it reads; the order of the file is kept where it can be.
-fn topological_order<'a>(
-    graph: &'a GraphProto,
-    given: &BTreeMap<&str, Value>,
-) -> Result<Vec<&'a NodeProto>, OnnxError> {
-    let mut producer = BTreeMap::new();
-    for (i, node) in graph.node.iter().enumerate() {
-        producer.extend(node.output.iter().filter(|name| !name.is_empty()).map(|name| (name.as_str(), i)));
-    }
-    let mut waiting_for = vec![0usize; graph.node.len()];
-    let mut consumers = vec![vec![]; graph.node.len()];
-    for (i, node) in graph.node.iter().enumerate() {
-        for name in node.input.iter().filter(|name| !name.is_empty() && !given.contains_key(name.as_str())) {
-            let Some(&from) = producer.get(name.as_str()) else {
-                let consumer = format!("node \"{}\" ({})", node_name(node), node.op_type);
-                return Err(OnnxError::Undefined { consumer, tensor: name.clone() });
-            };
-            waiting_for[i] += 1;
-            consumers[from].push(i);
-        }
-    }
-    let mut ready: std::collections::BTreeSet<usize> = (0..graph.node.len()).filter(|&i| waiting_for[i] == 0).collect();
-    let mut order = vec![];
-    while let Some(i) = ready.pop_first() {
-        order.push(&graph.node[i]);
-        for &consumer in &consumers[i] {
-            waiting_for[consumer] -= 1;
-            if waiting_for[consumer] == 0 {
-                ready.insert(consumer);
-            }
-        }
-    }
-    if order.len() < graph.node.len() {
-        let stuck = (0..graph.node.len()).filter(|&i| waiting_for[i] > 0);
-        return Err(OnnxError::Cycle { nodes: stuck.map(|i| node_name(&graph.node[i]).to_string()).collect() });
-    }
-    Ok(order)
 }
 
 /// Shape and element type of an input; a dynamic first dimension becomes 1.
