@@ -2,10 +2,11 @@
 
 use rand_core::{CryptoRng, RngCore};
 
-use super::ProjectError;
+use super::{ProjectError, forecast::ProverForecast};
 use crate::{
     circuit::{LaidOut, Layout},
     graph::{IntegerModel, Interval},
+    plan::Plan,
     proof::{Bls12381, Bn254, CurveId, Proof, ProvingKey, Srs, SrsOrigin, VerifyingKey, keys::peek, prove, verify},
     solidity::{ContractInfo, batch_source, verifier_source},
 };
@@ -65,6 +66,24 @@ impl AnyVerifyingKey {
                 Self::Bls12381(VerifyingKey::from_bytes(bytes, model, &LaidOut::for_keygen(layout, model)?)?)
             }
         })
+    }
+
+    /// The key of a model in a plan, but with made-up commitments: see [`VerifyingKey::outline`].
+    pub fn outline(model: &IntegerModel, plan: &Plan, setup: SrsOrigin) -> Result<Self, ProjectError> {
+        let (pieces, ranges) = (plan.quotient_pieces, model.public_ranges());
+        Ok(match plan.curve {
+            CurveId::Bn254 => {
+                Self::Bn254(VerifyingKey::outline(&LaidOut::for_keygen(plan.layout, model)?, pieces, ranges, setup)?)
+            }
+            CurveId::Bls12381 => {
+                Self::Bls12381(VerifyingKey::outline(&LaidOut::for_keygen(plan.layout, model)?, pieces, ranges, setup)?)
+            }
+        })
+    }
+
+    /// What proving will take on this machine, and what the keys take on its disk.
+    pub fn forecast(&self, model: &IntegerModel) -> Result<ProverForecast, ProjectError> {
+        on_curve!(AnyVerifyingKey, self, key => ProverForecast::new(key, model))
     }
 
     /// The curve.

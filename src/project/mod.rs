@@ -5,11 +5,13 @@
 
 mod compile;
 mod folder;
+mod forecast;
 mod keys;
 mod proof_file;
 
 pub use compile::{Build, CompileOptions, PublicInputs, Setup, Stage, compile, contract_name};
 pub use folder::Project;
+pub use forecast::ProverForecast;
 pub use keys::{AnyProvingKey, AnySrs, AnyVerifyingKey};
 pub use proof_file::{ProofFile, parse_context};
 

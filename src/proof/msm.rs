@@ -80,6 +80,14 @@ fn window_size(lengths: &[usize]) -> usize {
     (1..=MAX_WINDOW).min_by_key(|&c| additions(c)).unwrap_or(1)
 }
 
+/// Additions of points, for `terms` random scalars of `bits` bits, that are made one after the other by `threads` threads:
+/// windows are shared among them.
+pub fn additions(terms: usize, bits: usize, threads: usize) -> usize {
+    let all = |c: usize| windows(bits, c) * (terms + (2 << (c - 1)));
+    let c = (1..=MAX_WINDOW).min_by_key(|&c| all(c)).unwrap_or(1);
+    windows(bits, c).div_ceil(threads.max(1)) * (terms + (2 << (c - 1)))
+}
+
 /// Digit `window` in base `2^c`, from `-2^(c-1)` to `2^(c-1)`: its own bits, plus one if the bit below is set (a carry),
 /// minus `2^c` if its own highest bit is set (carried on to the next).
 fn digit(scalar: &Limbs, window: usize, c: usize) -> i32 {
