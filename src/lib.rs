@@ -23,7 +23,7 @@
 //! ```no_run
 //! use hallmark::{
 //!     plan::Choice,
-//!     project::{CompileOptions, Project, PublicInputs, Setup, compile},
+//!     project::{CompileOptions, Limits, Project, PublicInputs, Setup, compile},
 //!     quant::{QuantOptions, read_input},
 //!     solidity::Calldata,
 //! };
@@ -41,6 +41,7 @@
 //!     curve: Choice::Auto,
 //!     public_inputs: PublicInputs::None,
 //!     allow_unsafe_srs: false,
+//!     limits: Limits::default(),
 //! };
 //! compile(&options, |stage| eprintln!("{stage}"))?.write(Path::new("build/credit"))?;
 //!

@@ -31,6 +31,18 @@ impl Problem {
     pub fn new(reason: impl Into<String>, suggestion: Option<String>) -> Self {
         Self { reason: reason.into(), suggestion, ..Self::default() }
     }
+
+    /// An error's message, which ends in what to do after the last semicolon, about a node if it is one's.
+    pub fn from_message(message: &str, node: Option<&str>) -> Self {
+        let (reason, suggestion) = match message.rsplit_once("; ") {
+            Some((reason, suggestion)) => (reason, Some(suggestion.to_string())),
+            None => (message, None),
+        };
+        // the node is said on its own
+        let stripped = node.and_then(|node| reason.strip_prefix(&format!("node \"{node}\"")));
+        let reason = stripped.map_or(reason, |reason| reason.trim_start_matches([':', ',', ' ']));
+        Self { node: node.map(String::from), ..Self::new(reason, suggestion) }
+    }
 }
 
 impl fmt::Display for Problem {
@@ -87,6 +99,16 @@ impl fmt::Display for Problems {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn messages_are_taken_apart() {
+        let problem = Problem::from_message("node \"n\", element 3: it overflows; narrow the domain", Some("n"));
+        let suggestion = Some("narrow the domain".to_string());
+        let expected = Problem { node: Some("n".into()), ..Problem::new("element 3: it overflows", suggestion) };
+        assert_eq!(problem, expected);
+        assert_eq!(problem.to_string(), "node \"n\": element 3: it overflows; narrow the domain");
+        assert_eq!(Problem::from_message("no file", None), Problem::new("no file", None));
+    }
 
     #[test]
     fn long_lists_are_counted() {

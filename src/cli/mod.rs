@@ -2,10 +2,12 @@
 
 mod bench;
 mod calldata;
+mod check;
 mod compile;
 mod demo;
 mod gas;
 mod measure;
+mod options;
 mod output;
 mod peers;
 mod prove;
@@ -42,6 +44,7 @@ const INVALID_PROOF: u8 = 3;
 const EXAMPLES: &str = "\
 Examples:
   hallmark demo
+  hallmark check credit.onnx --data calibration.json
   hallmark compile credit.onnx --data calibration.json -o build/credit
   hallmark prove build/credit --input applicant.json -o proof.json
   hallmark verify build/credit proof.json
@@ -67,6 +70,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Check(check::Args),
     Compile(compile::Args),
     Prove(prove::Args),
     Verify(verify::Args),
@@ -97,6 +101,7 @@ pub fn run() -> ExitCode {
     };
     let output = Output::new(cli.json, cli.quiet);
     let outcome = match cli.command {
+        Command::Check(args) => check::run(&args, &output),
         Command::Compile(args) => compile::run(&args, &output),
         Command::Prove(args) => prove::run(&args, &output),
         Command::Verify(args) => verify::run(&args),

@@ -43,12 +43,17 @@ impl ProverForecast {
         // it is laid out for the verifying key, for the proving key, and with the witness
         let model_time = laying_out * 3.0 + validating;
         let time = PROCESS + model_time + Speed::measure(protocol).time::<C>(&Work::new(protocol));
-        let bytes = peak_bytes(protocol, circuit.rows(), circuit.copies());
         Ok(Self {
             time,
-            peak_bytes: PROCESS_BYTES + (bytes as f64 * RESIDENT) as u64,
+            peak_bytes: resident_bytes(vk, &circuit),
             proving_key_bytes: proving_key_bytes(protocol) + OVERHEAD,
             verifying_key_bytes: vk.to_bytes()?.len() as u64 + OVERHEAD,
         })
     }
+}
+
+/// Memory of a prover at its peak, as the system accounts it.
+pub(super) fn resident_bytes<C: Curve>(vk: &VerifyingKey<C>, circuit: &LaidOut<C::Scalar>) -> u64 {
+    let bytes = peak_bytes(vk.protocol(), circuit.rows(), circuit.copies());
+    PROCESS_BYTES + (bytes as f64 * RESIDENT) as u64
 }

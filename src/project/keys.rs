@@ -2,7 +2,10 @@
 
 use rand_core::{CryptoRng, RngCore};
 
-use super::{ProjectError, forecast::ProverForecast};
+use super::{
+    ProjectError,
+    forecast::{ProverForecast, resident_bytes},
+};
 use crate::{
     circuit::{LaidOut, Layout},
     graph::{IntegerModel, Interval},
@@ -86,6 +89,14 @@ impl AnyVerifyingKey {
         on_curve!(AnyVerifyingKey, self, key => ProverForecast::new(key, model))
     }
 
+    /// Bytes of memory that proving holds at its peak.
+    pub fn peak_bytes(&self, model: &IntegerModel) -> Result<u64, ProjectError> {
+        on_curve!(AnyVerifyingKey, self, key => {
+            let circuit = LaidOut::for_keygen(key.layout(), model)?;
+            Ok(resident_bytes(key, &circuit))
+        })
+    }
+
     /// The curve.
     pub fn curve(&self) -> CurveId {
         match self {
@@ -130,6 +141,11 @@ impl AnyVerifyingKey {
     /// Words of 32 bytes in a proof.
     pub fn proof_words(&self) -> usize {
         on_curve!(AnyVerifyingKey, self, key => key.protocol().proof_words())
+    }
+
+    /// Bytes of a call of `verify`.
+    pub fn calldata_bytes(&self) -> usize {
+        4 + 32 * (1 + self.public_ranges().len() + self.proof_words())
     }
 
     /// The key's bytes, the same on every machine.
