@@ -68,6 +68,7 @@ pub mod project;
 pub mod proof;
 pub mod quant;
 pub mod solidity;
+mod svg;
 
 // Test support that unit and integration tests share names this crate as the latter do.
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! [`check`] says what is in the way and what it will cost; [`compile`] turns a model, calibration data and a setup into a [`Build`]; [`Build::write`] makes it a folder;
 //! [`Project`] opens such a folder, proves and verifies.
 
+mod audit;
 mod check;
 mod compile;
 mod folder;
@@ -11,6 +12,7 @@ mod keys;
 mod limits;
 mod proof_file;
 
+pub use audit::{Audit, AuditOptions, Chosen, PrecisionAudit, Size, audit};
 pub use check::{Checked, Columns, ContractForecast, Forecast, SetupForecast, check, check_model};
 pub use compile::{Build, CompileOptions, PublicInputs, Setup, Stage, compile, contract_name};
 pub use folder::Project;
