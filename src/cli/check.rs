@@ -2,12 +2,15 @@
 
 use std::{fmt::Write, path::PathBuf};
 
-use hallmark::project::{Checked, Forecast, check, check_model};
+use hallmark::{
+    project::{Checked, Forecast, check, check_model},
+    quant::DomainSource,
+};
 use serde_json::json;
 
 use super::{
     Outcome,
-    compile::others,
+    compile::{NO_DOMAIN, others},
     options::ModelOptions,
     output::{Output, Report, table, thousands},
 };
@@ -51,6 +54,9 @@ pub fn run(args: &Args, output: &Output) -> Outcome {
         1 => format!("{}: 1 problem{problems}\n", args.model.display()),
         count => format!("{}: {count} problems{problems}\n", args.model.display()),
     };
+    if forecast.as_ref().is_some_and(|forecast| forecast.domain == DomainSource::Calibration) {
+        output.note(NO_DOMAIN);
+    }
     match forecast {
         Some(forecast) => text.push_str(&summary(forecast)),
         None if args.data.is_none() => text.push_str("\nnext: --data CALIBRATION.json, for what it will cost"),
@@ -67,8 +73,9 @@ pub fn run(args: &Args, output: &Output) -> Outcome {
 fn summary(forecast: &Forecast) -> String {
     let Forecast { plan, columns, accuracy, prover, setup, .. } = forecast;
     let megabytes = |bytes: u64| format!("{:.1} MB", bytes as f64 / 1e6);
+    let bytes = |bytes: u64| if bytes < 1_000_000 { format!("{} bytes", thousands(bytes)) } else { megabytes(bytes) };
     let contract = match &forecast.contract {
-        Some(contract) => format!("{} bytes (solc {})", thousands(contract.runtime_bytes as u64), contract.solc),
+        Some(contract) => bytes(contract.runtime_bytes as u64),
         None => "not known without solc".into(),
     };
     let setup = match setup.embedded {
@@ -91,19 +98,19 @@ fn summary(forecast: &Forecast) -> String {
         ),
         ("Verifying", String::new()),
         ("gas", thousands(plan.estimate.transaction)),
-        ("calldata", format!("{} bytes", thousands(forecast.calldata_bytes as u64))),
+        ("calldata", bytes(forecast.calldata_bytes as u64)),
         ("contract", contract),
     ];
-    if let Some(contract) = &forecast.contract {
-        rows.push(("deployment", format!("{} gas", thousands(contract.deployment_gas))));
+    if let Some(gas) = forecast.contract.as_ref().and_then(|contract| contract.deployment_gas) {
+        rows.push(("deployment", format!("{} gas", thousands(gas))));
     }
     rows.extend(others(plan, &forecast.alternatives));
     rows.extend([
         ("Proving on this machine", String::new()),
         ("time", format!("{:.2} s ({:.2} CPU s)", prover.time.wall_seconds, prover.time.cpu_seconds)),
         ("peak memory", megabytes(prover.peak_bytes)),
-        ("proving key", megabytes(prover.proving_key_bytes)),
-        ("verifying key", format!("{} bytes", thousands(prover.verifying_key_bytes))),
+        ("proving key", bytes(prover.proving_key_bytes)),
+        ("verifying key", bytes(prover.verifying_key_bytes)),
     ]);
     table(&rows)
 }

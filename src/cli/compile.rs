@@ -39,6 +39,10 @@ pub struct Args {
     options: ModelOptions,
 }
 
+/// What to know where the domain comes from the calibration data.
+pub const NO_DOMAIN: &str = "note: no domain was declared, so it is what the calibration data spans; inputs beyond cannot be proved. \
+                             Declare it with --domain or a \"features\" block.";
+
 pub fn run(args: &Args, output: &Output) -> Outcome {
     let options = args.options.compile_options(args.model.clone(), args.data.clone());
     let step = output.step("");
@@ -47,10 +51,7 @@ pub fn run(args: &Args, output: &Output) -> Outcome {
     build.write(&args.output)?;
     drop(step);
     if build.domain.source == DomainSource::Calibration {
-        output.note(
-            "note: no domain was declared, so it is what the calibration data spans; inputs beyond cannot be proved. \
-             Declare it with --domain or a \"features\" block.",
-        );
+        output.note(NO_DOMAIN);
     }
     let json = json!({ "folder": args.output, "manifest": Value::Object(build.manifest()) });
     let mut text = format!("compiled {} to {}\n", args.model.display(), args.output.display());

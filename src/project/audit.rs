@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::{ProjectError, compile::read};
 use crate::{
     circuit::Layout,
+    gas::thousands,
     graph::IntegerModel,
     onnx,
     plan::{Choice, PlanOptions, alternatives, choose},
@@ -144,6 +145,7 @@ impl Chosen {
             }
             (true, Some(Size { rows, k, .. })) => {
                 let setup = if *k > EMBEDDED_K { "; that needs an imported setup" } else { "" };
+                let rows = thousands(*rows as u64);
                 format!("fit for a proof: at {bits} bits {measured}; the circuit has {rows} rows of 2^{k}{setup}")
             }
         }

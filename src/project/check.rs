@@ -19,7 +19,7 @@ use crate::{
         CurveId, Srs, SrsOrigin,
         srs::{EMBEDDED_K, ETHEREUM_K},
     },
-    quant::{Accuracy, CalibrationData, Domain, DomainFile, Quantised, quantise_all},
+    quant::{Accuracy, CalibrationData, Domain, DomainFile, DomainSource, Quantised, quantise_all},
 };
 
 /// What was found out about a model.
@@ -37,6 +37,8 @@ pub struct Checked {
 pub struct Forecast {
     pub plan: Plan,
     pub columns: Columns,
+    /// Where the input domain comes from.
+    pub domain: DomainSource,
     pub precision_bits: f64,
     pub accuracy: Accuracy,
     pub setup: SetupForecast,
@@ -71,8 +73,9 @@ pub struct SetupForecast {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ContractForecast {
     pub runtime_bytes: usize,
-    pub deployment_gas: u64,
-    pub solc: String,
+    /// `None` if it cannot be deployed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deployment_gas: Option<u64>,
 }
 
 /// What keeps a model from being imported.
@@ -119,7 +122,7 @@ pub fn check(options: &CompileOptions, mut progress: impl FnMut(Stage)) -> Resul
     note(&mut checked.problems, publish(&options.public_inputs, &mut quantised.model));
 
     progress(Stage::Plan);
-    checked.forecast = forecast(options, &quantised, &mut checked.problems, progress)?;
+    checked.forecast = forecast(options, domain.source, &quantised, &mut checked.problems, progress)?;
     Ok(checked)
 }
 
@@ -130,6 +133,7 @@ fn note<T, E: Into<ProjectError>>(problems: &mut Problems, result: Result<T, E>)
 
 fn forecast(
     options: &CompileOptions,
+    domain: DomainSource,
     quantised: &Quantised,
     problems: &mut Problems,
     mut progress: impl FnMut(Stage),
@@ -165,6 +169,7 @@ fn forecast(
     let embedded_k = if plan.curve == CurveId::Bn254 { EMBEDDED_K } else { ETHEREUM_K };
     Ok(Some(Forecast {
         columns: Columns { advice: 1, fixed, permutation },
+        domain,
         precision_bits: quantised.precision,
         accuracy: quantised.accuracy.clone(),
         setup: SetupForecast { k: plan.k, embedded: plan.k <= embedded_k },
@@ -177,23 +182,23 @@ fn forecast(
     }))
 }
 
-/// The contract compiled; `None` without a compiler, or if it cannot be deployed.
+/// The contract compiled; `None` without a compiler.
 fn contract(name: &str, source: String, problems: &mut Problems) -> Option<ContractForecast> {
     let solc = Search::default().solc().ok()?;
     match chain::compile(&solc, &[(format!("{name}.sol").into(), source)], name, &CompileSettings::default()) {
         Ok(compiled) => {
             let deployed = Evm::deploy(&compiled.init_code);
-            Some(ContractForecast {
-                runtime_bytes: compiled.runtime_code.len(),
-                deployment_gas: deployed.ok()?.deployment(),
-                solc: compiled.solc_version,
-            })
+            let deployment_gas = deployed.ok().map(|evm| evm.deployment());
+            Some(ContractForecast { runtime_bytes: compiled.runtime_code.len(), deployment_gas })
         }
         Err(error) => {
-            if matches!(error, ChainError::ContractTooLarge { .. }) {
-                problems.push(Problem::from_message(&error.to_string(), None));
+            problems.push(Problem::from_message(&error.to_string(), None));
+            match error {
+                ChainError::ContractTooLarge { bytes, .. } => {
+                    Some(ContractForecast { runtime_bytes: bytes, deployment_gas: None })
+                }
+                _ => None,
             }
-            None
         }
     }
 }

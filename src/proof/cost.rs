@@ -120,3 +120,54 @@ fn interpolated<C: Curve>(protocol: &Protocol<C>) -> usize {
 fn is_linearised(set: &RotationSet) -> bool {
     set.polynomials.iter().any(|(_, polynomial)| *polynomial == Polynomial::Linearisation)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        circuit::{LaidOut, Layout, testing::mlp},
+        proof::{Bn254, ProvingKey, Srs, SrsOrigin, VerifyingKey},
+    };
+
+    #[test]
+    fn outlines_cost_what_keys_cost() {
+        let model = mlp(&[3, 4, 2], 100, 1);
+        for layout in Layout::ALL {
+            let circuit = LaidOut::for_keygen(layout, &model).unwrap();
+            for pieces in [1, 2] {
+                let srs = Srs::embedded(circuit.k() + 2 - pieces).unwrap();
+                let pk = ProvingKey::<Bn254>::generate(&model, &circuit, srs).unwrap();
+                let (vk, protocol) = (pk.verifying_key(), pk.verifying_key().protocol());
+                let (ranges, setup) = (model.public_ranges(), SrsOrigin::AztecIgnition);
+                let outline = VerifyingKey::<Bn254>::outline(&circuit, pieces as usize, ranges, setup).unwrap();
+                assert_eq!(outline.to_bytes().unwrap().len(), vk.to_bytes().unwrap().len());
+                assert_eq!(proving_key_bytes(outline.protocol()), pk.to_bytes().len() as u64);
+                let work = Work::new(outline.protocol());
+                assert_eq!(work, Work::new(protocol));
+                // every point of the proof is a commitment
+                assert_eq!(work.commitments.len(), protocol.points() + 1);
+                assert!(work.commitments.iter().all(|terms| *terms <= work.points));
+                assert_eq!(peak_bytes(outline.protocol(), 100, 50), peak_bytes(protocol, 100, 50));
+            }
+        }
+    }
+
+    #[test]
+    fn work_and_memory_follow_the_rows() {
+        let of = |hidden: usize| {
+            let model = mlp(&[4, hidden, 1], 100, 1);
+            let circuit = LaidOut::for_keygen(Layout::General, &model).unwrap();
+            let key = VerifyingKey::<Bn254>::outline(&circuit, 1, model.public_ranges(), SrsOrigin::Unsafe).unwrap();
+            let protocol = key.protocol();
+            (protocol.n(), Work::new(protocol), peak_bytes(protocol, circuit.rows(), circuit.copies()))
+        };
+        let ((small, few, little), (large, many, much)) = (of(10), of(80));
+        assert!(large >= 4 * small);
+        let factor = large / small;
+        assert_eq!(many.gate_rows, factor * few.gate_rows);
+        assert_eq!(many.commitments.iter().sum::<usize>(), factor * few.commitments.iter().sum::<usize>());
+        assert_eq!(many.steps, factor * few.steps);
+        let growth = much as f64 / little as f64 / factor as f64;
+        assert!((0.9..1.1).contains(&growth), "{little} to {much} bytes");
+    }
+}

@@ -200,3 +200,49 @@ fn gate_values<C: Curve>(protocol: &Protocol<C>, column: &[C::Scalar]) -> Vec<C:
     };
     (0..column.len()).into_par_iter().with_min_len(1 << 9).map(row_value).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proof::Bn254;
+
+    /// Single things take these seconds.
+    fn speed(butterfly: f64, addition: f64, step: f64, threads: usize) -> Speed {
+        let time = |seconds| Time { wall_seconds: seconds, cpu_seconds: 2.0 * seconds };
+        let nothing = Time::default();
+        Speed {
+            butterfly: time(butterfly),
+            addition: time(addition),
+            gate_row: nothing,
+            product: nothing,
+            step: time(step),
+            point: nothing,
+            hashed_byte: nothing,
+            pairing: time(1.0),
+            threads,
+        }
+    }
+
+    #[test]
+    fn times_add_up() {
+        let work = Work { transforms: vec![(3, 2), (4, 1)], steps: 7, ..Work::default() };
+        // 2 * 3 * 8 + 4 * 16 elements and levels
+        let time = speed(0.5, 0.0, 10.0, 1).time::<Bn254>(&work);
+        assert_eq!(time, Time { wall_seconds: 1.0 + 56.0 + 70.0, cpu_seconds: 2.0 * 127.0 });
+    }
+
+    #[test]
+    fn windows_are_shared_among_threads() {
+        let work = Work { commitments: vec![1 << 12], ..Work::default() };
+        let [one, four, many] = [1, 4, 1000].map(|threads| speed(0.0, 1.0, 0.0, threads).time::<Bn254>(&work));
+        assert!(four.wall_seconds < one.wall_seconds / 3.0 && many.wall_seconds < four.wall_seconds);
+        assert_eq!((four.cpu_seconds, many.cpu_seconds), (one.cpu_seconds, one.cpu_seconds));
+    }
+
+    #[test]
+    fn the_clock_of_the_process_runs() {
+        let (time, sum) = Time::of(|| (0..1u64 << 22).map(black_box).sum::<u64>());
+        assert_eq!(sum, (1u64 << 21) * ((1 << 22) - 1));
+        assert!(time.cpu_seconds > 0.0 && time.wall_seconds > 0.0, "{time:?}");
+    }
+}

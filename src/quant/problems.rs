@@ -1,9 +1,10 @@
 //! Everything that keeps a graph from being quantised, not only the first thing.
 
 use super::domain::Domain;
+use super::error::QuantError;
 use super::input::CalibrationData;
 use super::quantise::{QuantOptions, Quantised, quantise};
-use crate::graph::Graph;
+use crate::graph::{FloatNode, Graph};
 use crate::problem::{MAX_PROBLEMS, Problem, Problems};
 
 /// The precision at which the rest of a graph is looked at, where the first error does not tell.
@@ -25,14 +26,10 @@ pub fn quantise_all(
     let options = QuantOptions { precision: Some(options.precision.unwrap_or(PRECISION)), ..options.clone() };
     let (mut rest, mut error) = (graph.clone(), first);
     loop {
-        let name = error.node().and_then(|node| owner(&rest, node)).map(String::from);
-        let message = error.to_string();
-        let Some(name) = name else {
-            problems.push(Problem::from_message(&message, error.node()));
-            break;
-        };
-        let operator = rest.nodes.iter().find(|n| n.name == name).map(|n| n.onnx_op.clone());
-        problems.push(Problem { operator, ..Problem::from_message(&message, error.node()) });
+        let (node, mut problem) = located(&rest, domain, calibration, &error);
+        problem.operator = node.map(|node| node.onnx_op.clone());
+        problems.push(problem);
+        let Some(name) = node.map(|node| node.name.clone()) else { break };
         rest = match without(&rest, &name) {
             Some(rest) if problems.count < MAX_PROBLEMS => rest,
             _ => break,
@@ -45,10 +42,43 @@ pub fn quantise_all(
     Err(problems)
 }
 
-/// The graph's node that the integer model's node `name` belongs to: the longest name that begins it.
-fn owner<'a>(graph: &'a Graph, name: &str) -> Option<&'a str> {
-    let begins = |own: &&str| name.strip_prefix(*own).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-    graph.nodes.iter().map(|node| node.name.as_str()).filter(begins).max_by_key(|own| own.len())
+/// The error as a problem, and the graph's node that it is about.
+fn located<'a>(
+    graph: &'a Graph,
+    domain: &Domain,
+    calibration: &CalibrationData,
+    error: &QuantError,
+) -> (Option<&'a FloatNode>, Problem) {
+    if let QuantError::NonFiniteOutput { sample } = error
+        && let Some(node) = first_undefined(graph, domain, calibration, *sample)
+    {
+        let reason = format!("its value is not finite on calibration sample {sample}");
+        let suggestion = "keep data and domain to where it is defined".to_string();
+        return (Some(node), Problem { node: Some(node.name.clone()), ..Problem::new(reason, Some(suggestion)) });
+    }
+    let node = error.node().and_then(|name| owner(graph, name));
+    (node, Problem::from_message(&error.to_string(), error.node()))
+}
+
+/// The first node whose value is not finite on a calibration sample.
+fn first_undefined<'a>(
+    graph: &'a Graph,
+    domain: &Domain,
+    calibration: &CalibrationData,
+    sample: usize,
+) -> Option<&'a FloatNode> {
+    let samples = calibration.samples(graph, &domain.names()).ok()?;
+    let values = graph.trace(samples.get(sample)?);
+    let undefined = values.iter().skip(graph.inputs.len()).position(|value| value.iter().any(|v| !v.is_finite()))?;
+    graph.nodes.get(undefined)
+}
+
+/// The graph's node that the integer model's node `name` belongs to: the one with the longest name that begins it.
+fn owner<'a>(graph: &'a Graph, name: &str) -> Option<&'a FloatNode> {
+    let begins = |node: &&FloatNode| {
+        name.strip_prefix(node.name.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    graph.nodes.iter().filter(begins).max_by_key(|node| node.name.len())
 }
 
 /// The graph without the nodes of that name and all that depend on them; its outputs are what nothing else reads. `None` if no
@@ -61,7 +91,7 @@ fn without(graph: &Graph, name: &str) -> Option<Graph> {
     for node in &graph.nodes {
         let inputs: Option<Vec<usize>> = node.inputs.iter().map(|&id| kept.get(id).copied().flatten()).collect();
         kept.push(inputs.filter(|_| node.name != name).map(|inputs| {
-            rest.nodes.push(crate::graph::FloatNode { inputs, ..node.clone() });
+            rest.nodes.push(FloatNode { inputs, ..node.clone() });
             first + rest.nodes.len() - 1
         }));
     }
@@ -76,7 +106,7 @@ fn without(graph: &Graph, name: &str) -> Option<Graph> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::graph::{Affine, FloatNode, FloatOp, GraphInput};
+    use crate::graph::{Affine, FloatOp, GraphInput};
 
     fn node(name: &str, op: FloatOp, inputs: &[usize]) -> FloatNode {
         FloatNode { name: name.into(), onnx_op: name.to_uppercase(), op, inputs: inputs.into() }

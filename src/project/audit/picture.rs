@@ -14,9 +14,13 @@ const MARGIN: f64 = 16.0;
 const LEFT: f64 = 290.0;
 const LENGTH: f64 = 560.0;
 /// The upper chart: where it begins and how high it is.
-const TOP: f64 = 96.0;
+const TOP: f64 = 116.0;
 const HEIGHT: f64 = 180.0;
 const ROW: f64 = 22.0;
+/// Height of a line of the verdict, its longest length in characters, and how many there may be.
+const LINE: f64 = 17.0;
+const LINE_LENGTH: usize = 120;
+const VERDICT_LINES: usize = 3;
 /// The most tensors that are drawn: those with the greatest errors.
 const MAX_TENSORS: usize = 40;
 /// Errors that are not zero but smaller are drawn as this.
@@ -63,12 +67,11 @@ impl Audit {
         let below = TOP + HEIGHT + 90.0;
         let height = (below + ROW * tensors.len() as f64 + 2.0 * MARGIN) as u64;
         let mut out = open(WIDTH, height, title);
-        let _ = writeln!(
-            out,
-            "<text class=\"title\" x=\"{MARGIN}\" y=\"30\">{}</text>\n<text class=\"faint\" x=\"{MARGIN}\" y=\"54\">{}</text>",
-            escape(title),
-            escape(&self.verdict)
-        );
+        let _ = writeln!(out, "<text class=\"title\" x=\"{MARGIN}\" y=\"30\">{}</text>", escape(title));
+        for (i, line) in wrapped(&self.verdict).iter().enumerate() {
+            let y = 52.0 + LINE * i as f64;
+            let _ = writeln!(out, "<text class=\"faint\" x=\"{MARGIN}\" y=\"{y}\">{}</text>", escape(line));
+        }
         self.by_precision(&mut out);
         self.by_tensor(&mut out, &tensors, below);
         out.push_str("</svg>\n");
@@ -178,6 +181,22 @@ impl Audit {
     }
 }
 
+/// Lines that are not too long, but for long words; at most [`VERDICT_LINES`].
+fn wrapped(text: &str) -> Vec<String> {
+    let mut lines: Vec<String> = vec![];
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= LINE_LENGTH => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.into()),
+        }
+    }
+    lines.truncate(VERDICT_LINES);
+    lines
+}
+
 fn line(out: &mut String, class: &str, from: (f64, f64), to: (f64, f64), style: &str) {
     let _ = writeln!(
         out,
@@ -247,6 +266,15 @@ mod tests {
             assert_eq!(svg.matches("rx=\"2\"").count(), tensors.min(MAX_TENSORS));
             assert_eq!(svg.matches("<circle").count(), 2 * errors.len());
         }
+    }
+
+    #[test]
+    fn long_verdicts_are_wrapped() {
+        let text = "word ".repeat(60);
+        let lines = wrapped(&text);
+        assert!(lines.len() == 3 && lines.iter().all(|line| line.len() <= LINE_LENGTH), "{lines:?}");
+        assert_eq!(lines.join(" "), text.trim_end());
+        assert_eq!(wrapped(&"x".repeat(500)).len(), 1);
     }
 
     #[test]
