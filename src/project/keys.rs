@@ -93,7 +93,7 @@ impl AnyVerifyingKey {
     pub fn peak_bytes(&self, model: &IntegerModel) -> Result<u64, ProjectError> {
         on_curve!(AnyVerifyingKey, self, key => {
             let circuit = LaidOut::for_keygen(key.layout(), model)?;
-            Ok(resident_bytes(key, &circuit))
+            Ok(resident_bytes(key, model, &circuit))
         })
     }
 
