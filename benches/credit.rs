@@ -8,7 +8,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use hallmark::{
     circuit::LaidOut,
     plan::Choice,
-    project::{AnyProvingKey, Build, CompileOptions, PublicInputs, Setup, compile},
+    project::{AnyProvingKey, Build, CompileOptions, Limits, PublicInputs, Setup, compile},
     proof::{CurveId, ProvingKey, Srs, prove, verify},
     quant::{QuantOptions, read_input},
     solidity::{ContractInfo, verifier_source},
@@ -30,6 +30,7 @@ fn build(example: &Path) -> Build {
         curve: Choice::Only(CurveId::Bn254),
         public_inputs: PublicInputs::None,
         allow_unsafe_srs: false,
+        limits: Limits::default(),
     };
     compile(&options, |_| ()).expect("the example compiles")
 }

@@ -10,6 +10,7 @@
 //! | [`quant`] | scales, input domain, accuracy: from the float graph to the integer model |
 //! | [`ops`] | core operators: integer semantics, ranges, constraints |
 //! | [`circuit`] | columns, gates and gadgets on halo2 |
+//! | [`problem`] | what stands in the way, as plain data |
 //! | [`plan`] | the choice of layout and curve, by estimated gas |
 //! | [`proof`] | setups, keys, transcript, prover, native verifier |
 //! | [`solidity`] | the verifier contract and its calldata |
@@ -22,7 +23,7 @@
 //! ```no_run
 //! use hallmark::{
 //!     plan::Choice,
-//!     project::{CompileOptions, Project, PublicInputs, Setup, compile},
+//!     project::{CompileOptions, Limits, Project, PublicInputs, Setup, compile},
 //!     quant::{QuantOptions, read_input},
 //!     solidity::Calldata,
 //! };
@@ -40,6 +41,7 @@
 //!     curve: Choice::Auto,
 //!     public_inputs: PublicInputs::None,
 //!     allow_unsafe_srs: false,
+//!     limits: Limits::default(),
 //! };
 //! compile(&options, |stage| eprintln!("{stage}"))?.write(Path::new("build/credit"))?;
 //!
@@ -61,10 +63,12 @@ pub mod graph;
 pub mod onnx;
 pub mod ops;
 pub mod plan;
+pub mod problem;
 pub mod project;
 pub mod proof;
 pub mod quant;
 pub mod solidity;
+mod svg;
 
 // Test support that unit and integration tests share names this crate as the latter do.
 #[cfg(test)]

@@ -5,19 +5,14 @@
 
 use std::{fmt, str::FromStr};
 
-use group::prime::PrimeCurveAffine;
 use serde::Serialize;
 use thiserror::Error;
 
 use crate::{
-    circuit::{LaidOut, Layout, PeriodicCircuit, domain_generator},
+    circuit::{LaidOut, Layout, PeriodicCircuit},
     gas::{CalldataCost, Estimate},
-    graph::{IntegerModel, Interval},
-    proof::{
-        Bls12381, Bn254, Curve, CurveId,
-        protocol::{Commitments, Protocol},
-        srs::{ETHEREUM_K, ethereum_s_g2},
-    },
+    graph::IntegerModel,
+    proof::{Bls12381, Bn254, Curve, CurveId, SrsOrigin, VerifyingKey, srs::ETHEREUM_K},
     solidity::{ContractInfo, verifier_source},
 };
 
@@ -167,13 +162,16 @@ fn plan<C: Curve>(layout: Layout, model: &IntegerModel, setup_k: u32) -> Result<
         return Err(NoPlan::Setup { k });
     }
     let quotient_pieces = if setup_k > k { 1 } else { 2 };
-    let protocol = outline::<C>(&circuit, quotient_pieces).map_err(|error| other(&error))?;
-    let estimate = estimate(&protocol, &model.public_ranges()).map_err(|error| other(&error))?;
+    let ranges = model.public_ranges();
+    let outline = VerifyingKey::<C>::outline(&circuit, quotient_pieces, ranges, SrsOrigin::Unsafe);
+    let outline = outline.map_err(|error| other(&error))?;
+    let estimate = estimate(&outline).map_err(|error| other(&error))?;
     Ok(Plan { layout, curve: C::ID, k, rows, quotient_pieces, estimate })
 }
 
-/// What the contract of a protocol costs, estimated from its source. The commitments in it do not matter.
-fn estimate<C: Curve>(protocol: &Protocol<C>, ranges: &[Interval]) -> Result<Estimate, Box<dyn std::error::Error>> {
+/// What the contract of a key costs, estimated from its source. The commitments in it do not matter.
+fn estimate<C: Curve>(outline: &VerifyingKey<C>) -> Result<Estimate, Box<dyn std::error::Error>> {
+    let (protocol, ranges) = (outline.protocol(), outline.public_ranges());
     let outputs = ranges.iter().map(|_| (String::new(), 1.0)).collect();
     let info = ContractInfo {
         name: "Outline".into(),
@@ -184,26 +182,4 @@ fn estimate<C: Curve>(protocol: &Protocol<C>, ranges: &[Interval]) -> Result<Est
     };
     let source = verifier_source(protocol, ranges, &info)?;
     Ok(Estimate::new(&source, &CalldataCost::of_verify(ranges, protocol.proof_words()))?)
-}
-
-/// The protocol with generators in place of commitments.
-fn outline<C: Curve>(
-    circuit: &LaidOut<C::Scalar>,
-    quotient_pieces: usize,
-) -> Result<Protocol<C>, crate::proof::protocol::UnsupportedError> {
-    let cs = circuit.constraint_system();
-    let permuted = !cs.permutation().get_columns().is_empty();
-    let commitments = Commitments {
-        fixed: vec![C::G1Affine::generator(); cs.num_fixed_columns()],
-        sigma: permuted.then(C::G1Affine::generator),
-        s_g2: outline_s_g2::<C>(),
-    };
-    let domain = (circuit.k(), domain_generator(circuit.k()));
-    Protocol::new(domain, &cs, circuit.shape(), commitments, quotient_pieces)
-}
-
-/// Contracts on BLS12-381 are for the one setup that the precompile knows.
-fn outline_s_g2<C: Curve>() -> C::G2Affine {
-    let ethereum = ethereum_s_g2().ok().filter(|_| C::ID == CurveId::Bls12381);
-    ethereum.and_then(|point| C::from_raw2(&Bls12381::to_raw2(&point))).unwrap_or_else(C::G2Affine::generator)
 }

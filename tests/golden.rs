@@ -11,7 +11,7 @@ use std::{
 use hallmark::{
     circuit::Layout,
     plan::Choice,
-    project::{Build, CompileOptions, PublicInputs, Setup, compile},
+    project::{Build, CompileOptions, Limits, PublicInputs, Setup, compile},
     proof::{CurveId, Proof},
     quant::{QuantOptions, read_input},
     solidity::Calldata,
@@ -38,6 +38,7 @@ fn build(model: &str, name: &str, layout: Choice<Layout>, curve: CurveId) -> Bui
         curve: Choice::Only(curve),
         public_inputs: PublicInputs::None,
         allow_unsafe_srs: false,
+        limits: Limits::default(),
     };
     compile(&options, |_| ()).unwrap()
 }

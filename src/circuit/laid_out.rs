@@ -98,6 +98,14 @@ impl<F: PrimeField> LaidOut<F> {
         }
     }
 
+    /// Pairs of rows that a permutation ties together.
+    pub fn copies(&self) -> usize {
+        match self {
+            LaidOut::Periodic(_) => 0,
+            LaidOut::General(circuit) => circuit.layout.copies.len(),
+        }
+    }
+
     /// What verifiers know of it besides its gates.
     pub fn shape(&self) -> Shape<F> {
         either!(self, circuit => circuit.shape())

@@ -9,7 +9,8 @@ use std::{
 
 use hallmark::{
     chain::{Anvil, AnvilOptions, CompileSettings, GasFigures, Search, compile},
-    project::{Project, ProofFile},
+    gas::{CalldataCost, Estimate},
+    project::{Project, ProofFile, ProverForecast},
     proof::Proof,
     solidity::Calldata,
 };
@@ -63,6 +64,9 @@ pub struct Measured {
     pub proof: Proof,
     pub file: ProofFile,
     pub usage: Usage,
+    /// What proving and the transaction were expected to take.
+    pub forecast: ProverForecast,
+    pub estimate: Estimate,
     pub gas: GasFigures,
     pub contract_bytes: usize,
     pub calldata_bytes: usize,
@@ -157,7 +161,9 @@ pub fn measure_project(
     let search = Search::default();
     let (solc, anvil) = (search.solc()?, search.anvil()?);
 
-    let step = output.step("proving");
+    let step = output.step("forecasting");
+    let forecast = project.verifying_key().forecast(project.model())?;
+    step.set("proving");
     let proof_path = scratch.join("proof.json");
     let mut prove = Command::new(std::env::current_exe()?);
     prove.arg("--quiet").arg("prove").arg(folder).arg("--input").arg(input).arg("-o").arg(&proof_path);
@@ -172,6 +178,9 @@ pub fn measure_project(
 
     step.set("compiling the contract");
     let (name, source) = project.contract()?;
+    let expected =
+        CalldataCost::of_verify(project.verifying_key().public_ranges(), project.verifying_key().proof_words());
+    let estimate = Estimate::new(&source, &expected)?;
     let compiled = compile(&solc, &[(format!("{name}.sol").into(), source)], &name, &CompileSettings::default())?;
 
     step.set("verifying on anvil");
@@ -183,6 +192,8 @@ pub fn measure_project(
         file: project.proof_file(&proof),
         proof,
         usage,
+        forecast,
+        estimate,
         gas: GasFigures::from_receipt(sent.gas_used, &calldata, deployment.gas_used),
         contract_bytes: compiled.runtime_code.len(),
         calldata_bytes: calldata.len(),
@@ -190,6 +201,11 @@ pub fn measure_project(
         address: deployment.address.to_string(),
         transaction: sent.hash.to_string(),
     })
+}
+
+/// How far a forecast was off, in percent.
+fn off(forecast: f64, measured: f64) -> String {
+    if measured > 0.0 { format!(" ({:+.1}%)", 100.0 * (forecast / measured - 1.0)) } else { String::new() }
 }
 
 /// The measurements as JSON.
@@ -200,6 +216,7 @@ pub fn json(measured: &Measured) -> Value {
         "calldata_bytes": measured.calldata_bytes,
         "proof_bytes": 32 * measured.proof.words.len(),
         "prove": measured.usage,
+        "forecast": { "prove": measured.forecast, "gas": measured.estimate },
         "outputs": measured.file.outputs,
         "model_id": measured.file.model_id,
         "context": measured.file.context,
@@ -211,21 +228,48 @@ pub fn json(measured: &Measured) -> Value {
 
 /// The measurements as a table.
 pub fn text(measured: &Measured) -> String {
-    let (gas, usage) = (&measured.gas, &measured.usage);
+    let (gas, usage, forecast) = (&measured.gas, &measured.usage, &measured.forecast);
     let execution = gas.execution.map_or("not known: the calldata floor was charged".into(), thousands);
     let mut rows = vec![("Proof", String::new())];
     for value in &measured.file.outputs {
         rows.push(("output", format!("{} = {} (integer {})", value.name, value.value, value.integer)));
     }
     rows.extend([
-        ("proving time", format!("{:.2} s ({:.2} CPU s)", usage.wall_seconds, usage.cpu_seconds)),
-        ("peak memory", format!("{:.1} MB", usage.peak_rss_bytes as f64 / 1e6)),
+        (
+            "proving time",
+            format!(
+                "{:.2} s ({:.2} CPU s), forecast {:.2} s{} ({:.2} CPU s{})",
+                usage.wall_seconds,
+                usage.cpu_seconds,
+                forecast.time.wall_seconds,
+                off(forecast.time.wall_seconds, usage.wall_seconds),
+                forecast.time.cpu_seconds,
+                off(forecast.time.cpu_seconds, usage.cpu_seconds),
+            ),
+        ),
+        (
+            "peak memory",
+            format!(
+                "{:.1} MB, forecast {:.1} MB{}",
+                usage.peak_rss_bytes as f64 / 1e6,
+                forecast.peak_bytes as f64 / 1e6,
+                off(forecast.peak_bytes as f64, usage.peak_rss_bytes as f64)
+            ),
+        ),
         ("Sizes, bytes", String::new()),
         ("proof", thousands(32 * measured.proof.words.len() as u64)),
         ("calldata", thousands(measured.calldata_bytes as u64)),
         ("contract", thousands(measured.contract_bytes as u64)),
         ("Gas, from the receipts on anvil (osaka)", String::new()),
-        ("verify: transaction", thousands(gas.transaction)),
+        (
+            "verify: transaction",
+            format!(
+                "{}, forecast {}{}",
+                thousands(gas.transaction),
+                thousands(measured.estimate.transaction),
+                off(measured.estimate.transaction as f64, gas.transaction as f64)
+            ),
+        ),
         ("verify: execution", execution),
         ("verify: calldata", thousands(gas.calldata)),
         ("deployment", thousands(gas.deployment)),

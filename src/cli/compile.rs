@@ -3,17 +3,16 @@
 use std::{fmt::Write, path::PathBuf};
 
 use hallmark::{
-    circuit::Layout,
-    plan::Choice,
-    project::{Build, CompileOptions, PublicInputs, Setup, compile},
-    proof::CurveId,
-    quant::{DomainSource, QuantOptions},
+    plan::{Alternative, Plan},
+    project::{Build, compile},
+    quant::DomainSource,
     solidity::batch_name,
 };
 use serde_json::{Value, json};
 
 use super::{
     Outcome,
+    options::ModelOptions,
     output::{Output, Report, table, thousands},
 };
 
@@ -36,77 +35,23 @@ pub struct Args {
     /// Folder to write. Replaced as a whole, once everything has succeeded.
     #[arg(long, short, value_name = "DIR")]
     output: PathBuf,
-    /// Input domain: {"features": [{"name", "min", "max", "integer"}, ...]}.
-    #[arg(long, value_name = "DOMAIN.json")]
-    domain: Option<PathBuf>,
-    /// Name of the contract; from the model's file name by default.
-    #[arg(long)]
-    name: Option<String>,
-    /// Greatest error on the calibration data, relative to the range of the outputs.
-    #[arg(long, default_value_t = QuantOptions::default().tolerance)]
-    tolerance: f64,
-    /// A single output decides by being at or above this.
-    #[arg(long, default_value_t = QuantOptions::default().threshold, allow_negative_numbers = true)]
-    threshold: f64,
-    /// Precision in bits, instead of the least that meets the tolerance.
-    #[arg(long, value_name = "BITS")]
-    precision: Option<u32>,
-    /// Trusted setup: a file from `hallmark srs import`. The embedded ceremony by default, up to k = 14.
-    #[arg(long, value_name = "FILE")]
-    srs: Option<PathBuf>,
-    /// Layout of the circuit: general, periodic, or auto for the one whose verification costs least.
-    #[arg(long, default_value_t = Choice::Auto)]
-    layout: Choice<Layout>,
-    /// Curve: bn254 (any EVM chain), bls12-381 (chains with the precompiles of EIP-2537 and EIP-4844), or auto for the one
-    /// whose verification costs least.
-    #[arg(long, default_value_t = Choice::Only(CurveId::Bn254))]
-    curve: Choice<CurveId>,
-    /// Inputs that a proof says in the open: names with commas between them, or all. They are packed, several in a word.
-    #[arg(long, value_name = "NAMES", value_parser = public_inputs)]
-    public_inputs: Option<PublicInputs>,
-    /// Accept a setup whose secret is known. The contract says UNSAFE in its name.
-    #[arg(long)]
-    allow_unsafe_srs: bool,
+    #[command(flatten)]
+    options: ModelOptions,
 }
 
-/// `all`, or names with commas between them.
-fn public_inputs(text: &str) -> Result<PublicInputs, String> {
-    let names: Vec<String> = text.split(',').map(|name| name.trim().to_string()).collect();
-    match names.as_slice() {
-        [all] if all == "all" => Ok(PublicInputs::All),
-        names if names.iter().any(String::is_empty) => Err("a name is empty".into()),
-        _ => Ok(PublicInputs::Only(names)),
-    }
-}
+/// What to know where the domain comes from the calibration data.
+pub const NO_DOMAIN: &str = "note: no domain was declared, so it is what the calibration data spans; inputs beyond cannot be proved. \
+                             Declare it with --domain or a \"features\" block.";
 
 pub fn run(args: &Args, output: &Output) -> Outcome {
-    let options = CompileOptions {
-        model: args.model.clone(),
-        data: args.data.clone(),
-        domain: args.domain.clone(),
-        name: args.name.clone(),
-        quant: QuantOptions {
-            tolerance: args.tolerance,
-            threshold: args.threshold,
-            precision: args.precision,
-            ..QuantOptions::default()
-        },
-        setup: args.srs.clone().map_or(Setup::Embedded, Setup::File),
-        layout: args.layout,
-        curve: args.curve,
-        public_inputs: args.public_inputs.clone().unwrap_or_default(),
-        allow_unsafe_srs: args.allow_unsafe_srs,
-    };
+    let options = args.options.compile_options(args.model.clone(), args.data.clone());
     let step = output.step("");
     let build = compile(&options, |stage| step.set(stage.to_string()))?;
     step.set("writing artifacts");
     build.write(&args.output)?;
     drop(step);
     if build.domain.source == DomainSource::Calibration {
-        output.note(
-            "note: no domain was declared, so it is what the calibration data spans; inputs beyond cannot be proved. \
-             Declare it with --domain or a \"features\" block.",
-        );
+        output.note(NO_DOMAIN);
     }
     let json = json!({ "folder": args.output, "manifest": Value::Object(build.manifest()) });
     let mut text = format!("compiled {} to {}\n", args.model.display(), args.output.display());
@@ -124,13 +69,7 @@ pub fn summary(build: &Build) -> String {
         ("circuit", format!("{} on {}, {} rows of 2^{}", plan.layout, plan.curve, thousands(plan.rows as u64), plan.k)),
         ("estimated gas", format!("{} for a verifying transaction", thousands(plan.estimate.transaction))),
     ];
-    for other in build.alternatives.iter().filter(|other| (other.layout, other.curve) != (plan.layout, plan.curve)) {
-        let cost = match (&other.plan, &other.reason) {
-            (Some(other), _) => format!("{} gas, 2^{} rows", thousands(other.estimate.transaction), other.k),
-            (None, reason) => reason.clone().unwrap_or_default(),
-        };
-        rows.push(("instead of", format!("{} on {}: {cost}", other.layout, other.curve)));
-    }
+    rows.extend(others(plan, &build.alternatives));
     rows.extend([
         (
             "contract",
@@ -152,4 +91,17 @@ pub fn summary(build: &Build) -> String {
         ("key generation", format!("{:.2} s", build.keygen.as_secs_f64())),
     ]);
     table(&rows)
+}
+
+/// What the alternatives to a plan would cost, or why there are none.
+pub fn others(plan: &Plan, alternatives: &[Alternative]) -> Vec<(&'static str, String)> {
+    let others = alternatives.iter().filter(|other| (other.layout, other.curve) != (plan.layout, plan.curve));
+    let row = |other: &Alternative| {
+        let cost = match (&other.plan, &other.reason) {
+            (Some(other), _) => format!("{} gas, 2^{} rows", thousands(other.estimate.transaction), other.k),
+            (None, reason) => reason.clone().unwrap_or_default(),
+        };
+        ("instead of", format!("{} on {}: {cost}", other.layout, other.curve))
+    };
+    others.map(row).collect()
 }

@@ -6,7 +6,7 @@ use hallmark::{
     graph::Graph,
     onnx,
     plan::Choice,
-    project::{CompileOptions, Project, PublicInputs, Setup, compile},
+    project::{CompileOptions, Limits, Project, PublicInputs, Setup, compile},
     proof::CurveId,
     quant::{QuantOptions, read_input},
 };
@@ -59,6 +59,7 @@ pub fn run(args: &Args, output: &Output) -> Outcome {
         curve: Choice::Only(CurveId::Bn254),
         public_inputs: PublicInputs::None,
         allow_unsafe_srs: false,
+        limits: Limits::default(),
     };
     let build = compile(&options, |stage| step.set(stage.to_string()))?;
     build.write(&args.output)?;

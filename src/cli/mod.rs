@@ -1,11 +1,14 @@
 //! The command line: parsing, progress and printing. What the commands do lives in the library.
 
+mod audit;
 mod bench;
 mod calldata;
+mod check;
 mod compile;
 mod demo;
 mod gas;
 mod measure;
+mod options;
 mod output;
 mod peers;
 mod prove;
@@ -42,6 +45,8 @@ const INVALID_PROOF: u8 = 3;
 const EXAMPLES: &str = "\
 Examples:
   hallmark demo
+  hallmark check credit.onnx --data calibration.json
+  hallmark audit credit.onnx --data calibration.json
   hallmark compile credit.onnx --data calibration.json -o build/credit
   hallmark prove build/credit --input applicant.json -o proof.json
   hallmark verify build/credit proof.json
@@ -67,6 +72,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Check(check::Args),
+    Audit(audit::Args),
     Compile(compile::Args),
     Prove(prove::Args),
     Verify(verify::Args),
@@ -97,6 +104,8 @@ pub fn run() -> ExitCode {
     };
     let output = Output::new(cli.json, cli.quiet);
     let outcome = match cli.command {
+        Command::Audit(args) => audit::run(&args, &output),
+        Command::Check(args) => check::run(&args, &output),
         Command::Compile(args) => compile::run(&args, &output),
         Command::Prove(args) => prove::run(&args, &output),
         Command::Verify(args) => verify::run(&args),

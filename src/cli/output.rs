@@ -15,11 +15,13 @@ use serde_json::{Value, json};
 pub struct Report {
     pub text: String,
     pub json: Value,
+    /// Whether it is bad news: the command exits with 1.
+    pub bad: bool,
 }
 
 impl Report {
     pub fn new(text: impl Into<String>, json: Value) -> Self {
-        Self { text: text.into(), json }
+        Self { text: text.into(), json, bad: false }
     }
 }
 
@@ -48,6 +50,7 @@ impl Output {
                 let _ = writeln!(std::io::stderr(), "error: cannot write to standard output: {error}");
                 ExitCode::FAILURE
             }
+            _ if report.bad => ExitCode::FAILURE,
             _ => ExitCode::SUCCESS,
         }
     }

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::{Breakdown, Part, PartKind, thousands};
+use crate::svg::{self, escape};
 
 /// What a picture shows.
 #[derive(Clone, Copy, Debug)]
@@ -22,13 +23,6 @@ const ROW: u64 = 24;
 /// Where the parts start, below the title and the bar of the whole.
 const TOP: u64 = 112;
 
-const STYLE: &str = "\
-text { font: 13px system-ui, sans-serif; fill: #24292f }
-.title { font-size: 17px; font-weight: 600 }
-.faint { fill: #6e7781 }
-.figure { text-anchor: end; font-variant-numeric: tabular-nums }
-@media (prefers-color-scheme: dark) { text { fill: #e6edf3 } .faint { fill: #8d96a0 } }";
-
 fn colour(kind: PartKind) -> &'static str {
     match kind {
         PartKind::Base => "#8c959f",
@@ -42,23 +36,6 @@ fn colour(kind: PartKind) -> &'static str {
         PartKind::Modexp => "#c9517f",
         PartKind::OtherCall => "#7a7f52",
     }
-}
-
-/// Text for an element or a quoted attribute.
-fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            c if c.is_control() => out.push('\u{fffd}'),
-            c => out.push(c),
-        }
-    }
-    out
 }
 
 /// A part's name, with its number of calls where there is one.
@@ -78,10 +55,10 @@ impl Picture<'_> {
         let parts = &self.breakdown.parts;
         let height = TOP + ROW * parts.len() as u64 + MARGIN;
         let title = escape(self.title);
-        let mut out = format!(
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" width=\"{WIDTH}\" \
-             height=\"{height}\" role=\"img\" aria-label=\"{title}\">\n<style>\n{STYLE}\n</style>\n\
-             <text class=\"title\" x=\"{MARGIN}\" y=\"30\">{title}</text>\n\
+        let mut out = svg::open(WIDTH, height, self.title);
+        let _ = write!(
+            out,
+            "<text class=\"title\" x=\"{MARGIN}\" y=\"30\">{title}</text>\n\
              <text class=\"faint\" x=\"{MARGIN}\" y=\"52\">{} gas, of which execution {}</text>\n",
             thousands(whole),
             thousands(self.breakdown.execution),
@@ -174,6 +151,7 @@ impl Picture<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::svg::text;
 
     fn part(kind: PartKind, name: &str, gas: u64) -> Part {
         Part { kind, name: name.into(), step: None, calls: kind.is_call().then_some(2), gas }
@@ -186,24 +164,6 @@ mod tests {
             part(PartKind::Multiplication, "multiplication of points", 12_000),
         ];
         Breakdown { transaction: 37_000, execution: 16_000, parts }
-    }
-
-    /// The text between the tags of a document, and a check that the tags nest.
-    fn text(document: &str) -> String {
-        let (mut text, mut open) = (String::new(), vec![]);
-        for piece in document.split('<').skip(1) {
-            let (tag, rest) = piece.split_once('>').unwrap();
-            let name = tag.split_whitespace().next().unwrap();
-            if let Some(name) = name.strip_prefix('/') {
-                assert_eq!(open.pop(), Some(name), "{document}");
-            } else if !tag.ends_with('/') && !matches!(name, "!doctype" | "meta") {
-                open.push(name);
-            }
-            text.push_str(rest);
-            text.push(' ');
-        }
-        assert_eq!(open, Vec::<&str>::new());
-        text
     }
 
     #[test]

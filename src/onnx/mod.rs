@@ -1,14 +1,17 @@
 //! Import of ONNX models into the float [`Graph`].
 //!
-//! A model is decoded, checked (names, types, shapes, sizes), and lowered node by node through the registry in `ops`;
-//! then an independent implementation analyses the shapes of the same model, and the two must agree.
+//! A model is decoded, checked (names, types, shapes, sizes), and lowered node by node through the registry in `ops`, with
+//! everything that is wrong collected on the way; then an independent implementation analyses the shapes of the same model,
+//! and the two must agree.
 
 mod analysis;
 mod core;
 mod decode;
 mod error;
+mod found;
 mod lower;
 mod ops;
+mod remedy;
 mod scope;
 mod shape;
 mod tensor;
@@ -24,6 +27,8 @@ use tract_onnx::pb::{ModelProto, ValueInfoProto, tensor_shape_proto, type_proto}
 pub use error::{OnnxError, UnsupportedNode};
 
 use crate::graph::{FloatOp, Graph, GraphInput};
+use crate::problem::Problems;
+use found::Found;
 use lower::{Activation, Lowering, Value};
 use ops::Registry;
 use scope::{Block, Scope};
@@ -52,30 +57,50 @@ pub fn import_bytes(name: &str, bytes: &[u8]) -> Result<Graph, OnnxError> {
     import_model(&decode::model(name, bytes)?)
 }
 
+/// Imports as [`import_bytes`] does; everything that is wrong comes with the node where it was noticed.
+pub fn examine(name: &str, bytes: &[u8]) -> Result<Graph, Problems> {
+    let model = decode::model(name, bytes).map_err(|error| error.problems())?;
+    collect(&model).map_err(|found| found.problems)
+}
+
 fn import_model(model: &ModelProto) -> Result<Graph, OnnxError> {
-    let opset = decode::opset(model)?;
+    collect(model).map_err(Found::into_error)
+}
+
+fn collect(model: &ModelProto) -> Result<Graph, Found> {
     let proto = model.graph.as_ref().ok_or_else(|| malformed("the model", "it has no graph"))?;
-    let registry = Registry::new();
+    let (registry, mut found) = (Registry::new(), Found::default());
+    let Some(opset) = found.note(decode::opset(model)) else {
+        // what has no lowering in any version is known
+        scope::unsupported(proto, &registry, &mut found);
+        return Err(found);
+    };
     let mut scope = Scope::new(&registry, opset);
-    let block = Block::new(proto, &scope)?;
+    let Some(block) = Block::new(proto, &scope, &mut found) else { return Err(found) };
     let mut inputs = vec![];
     for input in block.inputs() {
-        let (declared, kind) = graph_input(input)?;
-        let activation = Activation { id: inputs.len(), shape: declared.shape.clone(), kind };
-        inputs.push(declared);
-        scope.define(&input.name, Value::Activation(activation));
+        let value = found.note(graph_input(input)).map(|(declared, kind)| {
+            let activation = Activation { id: inputs.len(), shape: declared.shape.clone(), kind };
+            inputs.push(declared);
+            Value::Activation(activation)
+        });
+        scope.define(&input.name, value);
     }
     let mut lowering = Lowering::new(inputs.len());
-    let results = block.lower(&mut lowering, scope)?;
+    let results = block.lower(&mut lowering, scope, &mut found);
     let mut outputs = vec![];
     for (output, value) in proto.output.iter().zip(results) {
-        outputs.push(match value {
-            Value::Activation(a) => (output.name.clone(), a.id, a.shape),
-            Value::Constant(constant) => lowering.constant_output(&output.name, &constant)?,
-        });
+        match value {
+            Some(Value::Activation(a)) => outputs.push((output.name.clone(), a.id, a.shape)),
+            Some(Value::Constant(c)) => outputs.extend(found.note(lowering.constant_output(&output.name, &c))),
+            None => {}
+        }
     }
-    if outputs.is_empty() {
-        return Err(malformed("the graph", "it has no outputs"));
+    if proto.output.is_empty() {
+        found.error(malformed("the graph", "it has no outputs"));
+    }
+    if !found.is_empty() {
+        return Err(found);
     }
     let mut graph = Graph { inputs, nodes: lowering.nodes, outputs };
     analysis::check(model, &graph)?;

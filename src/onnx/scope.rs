@@ -1,11 +1,15 @@
 //! Graphs, and graphs within graphs: a name stands for a value of its graph or else of one around it.
+//!
+//! The walk goes on past what is wrong. Values that a problem leaves unknown have names nevertheless, and what reads them is
+//! passed over: it is no problem of its own.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use tract_onnx::pb::{GraphProto, NodeProto, TensorProto, ValueInfoProto, tensor_proto, type_proto};
 
-use super::error::{OnnxError, UnsupportedNode};
+use super::error::OnnxError;
+use super::found::{Found, operator_name};
 use super::lower::{Lowering, Node, Value, node_name};
 use super::malformed;
 use super::ops::Registry;
@@ -23,7 +27,8 @@ pub(super) struct Scope<'a> {
     opset: i64,
     outer: Option<&'a Scope<'a>>,
     depth: usize,
-    values: BTreeMap<&'a str, Value>,
+    /// `None` for those that are not known.
+    values: BTreeMap<&'a str, Option<Value>>,
     types: Rc<BTreeMap<&'a str, i32>>,
 }
 
@@ -38,12 +43,16 @@ impl<'a> Scope<'a> {
         Self { outer: Some(outer), depth: outer.depth + 1, ..Self::new(outer.registry, outer.opset) }
     }
 
-    pub fn define(&mut self, name: &'a str, value: Value) {
+    pub fn define(&mut self, name: &'a str, value: Option<Value>) {
         self.values.insert(name, value);
     }
 
+    fn find(&self, name: &str) -> Option<&Option<Value>> {
+        self.values.get(name).or_else(|| self.outer?.find(name))
+    }
+
     fn get(&self, name: &str) -> Option<&Value> {
-        self.values.get(name).or_else(|| self.outer?.get(name))
+        self.find(name)?.as_ref()
     }
 
     /// The ONNX element type that the model declares for a name.
@@ -55,33 +64,37 @@ impl<'a> Scope<'a> {
 /// A graph that has been checked: every value is defined once and before it is read.
 pub(super) struct Block<'a> {
     graph: &'a GraphProto,
-    constants: BTreeMap<&'a str, Value>,
+    /// By name: what initializers hold, and nothing for names that no value can have.
+    constants: BTreeMap<&'a str, Option<Value>>,
     types: Rc<BTreeMap<&'a str, i32>>,
     order: Vec<&'a NodeProto>,
 }
 
 impl<'a> Block<'a> {
-    /// A graph whose nodes see what is in `scope` besides its own values.
-    pub fn new(graph: &'a GraphProto, scope: &Scope) -> Result<Self, OnnxError> {
-        refuse_unsupported(graph, scope.registry)?;
-        refuse_duplicates(graph, scope)?;
+    /// A graph whose nodes see what is in `scope` besides its own values; `None` if it cannot be walked.
+    pub fn new(graph: &'a GraphProto, scope: &Scope, found: &mut Found) -> Option<Self> {
+        if found.note(refuse_duplicates(graph, scope)).is_none() {
+            unsupported(graph, scope.registry, found);
+            return None;
+        }
         if let Some(sparse) = graph.sparse_initializer.first() {
             let name = sparse.values.as_ref().map_or("", |v| &v.name);
-            return Err(malformed(&format!("initializer \"{name}\""), "sparse tensors are not supported"));
+            found.error(malformed(&format!("initializer \"{name}\""), "sparse tensors are not supported"));
         }
         let mut constants = BTreeMap::new();
         for tensor in graph.initializer.iter().filter(|t| !is_unread_text(t, graph)) {
-            let constant = Constant::decode(&tensor.name, tensor)?;
-            constants.insert(tensor.name.as_str(), Value::Constant(Rc::new(constant)));
+            let constant = found.note(Constant::decode(&tensor.name, tensor));
+            constants.insert(tensor.name.as_str(), constant.map(|constant| Value::Constant(Rc::new(constant))));
         }
         let declared = graph.input.iter().chain(&graph.value_info).chain(&graph.output);
         let mut types: BTreeMap<&str, i32> =
             declared.filter_map(|info| Some((info.name.as_str(), declared_type(info)?))).collect();
         types.extend(graph.initializer.iter().map(|t| (t.name.as_str(), t.data_type)));
         let inputs: BTreeSet<&str> = graph.input.iter().map(|i| i.name.as_str()).collect();
-        let given = |name: &str| constants.contains_key(name) || inputs.contains(name) || scope.get(name).is_some();
-        let order = topological_order(graph, given)?;
-        Ok(Self { graph, constants, types: Rc::new(types), order })
+        let given = |name: &str| constants.contains_key(name) || inputs.contains(name) || scope.find(name).is_some();
+        let (order, unknown) = topological_order(graph, given, found);
+        constants.extend(unknown.into_iter().map(|name| (name, None)));
+        Some(Self { graph, constants, types: Rc::new(types), order })
     }
 
     /// A graph within a node, which may be lowered many times.
@@ -93,7 +106,9 @@ impl<'a> Block<'a> {
         for tensor in &graph.initializer {
             lowering.charge(&tensor.name, tensor.dims.iter().map(|&d| usize::try_from(d).unwrap_or(0)))?;
         }
-        Self::new(graph, node.scope)
+        let mut found = Found::default();
+        let block = Self::new(graph, node.scope, &mut found);
+        found.or(block)
     }
 
     /// The inputs to which no initializer gives a default.
@@ -101,8 +116,8 @@ impl<'a> Block<'a> {
         self.graph.input.iter().filter(|i| !self.constants.contains_key(i.name.as_str()))
     }
 
-    /// The outputs, by the values of the inputs in `scope`.
-    pub fn lower<'s>(&self, lowering: &mut Lowering, mut scope: Scope<'s>) -> Result<Vec<Value>, OnnxError>
+    /// The outputs, by the values of the inputs in `scope`; `None` for those that are not known.
+    pub fn lower<'s>(&self, lowering: &mut Lowering, mut scope: Scope<'s>, found: &mut Found) -> Vec<Option<Value>>
     where
         'a: 's,
     {
@@ -111,24 +126,40 @@ impl<'a> Block<'a> {
             scope.values.entry(name).or_insert_with(|| value.clone());
         }
         for &proto in &self.order {
-            let inputs = proto.input.iter().map(|name| scope.get(name).cloned()).collect();
-            let node = Node { proto, name: node_name(proto), opset: scope.opset, inputs, scope: &scope };
-            let lower = scope.registry.get(&operator_name(proto));
-            let results = match lower {
-                Some(lower) => lower(lowering, &node)?,
-                None => return Err(malformed(&format!("node \"{}\"", node.name), "it is unknown")),
+            let known = reads(proto).into_iter().all(|name| !matches!(scope.find(name), Some(None)));
+            let results = match scope.registry.get(&operator_name(proto)) {
+                None => {
+                    found.unsupported(proto);
+                    None
+                }
+                Some(lower) if known => {
+                    let inputs = proto.input.iter().map(|name| scope.get(name).cloned()).collect();
+                    let node = Node { proto, name: node_name(proto), opset: scope.opset, inputs, scope: &scope };
+                    found.note_at(proto, lower(lowering, &node))
+                }
+                Some(_) => {
+                    graphs(proto).for_each(|graph| unsupported(graph, scope.registry, found));
+                    None
+                }
             };
-            for (name, value) in proto.output.iter().zip(results).filter(|(name, _)| !name.is_empty()) {
-                scope.define(name, value);
+            let outputs = proto.output.iter().filter(|name| !name.is_empty());
+            match results {
+                None => outputs.for_each(|name| scope.define(name, None)),
+                Some(results) => {
+                    let values = proto.output.iter().zip(results).filter(|(name, _)| !name.is_empty());
+                    values.for_each(|(name, value)| scope.define(name, Some(value)));
+                }
             }
         }
-        let result = |output: &ValueInfoProto| {
-            scope.get(&output.name).cloned().ok_or_else(|| OnnxError::Undefined {
-                consumer: "the list of outputs".into(),
-                tensor: output.name.clone(),
-            })
+        let mut result = |output: &ValueInfoProto| match scope.find(&output.name) {
+            Some(value) => value.clone(),
+            None => {
+                let (consumer, tensor) = ("the list of outputs".into(), output.name.clone());
+                found.error(OnnxError::Undefined { consumer, tensor });
+                None
+            }
         };
-        self.graph.output.iter().map(result).collect()
+        self.graph.output.iter().map(&mut result).collect()
     }
 
     /// The outputs of a graph within `node`, for as many `arguments` as it has inputs.
@@ -140,22 +171,16 @@ impl<'a> Block<'a> {
         lowering.charge(node.name, [self.order.len() + 1, STEP])?;
         let mut scope = Scope::within(node.scope);
         for (input, value) in self.graph.input.iter().zip(arguments) {
-            scope.define(&input.name, value);
+            scope.define(&input.name, Some(value));
         }
-        self.lower(lowering, scope)
+        let mut found = Found::default();
+        let results = self.lower(lowering, scope, &mut found).into_iter().collect();
+        found.or(results)
     }
 }
 
 fn declared_type(info: &ValueInfoProto) -> Option<i32> {
     info.r#type.as_ref()?.value.as_ref().map(|type_proto::Value::TensorType(tensor)| tensor.elem_type)
-}
-
-/// The operator of a node, with its domain if that is not ONNX's own.
-fn operator_name(node: &NodeProto) -> String {
-    match node.domain.as_str() {
-        "" | "ai.onnx" => node.op_type.clone(),
-        domain => format!("{domain}::{}", node.op_type),
-    }
 }
 
 /// Whether `tensor` holds strings that no node reads, such as class names beside the graph.
@@ -168,24 +193,15 @@ fn graphs(node: &NodeProto) -> impl Iterator<Item = &GraphProto> {
     node.attribute.iter().flat_map(|a| a.g.iter().chain(&a.graphs))
 }
 
-/// Every node must have a lowering; all those that have none are named at once, but for those in a branch, which may
-/// never be taken.
-fn refuse_unsupported(graph: &GraphProto, registry: &Registry) -> Result<(), OnnxError> {
-    fn collect(graph: &GraphProto, registry: &Registry, nodes: &mut Vec<UnsupportedNode>) {
-        for node in &graph.node {
-            let operator = operator_name(node);
-            if registry.get(&operator).is_none() {
-                nodes.push(UnsupportedNode { node: node_name(node).into(), operator });
-            } else if operator != "If" {
-                graphs(node).for_each(|graph| collect(graph, registry, nodes));
-            }
+/// Notes the nodes that have no lowering, but for those in a branch, which may never be taken.
+pub(super) fn unsupported(graph: &GraphProto, registry: &Registry, found: &mut Found) {
+    for node in &graph.node {
+        let operator = operator_name(node);
+        if registry.get(&operator).is_none() {
+            found.unsupported(node);
+        } else if operator != "If" {
+            graphs(node).for_each(|graph| unsupported(graph, registry, found));
         }
-    }
-    let mut nodes = vec![];
-    collect(graph, registry, &mut nodes);
-    match nodes.is_empty() {
-        true => Ok(()),
-        false => Err(OnnxError::UnsupportedOperators { nodes, supported: registry.names() }),
     }
 }
 
@@ -215,7 +231,7 @@ fn refuse_duplicates(graph: &GraphProto, scope: &Scope) -> Result<(), OnnxError>
             }
         }
     }
-    match defined.keys().find(|name| scope.get(name).is_some()) {
+    match defined.keys().find(|name| scope.find(name).is_some()) {
         Some(&name) => Err(OnnxError::DuplicateName { name: name.into(), what: "in a graph and around it".into() }),
         None => Ok(()),
     }
@@ -238,25 +254,29 @@ fn captured(graph: &GraphProto) -> BTreeSet<&str> {
     names
 }
 
-/// The nodes in an order in which each comes after those it reads; the order of the file is kept where it can be.
-fn topological_order(graph: &GraphProto, given: impl Fn(&str) -> bool) -> Result<Vec<&NodeProto>, OnnxError> {
+/// The nodes in an order in which each comes after those it reads, in that of the file where it can be; and names without a
+/// value: those that nothing defines, and those that nodes on a cycle, or what depends on it, define.
+fn topological_order<'a>(
+    graph: &'a GraphProto,
+    given: impl Fn(&str) -> bool,
+    found: &mut Found,
+) -> (Vec<&'a NodeProto>, BTreeSet<&'a str>) {
     let mut producer = BTreeMap::new();
     for (i, node) in graph.node.iter().enumerate() {
         producer.extend(node.output.iter().filter(|name| !name.is_empty()).map(|name| (name.as_str(), i)));
     }
     let mut waiting_for = vec![0usize; graph.node.len()];
     let mut consumers = vec![vec![]; graph.node.len()];
+    let mut unknown = BTreeSet::new();
     for (i, node) in graph.node.iter().enumerate() {
         for name in reads(node) {
-            let Some(&from) = producer.get(name) else {
-                if given(name) {
-                    continue;
-                }
+            if let Some(&from) = producer.get(name) {
+                waiting_for[i] += 1;
+                consumers[from].push(i);
+            } else if !given(name) && unknown.insert(name) {
                 let consumer = format!("node \"{}\" ({})", node_name(node), node.op_type);
-                return Err(OnnxError::Undefined { consumer, tensor: name.into() });
-            };
-            waiting_for[i] += 1;
-            consumers[from].push(i);
+                found.error(OnnxError::Undefined { consumer, tensor: name.into() });
+            }
         }
     }
     let mut ready: BTreeSet<usize> = (0..graph.node.len()).filter(|&i| waiting_for[i] == 0).collect();
@@ -271,8 +291,9 @@ fn topological_order(graph: &GraphProto, given: impl Fn(&str) -> bool) -> Result
         }
     }
     if order.len() < graph.node.len() {
-        let stuck = (0..graph.node.len()).filter(|&i| waiting_for[i] > 0);
-        return Err(OnnxError::Cycle { nodes: stuck.map(|i| node_name(&graph.node[i]).to_string()).collect() });
+        let stuck = || graph.node.iter().zip(&waiting_for).filter(|(_, waiting)| **waiting > 0).map(|(node, _)| node);
+        found.error(OnnxError::Cycle { nodes: stuck().map(|node| node_name(node).to_string()).collect() });
+        unknown.extend(stuck().flat_map(|node| &node.output).map(String::as_str));
     }
-    Ok(order)
+    (order, unknown)
 }

@@ -64,6 +64,72 @@ fn all_unsupported_operators_are_named_at_once() {
 }
 
 #[test]
+fn everything_that_is_wrong_is_said_at_once() {
+    let mut broken = mlp();
+    let graph = graph_of(&mut broken);
+    graph.initializer[2].float_data[3] = f32::NAN;
+    graph.node[0] = node("Gemm", &["x", "w1"], "h", vec![("alpha", Attr::Int(2))]);
+    graph.node.extend([
+        node("Unique", &["x"], "n", vec![]),
+        node("Relu", &["nothing"], "z", vec![]),
+        node("Add", &["x", "w1"], "a", vec![]),
+        node("Div", &["x", "b0"], "d", vec![]),
+        node("Add", &["n", "a"], "follows", vec![]),
+    ]);
+    graph.initializer.push(floats("b0", &[1], &[0.0]));
+    graph.output.push(ValueInfoProto { name: "follows".into(), ..Default::default() });
+    let error = import_model(&broken).unwrap_err();
+    let OnnxError::Several { problems, supported } = &error else { panic!("{error}") };
+    assert_eq!(*problems, error.problems());
+    assert_eq!((problems.count, supported.as_slice()), (6, supported_operators().as_slice()));
+    let place = |i: usize| {
+        let problem = &problems.listed[i];
+        [&problem.node, &problem.operator, &problem.attribute].map(|place| place.as_deref().unwrap_or_default())
+    };
+    // what reads a value that is missing is no problem of its own
+    let places: Vec<_> = (0..6).map(place).collect();
+    let expected = [
+        ["", "", ""],
+        ["", "", ""],
+        ["Gemm_h", "Gemm", "alpha"],
+        ["Unique_n", "Unique", ""],
+        ["Add_a", "Add", ""],
+        ["Div_d", "Div", ""],
+    ];
+    assert_eq!(places, expected, "{error}");
+    assert!(problems.listed[3].suggestion.as_ref().is_some_and(|s| s.contains("depends on the data")), "{error}");
+    let message = error.to_string();
+    for words in [
+        "6 problems stand in the way of importing the model:",
+        "\n  \"w2\" holds NaN at index 3",
+        "node \"Relu_z\" (Relu) reads \"nothing\"",
+        "\n  node \"Div_d\" (Div): \"1 / b0\" holds inf",
+        "supported operators: Abs",
+    ] {
+        assert!(message.contains(words), "{words}: {message}");
+    }
+}
+
+#[test]
+fn a_problem_has_the_node_where_it_was_noticed() {
+    let mut broken = mlp();
+    graph_of(&mut broken).node[1] = node("Div", &["h", "zero"], "r", vec![]);
+    graph_of(&mut broken).initializer.push(floats("zero", &[1], &[0.0]));
+    let problems = super::collect(&broken).map_err(|found| found.problems).unwrap_err();
+    assert_eq!((problems.count, problems.listed[0].node.as_deref()), (1, Some("Div_r")));
+    assert!(matches!(import_model(&broken), Err(OnnxError::NonFinite { .. })));
+}
+
+#[test]
+fn a_version_that_is_not_known_leaves_the_operators_to_be_checked() {
+    let error = changed(|m| {
+        m.opset_import = vec![OperatorSetIdProto { domain: String::new(), version: 26 }];
+        graph_of(m).node[1].op_type = "Unique".into();
+    });
+    assert_eq!(error.problems().count, 2, "{error}");
+}
+
+#[test]
 fn bad_weights_are_named() {
     let nan = changed(|m| graph_of(m).initializer[0].float_data[5] = f32::NAN);
     assert_eq!(nan.to_string(), "\"w1\" holds NaN at index 5; weights must be finite");
@@ -141,7 +207,7 @@ fn names_are_checked() {
     let output = changed(|m| graph_of(m).output[0].name = "nothing".into());
     assert!(matches!(output, OnnxError::Undefined { .. }));
     let missing = changed(|m| graph_of(m).node[0].input.truncate(1));
-    assert_eq!(missing.to_string(), "node \"Gemm_h\" (Gemm) lacks its input 1");
+    assert_eq!(missing.to_string(), "node \"Gemm_h\" (Gemm): it lacks its input 1");
     let skipped = changed(|m| graph_of(m).node[0].input[1] = String::new());
     assert!(matches!(skipped, OnnxError::MissingInput { position: 1, .. }));
 }

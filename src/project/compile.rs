@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use super::{
-    ProjectError,
+    Limits, ProjectError,
     keys::{AnyProvingKey, AnySrs, AnyVerifyingKey},
 };
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
     onnx,
     plan::{Alternative, Choice, Plan, PlanOptions, alternatives, choose, needed_k},
     proof::{
-        CurveId, Srs, SrsError,
+        Bn254, CurveId, Srs, SrsError,
         artifact::{ArtifactKind, write_container},
         srs::{EMBEDDED_K, ETHEREUM_K},
     },
@@ -89,6 +89,20 @@ pub struct CompileOptions {
     pub public_inputs: PublicInputs,
     /// Emit a contract on a setup whose secret is known.
     pub allow_unsafe_srs: bool,
+    /// What the plan may take at most.
+    pub limits: Limits,
+}
+
+impl CompileOptions {
+    /// Refuses a model that misses the tolerance, unless its precision was chosen.
+    pub(super) fn tolerated(&self, quantised: &Quantised) -> Result<(), ProjectError> {
+        let accuracy = &quantised.accuracy;
+        let (error, flips) = (accuracy.max_relative_to_range, accuracy.decisions_flipped);
+        match quantised.within_tolerance || self.quant.precision.is_some() {
+            true => Ok(()),
+            false => Err(ProjectError::Tolerance { tolerance: self.quant.tolerance, error, flips }),
+        }
+    }
 }
 
 /// A step of the compilation, for progress.
@@ -100,6 +114,7 @@ pub enum Stage {
     Setup,
     Keys,
     Contract,
+    Forecast,
 }
 
 impl std::fmt::Display for Stage {
@@ -111,6 +126,7 @@ impl std::fmt::Display for Stage {
             Stage::Setup => "loading the setup",
             Stage::Keys => "generating keys",
             Stage::Contract => "writing the contract",
+            Stage::Forecast => "measuring this machine",
         })
     }
 }
@@ -153,36 +169,22 @@ pub fn compile(options: &CompileOptions, mut progress: impl FnMut(Stage)) -> Res
     let declared = options.domain.as_deref().map(DomainFile::read).transpose()?;
     let domain = Domain::resolve(&graph, &data, declared.as_ref())?;
     let mut quantised = quantise(&graph, &domain, &data, &options.quant)?;
-    if !quantised.within_tolerance && options.quant.precision.is_none() {
-        let accuracy = &quantised.accuracy;
-        let (error, flips) = (accuracy.max_relative_to_range, accuracy.decisions_flipped);
-        return Err(ProjectError::Tolerance { tolerance: options.quant.tolerance, error, flips });
-    }
-
-    let public = options.public_inputs.indices(&quantised.model)?;
-    quantised.model.publish(&public).map_err(|feature| ProjectError::PublicInputWidth {
-        name: quantised.model.features.get(feature).map(|feature| feature.name.clone()).unwrap_or_default(),
-    })?;
+    options.tolerated(&quantised)?;
+    publish(&options.public_inputs, &mut quantised.model)?;
 
     progress(Stage::Plan);
-    let bn254_k = match &options.setup {
-        Setup::Embedded => EMBEDDED_K,
-        Setup::File(path) => Srs::info(path)?.k,
-    };
+    let bn254_k = setup_k(&options.setup)?;
     let plan_options = PlanOptions { layout: options.layout, curve: options.curve, bn254_k };
     let alternatives = alternatives(&quantised.model, &plan_options);
-    let plan = match (choose(&alternatives, &plan_options), needed_k(&alternatives, &plan_options)) {
-        (Ok(plan), _) => plan,
-        (Err(error), None) => return Err(error.into()),
-        // reading the setup says what is missing, and where to get it
-        (Err(error), Some(k)) => {
-            match &options.setup {
-                Setup::Embedded => drop(Srs::embedded(k)?),
-                Setup::File(path) => drop(Srs::read(path, k)?),
-            }
-            return Err(error.into());
-        }
-    };
+    let plan = choose(&alternatives, &plan_options);
+    if let (Err(_), Some(k)) = (&plan, needed_k(&alternatives, &plan_options)) {
+        options.setup.powers(k)?;
+    }
+    let plan = plan?;
+    let exceeded = options.limits.exceeded(&quantised.model, &plan)?;
+    if !exceeded.is_empty() {
+        return Err(ProjectError::Limits { problems: exceeded });
+    }
 
     progress(Stage::Setup);
     let srs = setup(&options.setup, &plan, bn254_k)?;
@@ -200,13 +202,8 @@ pub fn compile(options: &CompileOptions, mut progress: impl FnMut(Stage)) -> Res
 
     progress(Stage::Contract);
     let verifying_key = proving_key.verifying_key();
-    let info = ContractInfo {
-        name: contract_name.clone(),
-        model: format!("ONNX sha256 {model_sha256}"),
-        setup: format!("{}, digest {}", verifying_key.setup(), hex::encode(setup_digest)),
-        outputs: quantised.model.public_names(),
-        public_inputs: packed_notes(&quantised.model),
-    };
+    let setup = format!("{}, digest {}", verifying_key.setup(), hex::encode(setup_digest));
+    let info = contract_info(&contract_name, &quantised.model, format!("ONNX sha256 {model_sha256}"), setup);
     let contract = verifying_key.contract(&info)?;
     let batch_contract = verifying_key.batch_contract(&info)?;
     let threshold = options.quant.threshold;
@@ -227,6 +224,25 @@ pub fn compile(options: &CompileOptions, mut progress: impl FnMut(Stage)) -> Res
     })
 }
 
+/// Makes inputs public.
+pub(super) fn publish(inputs: &PublicInputs, model: &mut IntegerModel) -> Result<(), ProjectError> {
+    let public = inputs.indices(model)?;
+    model.publish(&public).map_err(|feature| ProjectError::PublicInputWidth {
+        name: model.features.get(feature).map(|feature| feature.name.clone()).unwrap_or_default(),
+    })
+}
+
+/// What a model's contract says about it.
+pub(super) fn contract_info(name: &str, model: &IntegerModel, about: String, setup: String) -> ContractInfo {
+    ContractInfo {
+        name: name.into(),
+        model: about,
+        setup,
+        outputs: model.public_names(),
+        public_inputs: packed_notes(model),
+    }
+}
+
 /// Per public input its word, and a line: which bits of it, and what they mean.
 fn packed_notes(model: &IntegerModel) -> Vec<(usize, String)> {
     let line = |packed: PackedInput| {
@@ -236,6 +252,24 @@ fn packed_notes(model: &IntegerModel) -> Vec<(usize, String)> {
         Some((public_value, if *scale == 1.0 { text } else { format!("{text}, over {scale}") }))
     };
     model.packed_inputs().into_iter().filter_map(line).collect()
+}
+
+/// log2 of the powers that the setup on BN254 has.
+pub(super) fn setup_k(setup: &Setup) -> Result<u32, SrsError> {
+    Ok(match setup {
+        Setup::Embedded => EMBEDDED_K,
+        Setup::File(path) => Srs::info(path)?.k,
+    })
+}
+
+impl Setup {
+    /// Whether the setup on BN254 has `2^k` powers: reading it says what is missing, and where to get it.
+    pub(super) fn powers(&self, k: u32) -> Result<(), SrsError> {
+        match self {
+            Setup::Embedded => Srs::embedded(k).map(drop),
+            Setup::File(path) => Srs::<Bn254>::read(path, k).map(drop),
+        }
+    }
 }
 
 /// The setup for a plan: twice as many powers as rows if there are as many.
@@ -261,7 +295,7 @@ pub fn contract_name(model: &Path) -> String {
     format!("{prefix}{name}Verifier")
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, ProjectError> {
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, ProjectError> {
     std::fs::read(path).map_err(|source| ProjectError::Read { path: path.into(), source })
 }
 
@@ -339,7 +373,7 @@ impl Build {
                 "columns": { "advice": 1, "fixed": fixed, "permutation": permuted },
                 "quotient_pieces": quotient_pieces,
                 "proof_bytes": 32 * vk.proof_words(),
-                "calldata_bytes": 4 + 32 * (1 + vk.public_ranges().len() + vk.proof_words()),
+                "calldata_bytes": vk.calldata_bytes(),
                 "estimate": self.plan.estimate,
                 "alternatives": self.alternatives,
             },

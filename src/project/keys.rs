@@ -2,10 +2,14 @@
 
 use rand_core::{CryptoRng, RngCore};
 
-use super::ProjectError;
+use super::{
+    ProjectError,
+    forecast::{ProverForecast, resident_bytes},
+};
 use crate::{
     circuit::{LaidOut, Layout},
     graph::{IntegerModel, Interval},
+    plan::Plan,
     proof::{Bls12381, Bn254, CurveId, Proof, ProvingKey, Srs, SrsOrigin, VerifyingKey, keys::peek, prove, verify},
     solidity::{ContractInfo, batch_source, verifier_source},
 };
@@ -67,6 +71,32 @@ impl AnyVerifyingKey {
         })
     }
 
+    /// The key of a model in a plan, but with made-up commitments: see [`VerifyingKey::outline`].
+    pub fn outline(model: &IntegerModel, plan: &Plan, setup: SrsOrigin) -> Result<Self, ProjectError> {
+        let (pieces, ranges) = (plan.quotient_pieces, model.public_ranges());
+        Ok(match plan.curve {
+            CurveId::Bn254 => {
+                Self::Bn254(VerifyingKey::outline(&LaidOut::for_keygen(plan.layout, model)?, pieces, ranges, setup)?)
+            }
+            CurveId::Bls12381 => {
+                Self::Bls12381(VerifyingKey::outline(&LaidOut::for_keygen(plan.layout, model)?, pieces, ranges, setup)?)
+            }
+        })
+    }
+
+    /// What proving will take on this machine, and what the keys take on its disk.
+    pub fn forecast(&self, model: &IntegerModel) -> Result<ProverForecast, ProjectError> {
+        on_curve!(AnyVerifyingKey, self, key => ProverForecast::new(key, model))
+    }
+
+    /// Bytes of memory that proving holds at its peak.
+    pub fn peak_bytes(&self, model: &IntegerModel) -> Result<u64, ProjectError> {
+        on_curve!(AnyVerifyingKey, self, key => {
+            let circuit = LaidOut::for_keygen(key.layout(), model)?;
+            Ok(resident_bytes(key, model, &circuit))
+        })
+    }
+
     /// The curve.
     pub fn curve(&self) -> CurveId {
         match self {
@@ -111,6 +141,11 @@ impl AnyVerifyingKey {
     /// Words of 32 bytes in a proof.
     pub fn proof_words(&self) -> usize {
         on_curve!(AnyVerifyingKey, self, key => key.protocol().proof_words())
+    }
+
+    /// Bytes of a call of `verify`.
+    pub fn calldata_bytes(&self) -> usize {
+        4 + 32 * (1 + self.public_ranges().len() + self.proof_words())
     }
 
     /// The key's bytes, the same on every machine.

@@ -1,16 +1,24 @@
 //! From an ONNX file to a folder of artifacts, and from the folder to proofs.
 //!
-//! [`compile`] turns a model, calibration data and a setup into a [`Build`]; [`Build::write`] makes it a folder;
+//! [`check`] says what is in the way and what it will cost; [`compile`] turns a model, calibration data and a setup into a [`Build`]; [`Build::write`] makes it a folder;
 //! [`Project`] opens such a folder, proves and verifies.
 
+mod audit;
+mod check;
 mod compile;
 mod folder;
+mod forecast;
 mod keys;
+mod limits;
 mod proof_file;
 
+pub use audit::{Audit, AuditOptions, Chosen, PrecisionAudit, Size, audit};
+pub use check::{Checked, Columns, ContractForecast, Forecast, SetupForecast, check, check_model};
 pub use compile::{Build, CompileOptions, PublicInputs, Setup, Stage, compile, contract_name};
 pub use folder::Project;
+pub use forecast::ProverForecast;
 pub use keys::{AnyProvingKey, AnySrs, AnyVerifyingKey};
+pub use limits::Limits;
 pub use proof_file::{ProofFile, parse_context};
 
 use std::path::PathBuf;
@@ -23,6 +31,7 @@ use crate::{
     graph::MAX_BITS,
     onnx::OnnxError,
     plan::PlanError,
+    problem::Problems,
     proof::{KeyError, ProveError, SrsError, VerifyError, artifact::ArtifactError},
     quant::{DataError, InputError, QuantError},
     solidity::VerifierError,
@@ -66,6 +75,8 @@ pub enum ProjectError {
          {error:e} and {flips} decisions flip; raise --tolerance, narrow the input domain, or force a --precision"
     )]
     Tolerance { tolerance: f64, error: f64, flips: usize },
+    #[error("the model takes more than is allowed:{problems}")]
+    Limits { problems: Problems },
     #[error("there is no input \"{name}\" to make public; the model's inputs are: {}", known.join(", "))]
     PublicInput { name: String, known: Vec<String> },
     #[error(

@@ -23,6 +23,8 @@ use crate::fsutil::{AtomicFile, WriteError};
 const MAGIC: &[u8; 8] = b"HALLMARK";
 const HEADER: usize = 24;
 const DIGEST: usize = 32;
+/// Bytes of a container besides its payload.
+pub const OVERHEAD: u64 = (HEADER + DIGEST) as u64;
 
 /// What a binary file holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,18 +6,19 @@
 
 use std::fmt;
 
-use group::Curve as _;
+use ff::PrimeField;
+use group::{Curve as _, prime::PrimeCurveAffine};
 use halo2_proofs::poly::EvaluationDomain;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::{
-    curve::{Bn254, Curve, CurveId, Word},
+    curve::{Bls12381, Bn254, Curve, CurveId, Word},
     msm::msm,
     protocol::{Commitments, Protocol, UnsupportedError},
     quotient::{coefficients, sigma},
-    srs::{Srs, SrsOrigin},
+    srs::{Srs, SrsOrigin, ethereum_s_g2},
 };
 use crate::{
     circuit::{Assignment, LaidOut, Layout},
@@ -83,6 +84,23 @@ impl<C: Curve> VerifyingKey<C> {
         let protocol =
             Protocol::new(domain, &circuit.constraint_system(), circuit.shape(), commitments, quotient_pieces)?;
         Ok(Self { layout: circuit.layout(), protocol, public_ranges, setup })
+    }
+
+    /// A key with made-up commitments, for what depends on a key's form alone: its length, what its contract takes, how long
+    /// proofs take.
+    pub fn outline(
+        circuit: &LaidOut<C::Scalar>,
+        quotient_pieces: usize,
+        public_ranges: Vec<Interval>,
+        setup: SrsOrigin,
+    ) -> Result<Self, KeyError> {
+        let cs = circuit.constraint_system();
+        let scalars = std::iter::successors(Some(C::Scalar::DELTA), |scalar| Some(*scalar * C::Scalar::DELTA));
+        let mut points = scalars.map(|scalar| (C::G1Affine::generator() * scalar).to_affine());
+        let fixed = points.by_ref().take(cs.num_fixed_columns()).collect();
+        let sigma = points.next().filter(|_| !cs.permutation().get_columns().is_empty());
+        let commitments = Commitments { fixed, sigma, s_g2: outline_s_g2::<C>() };
+        Self::new(circuit, commitments, quotient_pieces, public_ranges, setup)
     }
 
     /// The layout of the circuit.
@@ -159,6 +177,12 @@ impl<C: Curve> VerifyingKey<C> {
         let commitments = Commitments { fixed, sigma, s_g2 };
         Self::new(circuit, commitments, data.quotient_pieces, data.public_ranges, setup)
     }
+}
+
+/// Contracts on BLS12-381 are for the one setup that the precompile knows.
+fn outline_s_g2<C: Curve>() -> C::G2Affine {
+    let ethereum = ethereum_s_g2().ok().filter(|_| C::ID == CurveId::Bls12381);
+    ethereum.and_then(|point| C::from_raw2(&Bls12381::to_raw2(&point))).unwrap_or_else(C::G2Affine::generator)
 }
 
 fn damaged(detail: &'static str) -> KeyError {

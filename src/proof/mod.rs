@@ -1,6 +1,7 @@
 //! The proof system: the KZG setup, commitment parameters, keys, proofs and the files that hold them.
 
 pub mod artifact;
+pub mod cost;
 pub mod curve;
 pub mod encode;
 pub mod equations;
@@ -14,6 +15,7 @@ pub mod protocol;
 pub mod prover;
 mod ptau;
 pub mod quotient;
+pub mod speed;
 pub mod srs;
 pub mod srs_file;
 pub mod transcript;

@@ -23,6 +23,9 @@ use super::curve::Curve;
 /// their additions.
 const BATCH: usize = 1 << 12;
 
+/// Buckets that are visited in the time of an addition.
+const VISITS_PER_ADDITION: usize = 6;
+
 /// Bits of the largest window: `2^15` buckets.
 const MAX_WINDOW: usize = 16;
 
@@ -69,15 +72,28 @@ fn windows(bits: usize, c: usize) -> usize {
     bits / c + 1
 }
 
-/// The window size with the fewest additions: one for each digit of a scalar, and two a bucket. `lengths` are those of the
-/// scalars, in bits, ascending.
+/// What a window of `2^(c-1)` buckets costs in which `terms` scalars have digits, in additions: one for each digit and two a
+/// bucket; and every batch of terms visits all buckets, empty ones, too.
+fn window_cost(terms: usize, c: usize) -> usize {
+    let buckets = 1 << (c - 1);
+    terms + 2 * buckets + terms.div_ceil(BATCH) * buckets / VISITS_PER_ADDITION
+}
+
+/// The window size that costs least. `lengths` are those of the scalars, in bits, ascending.
 fn window_size(lengths: &[usize]) -> usize {
-    let additions = |c: usize| {
+    let cost = |c: usize| {
         let reaching = |window: usize| lengths.len() - lengths.partition_point(|&bits| bits < window * c);
         let windows = windows(lengths.last().copied().unwrap_or(0), c);
-        (0..windows).map(|window| reaching(window) + (2 << (c - 1))).sum::<usize>()
+        (0..windows).map(|window| window_cost(reaching(window), c)).sum::<usize>()
     };
-    (1..=MAX_WINDOW).min_by_key(|&c| additions(c)).unwrap_or(1)
+    (1..=MAX_WINDOW).min_by_key(|&c| cost(c)).unwrap_or(1)
+}
+
+/// What a multiplication of `terms` random scalars of `bits` bits costs, in additions that are made one after the other by
+/// `threads` threads: windows are shared among them.
+pub fn additions(terms: usize, bits: usize, threads: usize) -> usize {
+    let c = (1..=MAX_WINDOW).min_by_key(|&c| windows(bits, c) * window_cost(terms, c)).unwrap_or(1);
+    windows(bits, c).div_ceil(threads.max(1)) * window_cost(terms, c)
 }
 
 /// Digit `window` in base `2^c`, from `-2^(c-1)` to `2^(c-1)`: its own bits, plus one if the bit below is set (a carry),

@@ -45,12 +45,21 @@ pub(super) fn build(
     scales: &Scales,
     precision: f64,
 ) -> Result<IntegerModel, QuantError> {
+    Ok(build_with_tensors(graph, domain, scales, precision)?.0)
+}
+
+/// As [`build`]; also returns the tensor of every node's value.
+pub(super) fn build_with_tensors(
+    graph: &Graph,
+    domain: &Domain,
+    scales: &Scales,
+    precision: f64,
+) -> Result<(IntegerModel, Vec<usize>), QuantError> {
     let features = domain.features.iter().zip(&scales.features).map(|(f, &e)| quantise_feature(f, e));
     let features = features.collect::<Result<_, _>>()?;
     let model = IntegerModel { features, nodes: vec![], outputs: vec![] };
     let mut builder = Builder { model, precision };
     let first = graph.inputs.len();
-    // Tensor of every node's value.
     let mut tensors: Vec<usize> = vec![];
     for (i, node) in graph.nodes.iter().enumerate() {
         let operand = |position: usize| {
@@ -81,7 +90,7 @@ pub(super) fn build(
         let (tensor, scale) = (tensors[id - first], exp2(scales.output(id - first)));
         builder.model.outputs.push(Output { name: name.clone(), tensor, scale });
     }
-    Ok(builder.model)
+    Ok((builder.model, tensors))
 }
 
 /// An integer model under construction.

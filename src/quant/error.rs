@@ -87,3 +87,17 @@ pub enum QuantError {
     #[error("{option} is {value}; it must be {expected}")]
     Option { option: &'static str, value: f64, expected: &'static str },
 }
+
+impl QuantError {
+    /// The node that it is about. One node of the model may have become several, whose names begin with its own.
+    pub fn node(&self) -> Option<&str> {
+        match self {
+            Self::Bound { node, .. }
+            | Self::Undefined { node, .. }
+            | Self::Weight { node, .. }
+            | Self::Segments { node, .. }
+            | Self::NotAnInteger { node } => Some(node),
+            Self::Data(_) | Self::Feature { .. } | Self::NonFiniteOutput { .. } | Self::Option { .. } => None,
+        }
+    }
+}

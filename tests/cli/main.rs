@@ -6,6 +6,8 @@
 #![allow(unsafe_code, reason = "terminals and limits of child processes need libc")]
 
 mod artifacts;
+mod audit;
+mod check;
 mod crafted;
 mod gas;
 mod inputs;

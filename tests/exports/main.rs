@@ -13,7 +13,7 @@ use hallmark::{
     chain::{Anvil, AnvilOptions, ChainError, CompileSettings, Search},
     graph::IntegerModel,
     plan::Choice,
-    project::{Build, CompileOptions, Project, ProjectError, PublicInputs, Setup},
+    project::{Build, CompileOptions, Limits, Project, ProjectError, PublicInputs, Setup},
     proof::{CurveId, srs_file::generate_unsafe_file},
     quant::QuantOptions,
     solidity::Calldata,
@@ -59,6 +59,7 @@ fn compiled(model: &Path, work: &Path) -> Result<Build, ProjectError> {
         curve: Choice::Only(CurveId::Bn254),
         public_inputs: PublicInputs::None,
         allow_unsafe_srs,
+        limits: Limits::default(),
     };
     let compile = |options: CompileOptions| hallmark::project::compile(&options, |_| ());
     match compile(options(Setup::Embedded, false)) {

@@ -34,7 +34,6 @@ mod power;
 mod quantised;
 mod recurrent;
 mod reduce;
-mod refused;
 mod resize;
 mod rotary;
 mod scatter;
@@ -47,8 +46,6 @@ mod unary;
 mod window;
 
 use std::collections::BTreeMap;
-
-pub(super) use refused::reason;
 
 use super::OnnxError;
 use super::lower::{Lowering, Node, Value};

@@ -1,0 +1,124 @@
+//! Options of the commands that begin with a model.
+
+use std::path::PathBuf;
+
+use hallmark::{
+    circuit::Layout,
+    plan::Choice,
+    project::{CompileOptions, Limits, PublicInputs, Setup},
+    proof::CurveId,
+    quant::QuantOptions,
+};
+
+/// How to compile a model.
+#[derive(Debug, clap::Args)]
+pub struct ModelOptions {
+    /// Input domain: {"features": [{"name", "min", "max", "integer"}, ...]}.
+    #[arg(long, value_name = "DOMAIN.json")]
+    domain: Option<PathBuf>,
+    /// Name of the contract; from the model's file name by default.
+    #[arg(long)]
+    name: Option<String>,
+    /// Greatest error on the calibration data, relative to the range of the outputs.
+    #[arg(long, default_value_t = QuantOptions::default().tolerance)]
+    tolerance: f64,
+    /// A single output decides by being at or above this.
+    #[arg(long, default_value_t = QuantOptions::default().threshold, allow_negative_numbers = true)]
+    threshold: f64,
+    /// Precision in bits, instead of the least that meets the tolerance.
+    #[arg(long, value_name = "BITS")]
+    precision: Option<u32>,
+    /// Trusted setup: a file from `hallmark srs import`. The embedded ceremony by default, up to k = 14.
+    #[arg(long, value_name = "FILE")]
+    srs: Option<PathBuf>,
+    /// Layout of the circuit: general, periodic, or auto for the one whose verification costs least.
+    #[arg(long, default_value_t = Choice::Auto)]
+    layout: Choice<Layout>,
+    /// Curve: bn254 (any EVM chain), bls12-381 (chains with the precompiles of EIP-2537 and EIP-4844), or auto for the one
+    /// whose verification costs least.
+    #[arg(long, default_value_t = Choice::Only(CurveId::Bn254))]
+    curve: Choice<CurveId>,
+    /// Inputs that a proof says in the open: names with commas between them, or all. They are packed, several in a word.
+    #[arg(long, value_name = "NAMES", value_parser = public_inputs)]
+    public_inputs: Option<PublicInputs>,
+    /// Accept a setup whose secret is known. The contract says UNSAFE in its name.
+    #[arg(long)]
+    allow_unsafe_srs: bool,
+    /// Refuse a model whose prover needs more memory: bytes, or with a unit, as 4GiB or 500MB.
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    max_memory: Option<u64>,
+    /// Refuse a model whose verifying transaction takes more gas.
+    #[arg(long, value_name = "GAS")]
+    max_gas: Option<u64>,
+    /// Refuse a model whose circuit has more rows.
+    #[arg(long, value_name = "ROWS")]
+    max_rows: Option<u64>,
+}
+
+impl ModelOptions {
+    /// The library's options for a model and its calibration data.
+    pub fn compile_options(&self, model: PathBuf, data: PathBuf) -> CompileOptions {
+        CompileOptions {
+            model,
+            data,
+            domain: self.domain.clone(),
+            name: self.name.clone(),
+            quant: QuantOptions {
+                tolerance: self.tolerance,
+                threshold: self.threshold,
+                precision: self.precision,
+                ..QuantOptions::default()
+            },
+            setup: self.srs.clone().map_or(Setup::Embedded, Setup::File),
+            layout: self.layout,
+            curve: self.curve,
+            public_inputs: self.public_inputs.clone().unwrap_or_default(),
+            allow_unsafe_srs: self.allow_unsafe_srs,
+            limits: Limits { memory: self.max_memory, gas: self.max_gas, rows: self.max_rows },
+        }
+    }
+}
+
+/// `all`, or names with commas between them.
+fn public_inputs(text: &str) -> Result<PublicInputs, String> {
+    let names: Vec<String> = text.split(',').map(|name| name.trim().to_string()).collect();
+    match names.as_slice() {
+        [all] if all == "all" => Ok(PublicInputs::All),
+        names if names.iter().any(String::is_empty) => Err("a name is empty".into()),
+        _ => Ok(PublicInputs::Only(names)),
+    }
+}
+
+/// Bytes, with or without a unit.
+fn size(text: &str) -> Result<u64, String> {
+    const UNITS: [(&str, u64); 9] = [
+        ("KiB", 1 << 10),
+        ("MiB", 1 << 20),
+        ("GiB", 1 << 30),
+        ("TiB", 1 << 40),
+        ("kB", 1_000),
+        ("MB", 1_000_000),
+        ("GB", 1_000_000_000),
+        ("TB", 1_000_000_000_000),
+        ("B", 1),
+    ];
+    let unit = UNITS.iter().find_map(|(unit, factor)| Some((text.strip_suffix(unit)?, *factor)));
+    let (number, factor) = unit.unwrap_or((text, 1));
+    let size = number.trim_end().parse::<u64>().ok().and_then(|number| number.checked_mul(factor));
+    size.ok_or_else(|| "a size is a whole number of bytes, or one with a unit: 4GiB, 500MB".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_units() {
+        for (text, bytes) in [("0", 0), ("4GiB", 4 << 30), ("500 MB", 500_000_000), ("7B", 7), ("12kB", 12_000)] {
+            assert_eq!(size(text), Ok(bytes), "{text}");
+        }
+        for text in ["", "GiB", "-1", "1.5GiB", "99999999999TiB", "4 gib"] {
+            assert!(size(text).is_err(), "{text}");
+        }
+    }
+}

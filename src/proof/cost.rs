@@ -1,0 +1,173 @@
+//! What proving takes, counted: [`Work`] follows [`super::prover`] and [`super::keys`] step by step and has to be changed with
+//! them. [`super::speed`] says how long the counted things take on a machine.
+
+use super::{
+    curve::Curve,
+    protocol::{Polynomial, Protocol, RotationSet},
+};
+use crate::circuit::InstanceColumn;
+
+/// Bytes of a scalar.
+const SCALAR: u64 = 32;
+
+/// What one run of `hallmark prove` does besides running and laying out the model.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Work {
+    /// log2 of the length of every FFT, and how many there are of it.
+    pub transforms: Vec<(u32, usize)>,
+    /// Terms of every multi-scalar multiplication.
+    pub commitments: Vec<usize>,
+    /// Rows in which the gates are evaluated.
+    pub gate_rows: usize,
+    /// Multiplications and additions, shared among all threads.
+    pub products: usize,
+    /// Multiplications and additions of which each waits for the one before.
+    pub steps: usize,
+    /// Points of the setup that are read and checked.
+    pub points: usize,
+    /// Bytes that are hashed.
+    pub hashed_bytes: usize,
+}
+
+/// Bytes of a proving key on disk, without the container around them.
+pub fn proving_key_bytes<C: Curve>(protocol: &Protocol<C>) -> u64 {
+    (32 + C::RAW_BYTES * powers(protocol)) as u64
+}
+
+/// Powers of the setup in a proving key.
+fn powers<C: Curve>(protocol: &Protocol<C>) -> usize {
+    2 * protocol.n() / protocol.quotient_pieces
+}
+
+impl Work {
+    /// The work for a protocol: its commitments do not matter.
+    pub fn new<C: Curve>(protocol: &Protocol<C>) -> Self {
+        let (n, k) = (protocol.n(), protocol.k);
+        // the extended domain, and the quotient's coefficients
+        let extended = 2 * n;
+        let fixed = protocol.fixed.len();
+        let permutation = usize::from(protocol.permutation.is_some());
+        // with a permutation sigma, the running product, and three indicators of rows
+        let columns = fixed + 1 + interpolated(protocol) + 5 * permutation;
+
+        let mut work = Self { transforms: vec![(k, columns), (k + 1, columns + 1)], ..Self::default() };
+        work.commitments = vec![n; 1 + permutation];
+        work.commitments.extend(vec![extended / protocol.quotient_pieces; protocol.quotient_pieces]);
+        // the linearisation has the length of a piece of the quotient, and so have the polynomials of the opening
+        work.commitments.extend([extended / protocol.quotient_pieces; 2]);
+        work.gate_rows = extended;
+
+        // sigma's powers of omega; the running product, its inversions, and its argument
+        work.steps += permutation * n * (1 + 9);
+        work.products += permutation * extended * 7;
+        // rows of the twiddles of both domains, in both directions, and as they are stored
+        work.products += 4 * 3 * n;
+        // the values of periodic selectors, on as many points as they do not repeat
+        if let Some(periodic) = &protocol.shape.periodic {
+            let cycle = extended >> (k - periodic.log_period);
+            let roots: usize = periodic.sections.iter().map(Vec::len).sum();
+            work.products += 2 * cycle * roots;
+        }
+        // division by the vanishing polynomial, the coset's powers
+        work.products += 2 * extended;
+        work.steps += protocol.evaluations().len() * n;
+        let terms = 1 + 2 * permutation + protocol.quotient_pieces;
+        work.products += terms * extended / protocol.quotient_pieces;
+        for set in protocol.rotation_sets() {
+            let len = if is_linearised(&set) { extended / protocol.quotient_pieces } else { n };
+            work.products += set.polynomials.len() * n + 2 * len;
+            work.steps += set.rotations.len() * len;
+        }
+        work.steps += extended / protocol.quotient_pieces;
+
+        work.points = powers(protocol);
+        // once for the folder's manifest, once for the file's own digest
+        work.hashed_bytes = 2 * proving_key_bytes(protocol) as usize;
+        work
+    }
+}
+
+/// Bytes that proving holds at its peak, for a circuit with so many rows in use and copies.
+pub fn peak_bytes<C: Curve>(protocol: &Protocol<C>, rows: usize, copies: usize) -> u64 {
+    let column = SCALAR * protocol.n() as u64;
+    let (fixed, permutation) = (protocol.fixed.len() as u64, u64::from(protocol.permutation.is_some()));
+    let piece = 2 * column / protocol.quotient_pieces as u64;
+
+    // throughout. The key: powers, twiddles of both domains in both directions, fixed columns, sigma in both forms
+    let powers_bytes = std::mem::size_of::<C::G1Affine>() as u64 * powers(protocol) as u64;
+    let key = powers_bytes + 2 * 3 * column + (fixed + 2 * permutation) * column;
+    // the circuit, and what it assigned; advice and running product as coefficients
+    let laid_out = rows as u64 * (2 * SCALAR + 1) + 2 * std::mem::size_of::<(usize, usize)>() as u64 * copies as u64;
+    let base = key + laid_out + (1 + fixed) * column + (1 + permutation) * column;
+
+    // while the quotient is interpolated: all on the extended domain, the values, and the copy that an FFT works on
+    let quotient = 2 * (1 + fixed + interpolated(protocol) as u64 + 5 * permutation + 1 + 1) * column;
+    // in the last commitment: quotient, linearisation, per opened set its combination and quotient, both polynomials of the
+    // opening, and the terms as the multiplication has them
+    let sets = protocol.rotation_sets();
+    let set = |set: &RotationSet| 2 * if is_linearised(set) { piece } else { column };
+    let term = SCALAR + powers_bytes / powers(protocol) as u64 + std::mem::size_of::<usize>() as u64;
+    let opening = 2 * column + 3 * piece + sets.iter().map(set).sum::<u64>() + term * (piece / SCALAR);
+    base + quotient.max(opening)
+}
+
+/// Instance columns that the prover interpolates: all but the periodic ones.
+fn interpolated<C: Curve>(protocol: &Protocol<C>) -> usize {
+    let columns = protocol.shape.instance_columns.iter();
+    columns.filter(|c| matches!(c, InstanceColumn::Public(_) | InstanceColumn::EvenRows { .. })).count()
+}
+
+fn is_linearised(set: &RotationSet) -> bool {
+    set.polynomials.iter().any(|(_, polynomial)| *polynomial == Polynomial::Linearisation)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        circuit::{LaidOut, Layout, testing::mlp},
+        proof::{Bn254, ProvingKey, Srs, SrsOrigin, VerifyingKey},
+    };
+
+    #[test]
+    fn outlines_cost_what_keys_cost() {
+        let model = mlp(&[3, 4, 2], 100, 1);
+        for layout in Layout::ALL {
+            let circuit = LaidOut::for_keygen(layout, &model).unwrap();
+            for pieces in [1, 2] {
+                let srs = Srs::embedded(circuit.k() + 2 - pieces).unwrap();
+                let pk = ProvingKey::<Bn254>::generate(&model, &circuit, srs).unwrap();
+                let (vk, protocol) = (pk.verifying_key(), pk.verifying_key().protocol());
+                let (ranges, setup) = (model.public_ranges(), SrsOrigin::AztecIgnition);
+                let outline = VerifyingKey::<Bn254>::outline(&circuit, pieces as usize, ranges, setup).unwrap();
+                assert_eq!(outline.to_bytes().unwrap().len(), vk.to_bytes().unwrap().len());
+                assert_eq!(proving_key_bytes(outline.protocol()), pk.to_bytes().len() as u64);
+                let work = Work::new(outline.protocol());
+                assert_eq!(work, Work::new(protocol));
+                // every point of the proof is a commitment
+                assert_eq!(work.commitments.len(), protocol.points() + 1);
+                assert!(work.commitments.iter().all(|terms| *terms <= work.points));
+                assert_eq!(peak_bytes(outline.protocol(), 100, 50), peak_bytes(protocol, 100, 50));
+            }
+        }
+    }
+
+    #[test]
+    fn work_and_memory_follow_the_rows() {
+        let of = |hidden: usize| {
+            let model = mlp(&[4, hidden, 1], 100, 1);
+            let circuit = LaidOut::for_keygen(Layout::General, &model).unwrap();
+            let key = VerifyingKey::<Bn254>::outline(&circuit, 1, model.public_ranges(), SrsOrigin::Unsafe).unwrap();
+            let protocol = key.protocol();
+            (protocol.n(), Work::new(protocol), peak_bytes(protocol, circuit.rows(), circuit.copies()))
+        };
+        let ((small, few, little), (large, many, much)) = (of(10), of(80));
+        assert!(large >= 4 * small);
+        let factor = large / small;
+        assert_eq!(many.gate_rows, factor * few.gate_rows);
+        assert_eq!(many.commitments.iter().sum::<usize>(), factor * few.commitments.iter().sum::<usize>());
+        assert_eq!(many.steps, factor * few.steps);
+        let growth = much as f64 / little as f64 / factor as f64;
+        assert!((0.9..1.1).contains(&growth), "{little} to {much} bytes");
+    }
+}

@@ -1,0 +1,139 @@
+//! `check`: all problems at once, and a forecast that is what then happens.
+
+use std::fs;
+
+use serde_json::Value;
+
+use crate::{
+    hallmark,
+    onnx::{Dim, Perceptron},
+    support::{Ended, Scene, credit},
+};
+
+/// `check` of a perceptron with its data, as JSON.
+fn checked(perceptron: &Perceptron, more: &[&str]) -> (i32, Value) {
+    let scene = Scene::empty();
+    let model = scene.file("model.onnx", perceptron.bytes());
+    let data = scene.file("data.json", perceptron.data().to_string());
+    let arguments = more.iter().map(std::ffi::OsStr::new);
+    let mut command = crate::command!("check", model, "--data", data, "--json");
+    let ended = scene.untouched(|| crate::support::run(command.args(arguments)));
+    (ended.code, ended.json())
+}
+
+fn problems(json: &Value) -> &[Value] {
+    assert_eq!(json["problems"]["count"], json["problems"]["listed"].as_array().unwrap().len());
+    json["problems"]["listed"].as_array().unwrap()
+}
+
+fn close(forecast: &Value, measured: u64, tolerance: f64) {
+    let forecast = forecast.as_f64().unwrap();
+    assert!((forecast / measured as f64 - 1.0).abs() <= tolerance, "{forecast} is not {measured}");
+}
+
+#[test]
+fn the_forecast_is_what_compile_makes() {
+    let scene = Scene::new();
+    let check = hallmark!("check", credit("credit.onnx"), "--data", credit("calibration.json"), "--json");
+    let json = check.succeeds().json();
+    assert_eq!((&json["ok"], problems(&json).len()), (&Value::Bool(true), 0));
+    let forecast = &json["forecast"];
+    let manifest: Value = serde_json::from_slice(&fs::read(scene.folder().join("manifest.json")).unwrap()).unwrap();
+    for field in ["layout", "curve", "k", "rows", "estimate"] {
+        assert_eq!(forecast["plan"][field], manifest["plan"][field], "{field}");
+    }
+    assert_eq!(forecast["columns"], manifest["plan"]["columns"]);
+    assert_eq!(forecast["alternatives"], manifest["plan"]["alternatives"]);
+    assert_eq!(forecast["accuracy"], manifest["quantisation"]["calibration"]);
+    assert_eq!(forecast["calldata_bytes"], manifest["plan"]["calldata_bytes"]);
+    for (field, file) in [("proving_key_bytes", "proving.key"), ("verifying_key_bytes", "verifying.key")] {
+        assert_eq!(forecast["prover"][field], fs::metadata(scene.folder().join(file)).unwrap().len(), "{file}");
+    }
+    assert!(forecast["prover"]["cpu_seconds"].as_f64().unwrap() > 0.0);
+
+    let gas = hallmark!("gas", scene.folder(), "--proof", scene.proof(), "--json").json();
+    close(&forecast["plan"]["estimate"]["transaction"], gas["transaction"].as_u64().unwrap(), 0.02);
+    // a commitment that begins with a zero is a byte shorter in the code
+    close(&forecast["contract"]["runtime_bytes"], gas["contract_bytes"].as_u64().unwrap(), 0.001);
+    close(&forecast["contract"]["deployment_gas"], gas["deployment"].as_u64().unwrap(), 0.002);
+
+    let text = hallmark!("check", credit("credit.onnx"), "--data", credit("calibration.json"));
+    for words in ["credit.onnx: no problem", "\nProving on this machine\n", "peak memory", "next: hallmark compile"] {
+        assert!(text.succeeds().stdout.contains(words), "{words}: {}", text.stdout);
+    }
+}
+
+#[test]
+fn problems_of_model_and_data_come_together() {
+    let scene = Scene::empty();
+    let broken = Perceptron { activation: "Unique", first: f32::NAN, ..Perceptron::default() };
+    let (model, data) = (scene.file("model.onnx", broken.bytes()), scene.file("data.json", "[[1, null]]"));
+    let ended = hallmark!("check", &model, "--data", &data, "--json");
+    assert_eq!(ended.code, 1);
+    let json = ended.json();
+    let found = problems(&json);
+    let reasons: Vec<&str> = found.iter().map(|problem| problem["reason"].as_str().unwrap()).collect();
+    assert_eq!(found.len(), 4, "{json}");
+    assert!(reasons[0].contains("\"w1\" holds NaN") && reasons[1].contains("\"w2\" holds NaN"), "{json}");
+    assert_eq!((&found[2]["node"], &found[2]["operator"]), (&"activation".into(), &"Unique".into()));
+    assert!(found[2]["suggestion"].as_str().unwrap().contains("outside of the model"), "{json}");
+    assert!(reasons[3].contains("null"), "{json}");
+    assert_eq!((&json["ok"], json["forecast"].is_null()), (&Value::Bool(false), true));
+
+    // the same for people, and without data
+    let Ended { code, stdout, stderr } = hallmark!("check", &model);
+    assert_eq!((code, stderr.as_str()), (1, ""));
+    assert!(
+        stdout.contains("3 problems\n  \"w1\"") && stdout.contains("\n  node \"activation\" (Unique): "),
+        "{stdout}"
+    );
+    scene
+        .compile(&model, &data)
+        .fails(1, &["3 problems stand in the way", "\"w1\" holds NaN", "\"activation\" (Unique)"]);
+    hallmark!("check", "no/such.onnx").fails(1, &["cannot read no/such.onnx"]);
+    let whole = scene.file("whole.onnx", Perceptron::default().bytes());
+    assert!(hallmark!("check", whole).succeeds().stdout.contains("next: --data"));
+}
+
+#[test]
+fn what_the_domain_does_not_rule_out_has_its_node() {
+    let (code, json) = checked(&Perceptron { activation: "Log", ..Perceptron::default() }, &[]);
+    let found = problems(&json);
+    assert_eq!((code, found.len()), (1, 1), "{json}");
+    assert_eq!((&found[0]["node"], &found[0]["operator"]), (&"activation".into(), &"Log".into()), "{json}");
+    assert!(found[0]["suggestion"].as_str().unwrap().contains("domain"), "{json}");
+}
+
+#[test]
+fn limits_refuse_with_numbers() {
+    let model = Perceptron { activation: "Sigmoid", ..Perceptron::default() };
+    let limits = ["--max-rows", "10", "--max-gas", "30000", "--max-memory", "1MiB"];
+    let (code, json) = checked(&model, &limits);
+    let found = problems(&json);
+    assert_eq!((code, found.len()), (1, 3), "{json}");
+    for (problem, allowed) in found.iter().zip(["10 are", "30,000 are", "1,048,576 are"]) {
+        assert!(problem["reason"].as_str().unwrap().contains(allowed), "{problem}");
+    }
+    assert!(json["forecast"]["plan"]["rows"].as_u64().unwrap() > 10, "the forecast is there: {json}");
+    let (code, _) = checked(&model, &["--max-rows", "100000", "--max-gas", "300000", "--max-memory", "1GiB"]);
+    assert_eq!(code, 0);
+
+    let scene = Scene::new();
+    let file = scene.file("model.onnx", model.bytes());
+    let data = scene.file("data.json", model.data().to_string());
+    let mut compile = crate::command!("compile", file, "--data", data, "-o", scene.folder());
+    let ended = scene.untouched(|| crate::support::run(compile.args(limits)));
+    ended.fails(1, &["takes more than is allowed", "10 are allowed", "30,000 are allowed", "1,048,576 are allowed"]);
+    hallmark!("check", "m.onnx", "--max-memory", "4 gigs").fails(2, &["4GiB"]);
+}
+
+#[test]
+fn a_model_beyond_the_setup_has_a_forecast() {
+    let shape = vec![Dim::Fixed(1), Dim::Fixed(24)];
+    let (code, json) = checked(&Perceptron { inputs: 24, hidden: 200, shape, ..Perceptron::default() }, &[]);
+    let found = problems(&json);
+    assert_eq!((code, found.len()), (1, 1), "{json}");
+    assert!(found[0].to_string().contains("k = 15 is needed"), "{json}");
+    assert_eq!(json["forecast"]["setup"], serde_json::json!({ "k": 15, "embedded": false }));
+    assert_eq!(json["forecast"]["plan"]["k"], 15);
+}
