@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use hallmark::graph::Graph;
-use hallmark::onnx;
+use hallmark::onnx::{self, OnnxError};
 use hallmark::quant::{CalibrationData, DeclaredFeature, Domain, DomainSource, QuantOptions, quantise, read_input};
 
 /// A model of this repository.
