@@ -177,13 +177,13 @@ fn models_with_functions_products_and_comparisons_are_quantised() {
 }
 
 #[test]
-fn other_models_of_the_collection_are_refused_by_operator() {
-    for (name, operator) in
-        [("1l_softmax", "Softmax"), ("nanoGPT", "ReduceMean"), ("lstm", "LSTM"), ("xgboost", "ArgMax")]
-    {
-        let Some(path) = shared(name, "network.onnx") else { continue };
-        let error = onnx::import(&path).unwrap_err();
-        let OnnxError::UnsupportedOperators { nodes, .. } = &error else { panic!("{name}: {error}") };
-        assert!(nodes.iter().any(|n| n.operator == operator), "{name}: {error}");
+fn every_model_of_the_collection_is_imported() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let Some(models) = root.ancestors().find_map(|dir| std::fs::read_dir(dir.join("shared/models")).ok()) else {
+        return;
+    };
+    for path in models.map(|entry| entry.unwrap().path().join("network.onnx")).filter(|path| path.exists()) {
+        let graph = onnx::import(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        assert!(!graph.outputs.is_empty());
     }
 }

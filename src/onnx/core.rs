@@ -31,7 +31,7 @@ impl Lowering {
             return self.constant(node, shape, kind, op.apply(&x));
         }
         if shape.contains(&0) {
-            return Err(OnnxError::ZeroSized { tensor: node.name.into(), shape });
+            return self.constant(node, shape, kind, vec![]);
         }
         let inputs = operands.iter().map(|&v| self.activation(node, v)).collect();
         Ok(self.push(node, op, inputs, shape, kind))

@@ -217,7 +217,7 @@ impl Lowering {
     }
 
     /// The affine map `map` over the concatenated operands. Constant operands become part of the bias; if all of them
-    /// are constant, so is the result.
+    /// are constant, so is the result, and a result without elements depends on nothing.
     ///
     /// `map` has one row per element of `shape` and as many inputs as the operands have elements.
     pub fn affine(
@@ -234,11 +234,8 @@ impl Lowering {
             Value::Constant(_) => None,
         });
         let inputs: Vec<usize> = activations.collect();
-        if inputs.is_empty() {
+        if inputs.is_empty() || shape.contains(&0) {
             return Ok(Value::Constant(Rc::new(Constant::new(node.name, shape, kind, map.bias)?)));
-        }
-        if shape.contains(&0) {
-            return Err(OnnxError::ZeroSized { tensor: node.name.into(), shape });
         }
         Ok(self.push(node, FloatOp::Affine(map), inputs, shape, kind))
     }

@@ -2,6 +2,7 @@
 
 use super::common::filled;
 use super::elementwise::numbers;
+use super::mask::has_infinities;
 use super::{Lower, Lowering, Node, OnnxError, Registry, Value};
 use crate::graph::{Affine, Comparison};
 use crate::onnx::shape::broadcast;
@@ -50,9 +51,13 @@ pub(super) fn chosen(
     lowering.combination(node, &[(&b, 1.0), (&chosen, 1.0)], 0.0)
 }
 
-/// Activations and constants are finite: whether they are not is never true.
+/// No number is not a number, and none of a domain is infinite; only a mask is.
 fn never(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError> {
-    Ok(vec![filled(lowering, node, node.input(0)?.shape(), Kind::Bool, 0.0)?])
+    let x = node.input(0)?;
+    if node.op() == "IsInf" && has_infinities(lowering, x) {
+        return Err(node.unsupported("its input", "infinities are understood in the masks of a softmax only"));
+    }
+    Ok(vec![filled(lowering, node, x.shape(), Kind::Bool, 0.0)?])
 }
 
 /// Input `position`, which must hold booleans.
@@ -197,5 +202,15 @@ mod tests {
             vec![floats("zero", &[], &[0.0]), floats("w", &[2], &[1.0, -1.0]), floats("huge", &[], &[f32::MIN])];
         let graph = import_model(&model(&[("x", &[1, 2])], "y", constants, nodes)).unwrap();
         assert_eq!((graph.nodes.len(), graph.eval(&[0.1, 0.2])), (1, vec![0.1, f64::from(f32::MIN)]));
+    }
+
+    #[test]
+    fn infinities_are_not_overlooked() {
+        let finite = |mask: f32| {
+            let nodes = vec![node("Add", &["x", "m"], "a", vec![]), node("IsInf", &["a"], "y", vec![])];
+            import_model(&model(&[("x", &[2])], "y", vec![floats("m", &[2], &[0.0, mask])], nodes))
+        };
+        assert_eq!(finite(1.0).unwrap().eval(&[1.0, 2.0]), [0.0, 0.0]);
+        assert!(finite(f32::NEG_INFINITY).is_err() && finite(f32::INFINITY).is_err());
     }
 }

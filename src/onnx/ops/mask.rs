@@ -3,7 +3,7 @@
 use super::{Lowering, Node, OnnxError, Value};
 use crate::graph::{AffineBuilder, FloatOp};
 use crate::onnx::lower::Activation;
-use crate::onnx::tensor::Kind;
+use crate::onnx::tensor::{Kind, UNBOUNDED};
 
 /// An element to which a constant of at most this is added is left out: half the least number of single precision.
 pub(super) const EXCLUDED: f64 = f32::MIN as f64 / 2.0;
@@ -18,7 +18,9 @@ const MAX_DEPTH: usize = 4;
 /// `None` if none is left out.
 pub(super) fn separated(lowering: &mut Lowering, node: &Node, x: &Value) -> Result<Option<(Value, Value)>, OnnxError> {
     let Value::Activation(Activation { id, shape, kind }) = x else { return Ok(None) };
-    let Some(excluded) = excluded(lowering, *id, MAX_DEPTH).filter(|excluded| excluded.contains(&true)) else {
+    let Some(excluded) =
+        summands(lowering, *id, |b| b <= EXCLUDED, MAX_DEPTH).filter(|excluded| excluded.contains(&true))
+    else {
         return Ok(None);
     };
     let Some(FloatOp::Affine(map)) = lowering.producer(*id).map(|n| &n.op) else { return Ok(None) };
@@ -36,27 +38,37 @@ pub(super) fn separated(lowering: &mut Lowering, node: &Node, x: &Value) -> Resu
     Ok(Some((lowering.push(node, FloatOp::Affine(rows.finish()), inputs, shape.clone(), *kind), kept)))
 }
 
-/// Per element of the value `id`, whether it is the sum of a constant of at most [`EXCLUDED`] and others. `None` if it is no
+/// Whether an element of `x` is the sum of an infinite constant and others.
+pub(super) fn has_infinities(lowering: &Lowering, x: &Value) -> bool {
+    match x {
+        Value::Constant(c) => c.data.iter().any(|v| v.abs() >= UNBOUNDED),
+        Value::Activation(a) => {
+            summands(lowering, a.id, |b| b.abs() >= UNBOUNDED, MAX_DEPTH).is_some_and(|found| found.contains(&true))
+        }
+    }
+}
+
+/// Per element of the value `id`, whether it is the sum of a constant for which `found` holds and others. `None` if it is no
 /// affine map.
-fn excluded(lowering: &Lowering, id: usize, depth: usize) -> Option<Vec<bool>> {
+fn summands(lowering: &Lowering, id: usize, found: fn(f64) -> bool, depth: usize) -> Option<Vec<bool>> {
     let producer = lowering.producer(id)?;
     let FloatOp::Affine(map) = &producer.op else { return None };
-    let mut excluded: Vec<bool> = map.bias.iter().map(|&b| b <= EXCLUDED).collect();
+    let mut result: Vec<bool> = map.bias.iter().map(|&b| found(b)).collect();
     let inner: Vec<Option<Vec<bool>>> = match depth > 0 && producer.inputs.len() <= MAX_DEPTH {
-        true => producer.inputs.iter().map(|&input| self::excluded(lowering, input, depth - 1)).collect(),
-        false => return Some(excluded),
+        true => producer.inputs.iter().map(|&input| summands(lowering, input, found, depth - 1)).collect(),
+        false => return Some(result),
     };
     // The length of one input that is no affine map follows from those of the others.
     if inner.iter().filter(|inner| inner.is_none()).count() > 1 {
-        return Some(excluded);
+        return Some(result);
     }
     let known: usize = inner.iter().flatten().map(Vec::len).sum();
     let rest = map.input_len - known;
     let columns: Vec<bool> = inner.into_iter().flat_map(|inner| inner.unwrap_or_else(|| vec![false; rest])).collect();
-    for (j, excluded) in excluded.iter_mut().enumerate() {
-        *excluded |= map.row(j).any(|(i, w)| w >= LEAST_WEIGHT && columns[i]);
+    for (j, result) in result.iter_mut().enumerate() {
+        *result |= map.row(j).any(|(i, w)| w >= LEAST_WEIGHT && columns[i]);
     }
-    Some(excluded)
+    Some(result)
 }
 
 #[cfg(test)]

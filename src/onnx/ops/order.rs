@@ -1,5 +1,6 @@
 //! ArgMax, ArgMin, TopK: comparisons of pairs of elements.
 
+use super::activation::clamped;
 use super::gather::one_hot;
 use super::grid::axis_attribute;
 use super::pool::stacked;
@@ -115,7 +116,11 @@ fn tournament(
         }
         count = half + odd;
     }
-    Ok(indices)
+    if size <= 2 {
+        return Ok(indices);
+    }
+    // range analysis does not see that a winner is one of a pair
+    clamped(lowering, node, &indices, Some(0.0), Some((size - 1) as f64))
 }
 
 /// The first `k` elements of an axis in order, and their indices; of equal elements the first comes first.
