@@ -14,6 +14,8 @@ pub(super) struct Found {
     /// The first one.
     first: Option<OnnxError>,
     unsupported: Vec<UnsupportedNode>,
+    /// Whether something was too large.
+    spent: bool,
 }
 
 impl From<OnnxError> for Found {
@@ -48,6 +50,10 @@ impl Found {
             nodes.into_iter().for_each(|node| self.unsupported_node(node));
             return;
         }
+        // a budget that is spent is one problem, not one of every node from there on
+        if matches!(error, OnnxError::TooLarge { .. }) && std::mem::replace(&mut self.spent, true) {
+            return;
+        }
         self.problems.extend(error.problems_at(node).listed);
         self.first.get_or_insert(error);
     }
@@ -63,7 +69,7 @@ impl Found {
 
     /// A single error as it is; several kinds together as a list.
     pub fn into_error(self) -> OnnxError {
-        let Self { problems, first, unsupported } = self;
+        let Self { problems, first, unsupported, .. } = self;
         let supported = if unsupported.is_empty() { vec![] } else { supported_operators() };
         match first {
             None => OnnxError::UnsupportedOperators { nodes: unsupported, supported },
