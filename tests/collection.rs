@@ -100,7 +100,7 @@ fn run(path: &Path, max_k: u32) -> Result<String, String> {
     let calibration = CalibrationData::parse("calibration.json", &serde_json::to_vec(&json).unwrap());
     let calibration = calibration.map_err(|e| format!("data: {e}"))?;
     let domain = Domain::resolve(&graph, &calibration, None).map_err(|e| format!("domain: {e}"))?;
-    let options = QuantOptions { tolerance: 1e-3, ..QuantOptions::default() };
+    let options = QuantOptions { max_error: 1e-3, ..QuantOptions::default() };
     let started = Instant::now();
     let result = quantise(&graph, &domain, &calibration, &options).map_err(|e| format!("quantise: {e}"))?;
     let quantising = started.elapsed().as_secs_f64();

@@ -161,7 +161,7 @@ fn models_with_functions_products_and_comparisons_are_quantised() {
         let json = serde_json::json!({ "input_data": samples, "features": symmetric(&graph, &samples[0]) });
         let calibration = CalibrationData::parse("calibration.json", &serde_json::to_vec(&json).unwrap()).unwrap();
         let domain = Domain::resolve(&graph, &calibration, None).unwrap();
-        let options = QuantOptions { tolerance: 1e-3, ..QuantOptions::default() };
+        let options = QuantOptions { max_error: 1e-3, ..QuantOptions::default() };
         let result = quantise(&graph, &domain, &calibration, &options).unwrap();
         assert!(result.within_tolerance, "{name}: {:?}", result.accuracy);
         // any input of the domain has a trace within the proved ranges

@@ -45,8 +45,8 @@ pub struct Args {
     #[arg(long, value_delimiter = ',', default_value = "8,12,16,20,24", value_parser = clap::value_parser!(u32).range(1..=60))]
     bits: Vec<u32>,
     /// Greatest error on the calibration data, relative to the range of the outputs.
-    #[arg(long, default_value_t = QuantOptions::default().tolerance)]
-    tolerance: f64,
+    #[arg(long, default_value_t = QuantOptions::default().max_error)]
+    max_error: f64,
     /// A single output decides by being at or above this.
     #[arg(long, default_value_t = QuantOptions::default().threshold, allow_negative_numbers = true)]
     threshold: f64,
@@ -64,7 +64,7 @@ pub fn run(args: &Args, output: &Output) -> Outcome {
         data: args.data.clone(),
         domain: args.domain.clone(),
         input: args.input.clone(),
-        quant: QuantOptions { tolerance: args.tolerance, threshold: args.threshold, ..QuantOptions::default() },
+        quant: QuantOptions { max_error: args.max_error, threshold: args.threshold, ..QuantOptions::default() },
         bits: args.bits.clone(),
     };
     let step = output.step("measuring");

@@ -21,7 +21,7 @@ use super::{
 #[command(after_help = "\
 Examples:
   hallmark compile credit.onnx --data calibration.json -o build/credit
-  hallmark compile credit.onnx --data calibration.json --domain features.json --tolerance 1e-5 -o build/credit
+  hallmark compile credit.onnx --data calibration.json --domain features.json --max-error 1e-5 -o build/credit
 
 The input domain is that of --domain, else of the \"features\" block in the calibration file, else what the calibration
 data spans. Proofs exist for every input inside of it and for no other.")]

@@ -20,8 +20,8 @@ pub struct ModelOptions {
     #[arg(long)]
     name: Option<String>,
     /// Greatest error on the calibration data, relative to the range of the outputs.
-    #[arg(long, default_value_t = QuantOptions::default().tolerance)]
-    tolerance: f64,
+    #[arg(long, default_value_t = QuantOptions::default().max_error)]
+    max_error: f64,
     /// A single output decides by being at or above this.
     #[arg(long, default_value_t = QuantOptions::default().threshold, allow_negative_numbers = true)]
     threshold: f64,
@@ -64,7 +64,7 @@ impl ModelOptions {
             domain: self.domain.clone(),
             name: self.name.clone(),
             quant: QuantOptions {
-                tolerance: self.tolerance,
+                max_error: self.max_error,
                 threshold: self.threshold,
                 precision: self.precision,
                 ..QuantOptions::default()

@@ -155,8 +155,10 @@ pub struct GraphInput {
     pub name: String,
     /// Shape with the batch dimension fixed to 1.
     pub shape: Vec<usize>,
-    /// Whether its element type is an integer.
+    /// Whether its element type is an integer or a boolean.
     pub integer: bool,
+    /// The least and the greatest number of its element type, where that is an integer or a boolean.
+    pub limits: Option<(f64, f64)>,
 }
 
 impl GraphInput {

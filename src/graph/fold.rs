@@ -143,7 +143,7 @@ mod tests {
     fn graph(nodes: Vec<(FloatOp, Vec<usize>)>, output: usize) -> Graph {
         let node = |(i, (op, inputs))| FloatNode { name: format!("n{i}"), onnx_op: "Gemm".into(), op, inputs };
         Graph {
-            inputs: vec![GraphInput { name: "x".into(), shape: vec![1, 2], integer: false }],
+            inputs: vec![GraphInput { name: "x".into(), shape: vec![1, 2], integer: false, limits: None }],
             nodes: nodes.into_iter().enumerate().map(node).collect(),
             outputs: vec![("y".into(), output, vec![2])],
         }

@@ -184,7 +184,7 @@ mod tests {
         ];
         let node = |(op, inputs)| FloatNode { name: "n".into(), onnx_op: "Div".into(), op, inputs };
         Graph {
-            inputs: vec![GraphInput { name: "x".into(), shape: vec![1, 2], integer: false }],
+            inputs: vec![GraphInput { name: "x".into(), shape: vec![1, 2], integer: false, limits: None }],
             nodes: nodes.into_iter().map(node).collect(),
             outputs: vec![("y".into(), 7, vec![2])],
         }

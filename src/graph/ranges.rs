@@ -9,7 +9,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Affine, IntegerModel, Interval};
+use super::{Affine, IntegerModel, Interval, MAX_BITS};
 use crate::ops::{BoundError, Op};
 
 /// The most terms of a sum whose cases are told apart.
@@ -35,6 +35,33 @@ impl Sum {
         }
         Some(())
     }
+
+    /// Where the sum is a multiple of `other`, plus a constant: its interval if `other` is positive, or is not.
+    fn beside(&self, other: &Self, positive: bool) -> Option<Interval> {
+        let limit = (1i128 << MAX_BITS) - 1;
+        let (Some((element, &factor)), Some(&unit)) = (self.terms.iter().next(), other.terms.values().next()) else {
+            return None;
+        };
+        let multiple = factor / unit;
+        let same = |(id, w): (&(usize, usize), &i128)| {
+            self.terms.get(id).is_some_and(|&own| w.checked_mul(multiple) == Some(own))
+        };
+        if !other.terms.contains_key(element) || self.terms.len() != other.terms.len() || !other.terms.iter().all(same)
+        {
+            return None;
+        }
+        let least = self.offset.checked_sub(other.offset.checked_mul(multiple)?)?;
+        match (multiple > 0) == positive {
+            true => Interval::new(least, limit),
+            false => Interval::new(-limit, least),
+        }
+    }
+}
+
+/// A sum in one case, and an interval that it has for that reason.
+struct Case {
+    sum: Sum,
+    known: Option<Interval>,
 }
 
 impl IntegerModel {
@@ -113,7 +140,10 @@ impl IntegerModel {
         match (split, cases.checked_sub(1)) {
             (Some((without, with)), Some(left)) => {
                 *cases = left;
-                let (a, b) = (self.of_sum(&without, cases)?, self.of_sum(&with, cases)?);
+                let (mut a, mut b) = (self.of_sum(&without.sum, cases)?, self.of_sum(&with.sum, cases)?);
+                for (interval, case) in [(&mut a, &without), (&mut b, &with)] {
+                    *interval = case.known.and_then(|known| intersection(*interval, known)).unwrap_or(*interval);
+                }
                 intersection(plain, Interval { lo: a.lo.min(b.lo), hi: a.hi.max(b.hi) })
             }
             _ => Some(plain),
@@ -121,7 +151,7 @@ impl IntegerModel {
     }
 
     /// The sum without and with a term that is 0 or a sum, if putting that sum in cancels something.
-    fn split(&self, sum: &Sum, element: (usize, usize), factor: i128) -> Option<(Sum, Sum)> {
+    fn split(&self, sum: &Sum, element: (usize, usize), factor: i128) -> Option<(Case, Case)> {
         let choice = self.choice(element)?;
         let mut without = sum.clone();
         without.terms.remove(&element);
@@ -130,7 +160,16 @@ impl IntegerModel {
         for (&part, &weight) in &choice.terms {
             with.add(part, weight.checked_mul(factor)?)?;
         }
-        (with.terms.len() < without.terms.len() + choice.terms.len()).then_some((without, with))
+        if with.terms.len() == without.terms.len() + choice.terms.len() {
+            return None;
+        }
+        // a ReLU is 0 where what it reads is not positive
+        let relu = matches!(self.op(element.0), Some(Op::Relu));
+        let case = |sum: Sum, positive: bool| {
+            let known = relu.then(|| sum.beside(&choice, positive)).flatten();
+            Case { sum, known }
+        };
+        Some((case(without, false), case(with, true)))
     }
 
     /// What an element is that is 0 or this.
@@ -340,6 +379,18 @@ mod tests {
             assert!(lo <= bounds.0 && bounds.1 <= hi && lo >= -20 && hi <= 9, "{lo} {hi}");
             assert!(if sign > 0 { hi == 9 } else { lo == -20 });
         }
+    }
+
+    /// `2 max(x, 0) - x` and `max(x - 3, 0) - x`.
+    #[test]
+    fn magnitudes_are_not_negative() {
+        let mut model = model(&[(-5, 9)]);
+        let shifted = push(&mut model, linear(1, &[vec![1], vec![1]], vec![0, -3]), vec![0]);
+        let positive = push(&mut model, Op::Relu, vec![shifted]);
+        let rows = [vec![-1, 2, 0], vec![-1, 0, 1]];
+        let magnitude = push(&mut model, linear(3, &rows, vec![0, 0]), vec![0, positive]);
+        assert_eq!(range(&model, magnitude), (0, 9));
+        assert_eq!((model.ranges(magnitude)[1].lo, model.ranges(magnitude)[1].hi), (-3, 5));
     }
 
     #[test]

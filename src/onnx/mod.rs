@@ -32,7 +32,7 @@ use found::Found;
 use lower::{Activation, Lowering, Value};
 use ops::Registry;
 use scope::{Block, Scope};
-use tensor::{Kind, UNBOUNDED, element_kind};
+use tensor::{Kind, UNBOUNDED, element_kind, integer_range};
 
 /// The operator sets that are understood. The supported operators mean the same in all of them, but for attributes
 /// that became inputs, which are read in both forms.
@@ -131,6 +131,7 @@ fn graph_input(info: &ValueInfoProto) -> Result<(GraphInput, Kind), OnnxError> {
         return Err(malformed(&format!("input \"{name}\""), "it is not a tensor"));
     };
     let kind = element_kind(name, tensor.elem_type)?;
+    let limits = if kind == Kind::Bool { Some((0.0, 1.0)) } else { integer_range(tensor.elem_type) };
     let Some(declared) = &tensor.shape else {
         return Err(malformed(&format!("input \"{name}\""), "its shape is not declared"));
     };
@@ -154,7 +155,7 @@ fn graph_input(info: &ValueInfoProto) -> Result<(GraphInput, Kind), OnnxError> {
         let (what, elements) = (format!("input \"{name}\""), format!("{shape:?}"));
         return Err(OnnxError::TooLarge { what, elements, limit: shape::MAX_ELEMENTS });
     }
-    Ok((GraphInput { name: name.clone(), shape, integer: kind != Kind::Float }, kind))
+    Ok((GraphInput { name: name.clone(), shape, integer: kind != Kind::Float, limits }, kind))
 }
 
 fn malformed(what: &str, reason: &str) -> OnnxError {

@@ -1,5 +1,7 @@
 //! Piecewise quadratic functions: what smooth functions, tables and steps become.
 
+use std::collections::HashMap;
+
 use ff::PrimeField;
 use serde::{Deserialize, Serialize};
 
@@ -96,7 +98,17 @@ impl Piecewise {
             }
             Interval::new(lo, hi).ok_or_else(|| BoundError::overflow(element, None))
         };
-        inputs.concat().into_iter().enumerate().map(bound).collect()
+        // elements often share an interval, and intervals may span many segments
+        let mut known: HashMap<(i128, i128), Interval> = HashMap::new();
+        let memoised = |(element, x): (usize, Interval)| match known.get(&(x.lo, x.hi)) {
+            Some(interval) => Ok(*interval),
+            None => {
+                let interval = bound((element, x))?;
+                known.insert((x.lo, x.hi), interval);
+                Ok(interval)
+            }
+        };
+        inputs.concat().into_iter().enumerate().map(memoised).collect()
     }
 
     /// The hot segment is the one whose start and last `x` enclose `x`: there is one only. The numerator is within the

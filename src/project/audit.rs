@@ -120,12 +120,12 @@ pub fn audit(options: &AuditOptions) -> Result<Audit, ProjectError> {
         Err(error) => (None, false, format!("not fit for a proof: {error}")),
         Ok(Quantised { model, accuracy, precision, within_tolerance }) => {
             let chosen = Chosen { bits: precision, accuracy, within_tolerance, size: size(&model) };
-            let (fit, verdict) = (within_tolerance && chosen.size.is_some(), chosen.verdict(options.quant.tolerance));
+            let (fit, verdict) = (within_tolerance && chosen.size.is_some(), chosen.verdict(options.quant.max_error));
             (Some(chosen), fit, verdict)
         }
     };
     let precisions = measured.into_iter().map(PrecisionAudit::new).collect();
-    Ok(Audit { precisions, chosen, tolerance: options.quant.tolerance, tensor_bits, tensors, fit, verdict })
+    Ok(Audit { precisions, chosen, tolerance: options.quant.max_error, tensor_bits, tensors, fit, verdict })
 }
 
 impl Chosen {

@@ -100,7 +100,7 @@ impl CompileOptions {
         let (error, flips) = (accuracy.max_relative_to_range, accuracy.decisions_flipped);
         match quantised.within_tolerance || self.quant.precision.is_some() {
             true => Ok(()),
-            false => Err(ProjectError::Tolerance { tolerance: self.quant.tolerance, error, flips }),
+            false => Err(ProjectError::Tolerance { tolerance: self.quant.max_error, error, flips }),
         }
     }
 }

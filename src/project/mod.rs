@@ -72,7 +72,7 @@ pub enum ProjectError {
     Read { path: PathBuf, source: std::io::Error },
     #[error(
         "the quantised model misses the tolerance of {tolerance:e} of the output range on the calibration data: it is off by \
-         {error:e} and {flips} decisions flip; raise --tolerance, narrow the input domain, or force a --precision"
+         {error:e} and {flips} decisions flip; raise --max-error, narrow the input domain, or force a --precision"
     )]
     Tolerance { tolerance: f64, error: f64, flips: usize },
     #[error("the model takes more than is allowed:{problems}")]

@@ -45,6 +45,20 @@ impl Domain {
         calibration: &CalibrationData,
         declared: Option<&DomainFile>,
     ) -> Result<Self, DataError> {
+        let domain = Self::of(graph, calibration, declared)?;
+        let file = declared.map_or(calibration.file(), |d| &d.file);
+        let limits = graph.inputs.iter().flat_map(|i| std::iter::repeat_n(i.limits, i.len()));
+        for (feature, limits) in domain.features.iter().zip(limits) {
+            let (min, max) = (feature.min, feature.max);
+            if let Some((least, greatest)) = limits.filter(|&(least, greatest)| min < least || max > greatest) {
+                let (file, feature) = (file.into(), feature.name.clone());
+                return Err(DataError::BeyondType { file, feature, min, max, least, greatest });
+            }
+        }
+        Ok(domain)
+    }
+
+    fn of(graph: &Graph, calibration: &CalibrationData, declared: Option<&DomainFile>) -> Result<Self, DataError> {
         let integer: Vec<bool> = graph.inputs.iter().flat_map(|i| std::iter::repeat_n(i.integer, i.len())).collect();
         let block = declared.map(|d| (d.file.as_str(), d.features.as_slice()));
         let block = block.or_else(|| calibration.features().map(|f| (calibration.file(), f)));
@@ -215,12 +229,27 @@ mod tests {
                             {"name": "rate", "min": -0.5, "max": 0.5}], "input_data": [[1000, 0.25]]}"#;
 
     fn graph() -> Graph {
-        let input = |integer| GraphInput { name: if integer { "n" } else { "x" }.into(), shape: vec![1], integer };
+        let input = |integer| GraphInput {
+            name: if integer { "n" } else { "x" }.into(),
+            shape: vec![1],
+            integer,
+            limits: None,
+        };
         Graph { inputs: vec![input(true), input(false)], nodes: vec![], outputs: vec![] }
     }
 
     fn parse(json: &str) -> CalibrationData {
         CalibrationData::parse("data.json", json.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn domains_keep_to_the_element_type() {
+        let mut graph = graph();
+        graph.inputs[0].limits = Some((0.0, 1.0));
+        let error = Domain::resolve(&graph, &parse(BLOCK), None).unwrap_err().to_string();
+        assert!(error.contains("\"credit_amount\", from 250 to 18424, leaves") && error.contains("0 to 1"), "{error}");
+        assert!(Domain::resolve(&graph, &parse("[[0, 5], [1, 6]]"), None).is_ok());
+        assert!(Domain::resolve(&graph, &parse("[[0, 5], [-1, 6]]"), None).is_err());
     }
 
     #[test]

@@ -46,6 +46,11 @@ pub enum DataError {
     MinAboveMax { file: String, feature: String, min: f64, max: f64 },
     #[error("{file}: integer feature \"{feature}\" has no integer from {min} to {max}")]
     NoInteger { file: String, feature: String, min: f64, max: f64 },
+    #[error(
+        "{file}: the domain of feature \"{feature}\", from {min} to {max}, leaves what the model's input can hold, {least} to {greatest}; \
+         narrow it"
+    )]
+    BeyondType { file: String, feature: String, min: f64, max: f64, least: f64, greatest: f64 },
     #[error("{file} holds {count} samples where one is wanted; say which, from 0 to {}", count - 1)]
     SeveralSamples { file: String, count: usize },
     #[error("{file} holds {count} samples, there is none with index {index}")]

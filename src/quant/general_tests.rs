@@ -14,7 +14,7 @@ struct Draft {
 
 impl Draft {
     fn new(len: usize, seed: u64) -> Self {
-        let inputs = vec![GraphInput { name: "x".into(), shape: vec![len], integer: false }];
+        let inputs = vec![GraphInput { name: "x".into(), shape: vec![len], integer: false, limits: None }];
         Self { graph: Graph { inputs, nodes: vec![], outputs: vec![] }, seed }
     }
 
@@ -102,7 +102,7 @@ impl Draft {
 }
 
 fn quantised(graph: &Graph, samples: &[Vec<f64>], precision: Option<u32>) -> Quantised {
-    let options = QuantOptions { tolerance: 1e-3, precision, ..QuantOptions::default() };
+    let options = QuantOptions { max_error: 1e-3, precision, ..QuantOptions::default() };
     try_quantised(graph, samples, &options).unwrap()
 }
 
@@ -237,7 +237,7 @@ fn a_domain_near_the_edge_is_a_matter_of_bits() {
     let (graph, samples) = draft.finish(ln, 8);
     let result = quantised(&graph, &samples, None);
     assert!(result.within_tolerance && result.precision > 6.0, "{} bits: {:?}", result.precision, result.accuracy);
-    let coarse = QuantOptions { tolerance: 1e-3, max_precision: 6, ..QuantOptions::default() };
+    let coarse = QuantOptions { max_error: 1e-3, max_precision: 6, ..QuantOptions::default() };
     let message = try_quantised(&graph, &samples, &coarse).unwrap_err().to_string();
     assert!(message.contains("Ln is not defined at"), "{message}");
 }

@@ -338,8 +338,12 @@ mod tests {
     use crate::graph::{Feature, Interval};
 
     fn graph(inputs: &[(&str, usize)]) -> Graph {
-        let input =
-            |&(name, len): &(&str, usize)| GraphInput { name: name.into(), shape: vec![1, len], integer: false };
+        let input = |&(name, len): &(&str, usize)| GraphInput {
+            name: name.into(),
+            shape: vec![1, len],
+            integer: false,
+            limits: None,
+        };
         Graph { inputs: inputs.iter().map(input).collect(), nodes: vec![], outputs: vec![] }
     }
 

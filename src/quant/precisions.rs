@@ -195,7 +195,7 @@ mod tests {
         let node =
             |name: &str, op, input| FloatNode { name: name.into(), onnx_op: "Op".into(), op, inputs: vec![input] };
         Graph {
-            inputs: vec![GraphInput { name: "x".into(), shape: vec![2], integer: false }],
+            inputs: vec![GraphInput { name: "x".into(), shape: vec![2], integer: false, limits: None }],
             nodes: vec![
                 node("relu", FloatOp::Relu, 0),
                 node("double", FloatOp::Affine(double.finish()), 1),

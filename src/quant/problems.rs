@@ -117,7 +117,7 @@ mod tests {
         let both = Affine::selection(2, 0..2);
         let first = |columns: [usize; 1]| FloatOp::Affine(Affine::selection(2, columns));
         let graph = Graph {
-            inputs: vec![GraphInput { name: "x".into(), shape: vec![2], integer: false }],
+            inputs: vec![GraphInput { name: "x".into(), shape: vec![2], integer: false, limits: None }],
             nodes: vec![
                 node("a", FloatOp::Affine(both), &[0]),
                 node("root", FloatOp::Sqrt, &[1]),

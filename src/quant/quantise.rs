@@ -36,7 +36,7 @@ const SAMPLES_AT_ONCE: usize = 8;
 #[derive(Clone, Debug, PartialEq)]
 pub struct QuantOptions {
     /// The greatest error allowed on the calibration data, relative to the range of the outputs there.
-    pub tolerance: f64,
+    pub max_error: f64,
     /// A single output decides by being at or above this.
     pub threshold: f64,
     /// Precision in bits, instead of searching for the least that meets the tolerance.
@@ -47,7 +47,7 @@ pub struct QuantOptions {
 
 impl Default for QuantOptions {
     fn default() -> Self {
-        Self { tolerance: 1e-3, threshold: 0.0, precision: None, max_precision: 28 }
+        Self { max_error: 1e-3, threshold: 0.0, precision: None, max_precision: 28 }
     }
 }
 
@@ -92,8 +92,8 @@ pub fn quantise(
 
 fn check_options(options: &QuantOptions) -> Result<(), QuantError> {
     let refuse = |option, value, expected| Err(QuantError::Option { option, value, expected });
-    if !(options.tolerance > 0.0 && options.tolerance.is_finite()) {
-        return refuse("tolerance", options.tolerance, "positive");
+    if !(options.max_error > 0.0 && options.max_error.is_finite()) {
+        return refuse("max-error", options.max_error, "positive");
     }
     if !options.threshold.is_finite() {
         return refuse("threshold", options.threshold, "finite");
@@ -149,7 +149,7 @@ impl Search<'_> {
 
     /// Error relative to the range of the outputs that candidates may have.
     fn goal(&self) -> f64 {
-        self.options.tolerance * if self.samples < FEW_SAMPLES { 0.5 } else { 1.0 }
+        self.options.max_error * if self.samples < FEW_SAMPLES { 0.5 } else { 1.0 }
     }
 
     /// How `candidate` does on the samples `which`, and so on every part of them: most miss the goal on the first.
@@ -170,7 +170,7 @@ impl Search<'_> {
     fn finish(&self, candidate: Candidate) -> Result<Quantised, QuantError> {
         let all: Vec<usize> = (0..self.samples).collect();
         let accuracy = self.reference.measure(&candidate.model, &all)?;
-        let within_tolerance = accuracy.max_relative_to_range <= self.options.tolerance;
+        let within_tolerance = accuracy.max_relative_to_range <= self.options.max_error;
         Ok(Quantised { model: candidate.model, accuracy, precision: candidate.precision, within_tolerance })
     }
 

@@ -70,7 +70,7 @@ fn network(widths: &[usize], samples: usize, skip: bool, seed: u64) -> Network {
     let samples = (0..samples).map(|_| features.iter().map(|f| draw(f, next())).collect()).collect();
     let output = nodes.len();
     let graph = Graph {
-        inputs: vec![GraphInput { name: "x".into(), shape: vec![1, widths[0]], integer: false }],
+        inputs: vec![GraphInput { name: "x".into(), shape: vec![1, widths[0]], integer: false, limits: None }],
         nodes,
         outputs: vec![("y".into(), output, vec![1, *widths.last().unwrap()])],
     };
@@ -189,7 +189,7 @@ fn readers_of_one_feature_agree_on_its_scale() {
     let ops = [(map(&[1.0], -0.4), vec![0]), (FloatOp::Relu, vec![1]), (map(&[1.0, -1.0], 0.0), vec![0, 2])];
     let node = |(op, inputs)| FloatNode { name: "n".into(), onnx_op: "Min".into(), op, inputs };
     let graph = Graph {
-        inputs: vec![GraphInput { name: "x".into(), shape: vec![1], integer: false }],
+        inputs: vec![GraphInput { name: "x".into(), shape: vec![1], integer: false, limits: None }],
         nodes: ops.into_iter().map(node).collect(),
         outputs: vec![("y".into(), 3, vec![1])],
     };
@@ -212,7 +212,7 @@ fn readers_of_one_feature_agree_on_its_scale() {
 fn a_looser_tolerance_needs_fewer_bits() {
     let net = network(&[8, 16, 1], 50, false, 7);
     let run = |tolerance| {
-        let options = QuantOptions { tolerance, ..QuantOptions::default() };
+        let options = QuantOptions { max_error: tolerance, ..QuantOptions::default() };
         quantise(&net.graph, &net.domain, &net.calibration(), &options).unwrap()
     };
     let (loose, tight) = (run(1e-2), run(1e-6));
@@ -276,13 +276,13 @@ fn integers_are_exact() {
         FloatNode { name: "relu".into(), onnx_op: "Relu".into(), op: FloatOp::Relu, inputs: vec![1] },
     ];
     let graph = Graph {
-        inputs: vec![GraphInput { name: "x".into(), shape: vec![2], integer: true }],
+        inputs: vec![GraphInput { name: "x".into(), shape: vec![2], integer: true, limits: None }],
         nodes,
         outputs: vec![("y".into(), 2, vec![1])],
     };
     let data = CalibrationData::parse("data.json", b"[[16777217, 4], [0, 1]]").unwrap();
     let domain = Domain::resolve(&graph, &data, None).unwrap();
-    let options = QuantOptions { tolerance: 1e-12, max_precision: 45, ..QuantOptions::default() };
+    let options = QuantOptions { max_error: 1e-12, max_precision: 45, ..QuantOptions::default() };
     let result = quantise(&graph, &domain, &data, &options).unwrap();
     assert_eq!(result.accuracy.max_abs_error, 0.0);
     let input = result.model.quantise_input(&[16777217.0, 1.0]).unwrap();
@@ -292,7 +292,7 @@ fn integers_are_exact() {
 #[test]
 fn inputs_that_are_outputs_get_one_scale() {
     let graph = Graph {
-        inputs: vec![GraphInput { name: "x".into(), shape: vec![3], integer: false }],
+        inputs: vec![GraphInput { name: "x".into(), shape: vec![3], integer: false, limits: None }],
         nodes: vec![FloatNode { name: "r".into(), onnx_op: "Relu".into(), op: FloatOp::Relu, inputs: vec![0] }],
         outputs: vec![("x".into(), 0, vec![3]), ("y".into(), 1, vec![3])],
     };
@@ -337,8 +337,8 @@ fn options_are_checked() {
     let net = network(&[3, 1], 5, false, 2);
     let refused = |options| quantise(&net.graph, &net.domain, &net.calibration(), &options).unwrap_err().to_string();
     assert_eq!(
-        refused(QuantOptions { tolerance: 0.0, ..QuantOptions::default() }),
-        "tolerance is 0; it must be positive"
+        refused(QuantOptions { max_error: 0.0, ..QuantOptions::default() }),
+        "max-error is 0; it must be positive"
     );
     assert_eq!(
         refused(QuantOptions { precision: Some(61), ..QuantOptions::default() }),
@@ -351,14 +351,14 @@ fn options_are_checked() {
 fn flipped_decisions_are_counted() {
     // The output is the input; the samples lie around the threshold, closer than a coarse scale resolves.
     let graph = Graph {
-        inputs: vec![GraphInput { name: "x".into(), shape: vec![1], integer: false }],
+        inputs: vec![GraphInput { name: "x".into(), shape: vec![1], integer: false, limits: None }],
         nodes: vec![],
         outputs: vec![("x".into(), 0, vec![1])],
     };
     let data = CalibrationData::parse("data.json", b"[[-1], [0.49], [0.51], [1]]").unwrap();
     let domain = Domain::resolve(&graph, &data, None).unwrap();
     let run = |precision| {
-        let options = QuantOptions { tolerance: 0.5, threshold: 0.5, precision, ..QuantOptions::default() };
+        let options = QuantOptions { max_error: 0.5, threshold: 0.5, precision, ..QuantOptions::default() };
         quantise(&graph, &domain, &data, &options).unwrap()
     };
     let coarse = run(Some(4));

@@ -53,7 +53,7 @@ fn the_credit_model_is_fit() {
 #[test]
 fn a_model_that_misses_the_tolerance_is_not_fit() {
     let (model, data) = (credit("credit.onnx"), credit("calibration.json"));
-    let ended = hallmark!("audit", model, "--data", data, "--bits", "8", "--tolerance", "1e-13");
+    let ended = hallmark!("audit", model, "--data", data, "--bits", "8", "--max-error", "1e-13");
     assert_eq!(ended.code, 1, "{ended:?}");
     let verdict = ended.stdout.lines().last().unwrap();
     assert!(

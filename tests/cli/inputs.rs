@@ -80,14 +80,14 @@ fn compiled_in_domain(text: &str, options: &[&str]) -> Ended {
 fn options_out_of_range() {
     let scene = Scene::new();
     for (option, value, words) in [
-        ("--tolerance", "0", ["tolerance is 0", "must be"]),
-        ("--tolerance", "-1", ["tolerance is -1", "must be"]),
-        ("--tolerance", "NaN", ["tolerance is NaN", "must be"]),
-        ("--tolerance", "inf", ["tolerance is inf", "must be"]),
+        ("--max-error", "0", ["max-error is 0", "must be"]),
+        ("--max-error", "-1", ["max-error is -1", "must be"]),
+        ("--max-error", "NaN", ["max-error is NaN", "must be"]),
+        ("--max-error", "inf", ["max-error is inf", "must be"]),
         ("--threshold", "NaN", ["threshold is NaN", "must be"]),
         ("--precision", "0", ["precision is 0", "must be"]),
         ("--precision", "4294967295", ["precision is 4294967295", "must be"]),
-        ("--tolerance", "1e-300", ["misses the tolerance of 1e-300", "raise --tolerance"]),
+        ("--max-error", "1e-300", ["misses the tolerance of 1e-300", "raise --max-error"]),
     ] {
         let option = format!("{option}={value}");
         let (model, data) = (credit("credit.onnx"), credit("calibration.json"));

@@ -22,7 +22,7 @@ fn wrong_usage_exits_with_2_and_says_what_is_right() {
         (&["--frobnicate"], "unexpected argument '--frobnicate'"),
         (&["compile"], "--data <CALIBRATION.json>"),
         (&["compile", "a.onnx", "--data"], "a value is required for '--data"),
-        (&["compile", "a.onnx", "--data", "b", "-o", "c", "--tolerance", "much"], "invalid value 'much'"),
+        (&["compile", "a.onnx", "--data", "b", "-o", "c", "--max-error", "much"], "invalid value 'much'"),
         (&["compile", "a.onnx", "--data", "b", "-o", "c", "--precision", "-1"], "-1"),
         (&["prove", "a", "--input", "b", "-o", "c", "--index", "first"], "invalid value 'first'"),
         (&["bench", "a", "--port", "65536"], "65536"),

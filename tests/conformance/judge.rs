@@ -172,7 +172,7 @@ fn quantised_over(
     let greatest = expected.iter().fold(0.0, |m: f64, v| m.max(v.abs()));
     let exact = case.outputs.iter().any(Tensor::exact);
     let tolerance = if exact { TOLERANCE.min(0.25 / greatest.max(1.0)) } else { TOLERANCE };
-    let options = QuantOptions { tolerance, precision, ..QuantOptions::default() };
+    let options = QuantOptions { max_error: tolerance, precision, ..QuantOptions::default() };
     let result = match data.map_err(Into::into).and_then(|data| quantise(graph, &domain, &data, &options)) {
         Ok(result) => result,
         Err(error @ QuantError::Undefined { .. }) => return Outcome::Undefined(error.to_string()),

@@ -53,7 +53,7 @@ fn compiled(model: &Path, work: &Path) -> Result<Build, ProjectError> {
         data: model.with_extension("data.json"),
         domain: None,
         name: None,
-        quant: QuantOptions { tolerance: TOLERANCE, ..QuantOptions::default() },
+        quant: QuantOptions { max_error: TOLERANCE, ..QuantOptions::default() },
         setup,
         layout: Choice::Auto,
         curve: Choice::Only(CurveId::Bn254),
