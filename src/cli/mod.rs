@@ -54,7 +54,7 @@ Examples:
   hallmark gas build/credit --proof proof.json --svg gas.svg
   hallmark bench build/credit --input applicant.json --json
 
-Exit codes: 0 success, 1 failure or bad news, 2 wrong usage, 3 the proof does not verify.";
+Exit codes: 0 success, 1 failure, 2 wrong usage, 3 the proof does not verify.";
 
 /// Prove that an approved ONNX model gave an output, and verify it on Ethereum.
 #[derive(Debug, Parser)]

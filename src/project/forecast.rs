@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// What a process takes to begin and to end.
-const PROCESS: Time = Time { wall_seconds: 0.01, cpu_seconds: 0.01 };
+const PROCESS: Time = Time { wall_seconds: 0.008, cpu_seconds: 0.008 };
 /// Memory of a process that does nothing: most of it is the program.
 const PROCESS_BYTES: u64 = 19 << 20;
 /// What an allocator takes from the system for a byte that is in use at the peak.

@@ -153,6 +153,22 @@ mod tests {
     }
 
     #[test]
+    fn columns_of_zeros_have_their_own_commitment() {
+        use group::prime::PrimeCurveAffine;
+        // inputs that are constant take no range checks, so no row is quadratic
+        let mut model = mlp(&[2, 1], 100, 1);
+        model.features.iter_mut().for_each(|feature| feature.range.hi = feature.range.lo);
+        let circuit = LaidOut::for_keygen(Layout::General, &model).unwrap();
+        let pk = ProvingKey::<Bn254>::generate(&model, &circuit, Srs::embedded(circuit.k() + 1).unwrap()).unwrap();
+        let outline = VerifyingKey::<Bn254>::outline(&circuit, 1, model.public_ranges(), SrsOrigin::Unsafe).unwrap();
+        let identities = |key: &VerifyingKey<Bn254>| -> Vec<bool> {
+            key.protocol().fixed.iter().map(|point| point.is_identity().into()).collect()
+        };
+        assert_eq!(identities(&outline), identities(pk.verifying_key()));
+        assert!(identities(&outline).contains(&true));
+    }
+
+    #[test]
     fn work_and_memory_follow_the_rows() {
         let of = |hidden: usize| {
             let model = mlp(&[4, hidden, 1], 100, 1);

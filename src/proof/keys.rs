@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use ff::PrimeField;
+use ff::{Field, PrimeField};
 use group::{Curve as _, prime::PrimeCurveAffine};
 use halo2_proofs::poly::EvaluationDomain;
 use rayon::prelude::*;
@@ -87,7 +87,7 @@ impl<C: Curve> VerifyingKey<C> {
     }
 
     /// A key with made-up commitments, for what depends on a key's form alone: its length, what its contract takes, how long
-    /// proofs take.
+    /// proofs take. That to a column of zeros is the identity, which is shorter in the contract, and is not made up.
     pub fn outline(
         circuit: &LaidOut<C::Scalar>,
         quotient_pieces: usize,
@@ -97,7 +97,10 @@ impl<C: Curve> VerifyingKey<C> {
         let cs = circuit.constraint_system();
         let scalars = std::iter::successors(Some(C::Scalar::DELTA), |scalar| Some(*scalar * C::Scalar::DELTA));
         let mut points = scalars.map(|scalar| (C::G1Affine::generator() * scalar).to_affine());
-        let fixed = points.by_ref().take(cs.num_fixed_columns()).collect();
+        let is_zero = |column: &Vec<C::Scalar>| column.iter().all(|value| value.is_zero_vartime());
+        let columns = circuit.assignment().fixed;
+        let commitment = |(column, point)| if is_zero(column) { C::G1Affine::identity() } else { point };
+        let fixed = columns.iter().zip(points.by_ref()).map(commitment).collect();
         let sigma = points.next().filter(|_| !cs.permutation().get_columns().is_empty());
         let commitments = Commitments { fixed, sigma, s_g2: outline_s_g2::<C>() };
         Self::new(circuit, commitments, quotient_pieces, public_ranges, setup)

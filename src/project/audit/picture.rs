@@ -84,7 +84,7 @@ impl Audit {
             self.precisions.iter().filter_map(|at| Some((at.bits, at.accuracy.as_ref()?))).collect();
         let greatest = |a: &Accuracy| a.max_relative_to_range;
         let mean = |a: &Accuracy| a.mean_abs_error / a.output_range;
-        let series: [(&str, &dyn Fn(&Accuracy) -> f64); 2] = [("greatest error", &greatest), ("mean error", &mean)];
+        let series = [("greatest error", greatest as fn(&Accuracy) -> f64), ("mean error", mean)];
         let values = measured.iter().flat_map(|(_, a)| [greatest(a), mean(a)]);
         let axis = Axis::of(values.chain([self.tolerance]));
         let y = |value: f64| TOP + HEIGHT * (1.0 - axis.place(value));
