@@ -24,7 +24,7 @@ fn build(example: &Path) -> Build {
         data: example.join("calibration.json"),
         domain: None,
         name: None,
-        quant: QuantOptions::default(),
+        quant: QuantOptions { max_error: 1e-4, ..QuantOptions::default() },
         setup: Setup::Embedded,
         layout: Choice::Auto,
         curve: Choice::Only(CurveId::Bn254),

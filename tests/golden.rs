@@ -32,7 +32,7 @@ fn build(model: &str, name: &str, layout: Choice<Layout>, curve: CurveId) -> Bui
         data: root().join("examples/credit/calibration.json"),
         domain: None,
         name: Some(name.into()),
-        quant: QuantOptions::default(),
+        quant: QuantOptions { max_error: 1e-4, ..QuantOptions::default() },
         setup: Setup::Embedded,
         layout,
         curve: Choice::Only(curve),

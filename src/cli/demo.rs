@@ -53,7 +53,7 @@ pub fn run(args: &Args, output: &Output) -> Outcome {
         data,
         domain: None,
         name: None,
-        quant: QuantOptions::default(),
+        quant: QuantOptions { max_error: 1e-4, ..QuantOptions::default() },
         setup: Setup::Embedded,
         layout: Choice::Auto,
         curve: Choice::Only(CurveId::Bn254),

@@ -14,7 +14,19 @@ fn the_credit_model_is_fit() {
     let scene = Scene::empty();
     let plot = scene.path("audit.svg");
     let (model, data) = (credit("credit.onnx"), credit("calibration.json"));
-    let ended = hallmark!("audit", &model, "--data", &data, "--bits", "6,10,16", "--plot", &plot, "--json");
+    let ended = hallmark!(
+        "audit",
+        &model,
+        "--data",
+        &data,
+        "--bits",
+        "6,10,16",
+        "--plot",
+        &plot,
+        "--json",
+        "--max-error",
+        "1e-4"
+    );
     let json = ended.succeeds().json();
     let audit = &json["audit"];
     let precisions = audit["precisions"].as_array().unwrap();

@@ -19,9 +19,10 @@ fn data_refused(data: &str, words: &[&str]) {
 
 #[test]
 fn calibration_data_that_is_empty() {
-    for empty in ["[]", "{}", r#"{"input_data": []}"#, r#"{"input_data": [[]]}"#, r#"{"features": []}"#] {
+    for empty in ["[]", "{}", r#"{"input_data": []}"#, r#"{"features": []}"#] {
         data_refused(empty, &["data.json holds no samples"]);
     }
+    data_refused(r#"{"input_data": [[]]}"#, &["data.json: input_data[0] has 0 values, the model takes 10"]);
     data_refused("", &["data.json is not valid JSON"]);
 }
 

@@ -28,7 +28,8 @@ const BARS: [(&str, u64); 6] = [
 fn the_credit_example_from_model_to_receipt() {
     let scene = Scene::empty();
     let (folder, proof, input) = (scene.folder(), scene.proof(), credit("applicant.json"));
-    scene.compile(credit("credit.onnx"), credit("calibration.json")).succeeds();
+    let data = credit("calibration.json");
+    hallmark!("compile", credit("credit.onnx"), "--data", data, "-o", &folder, "--max-error", "1e-4").succeeds();
     assert!(fs::metadata(folder.join("proving.key")).unwrap().len() <= 4 << 20);
     scene.prove(&input).succeeds();
     let verified = scene.verify(&proof);

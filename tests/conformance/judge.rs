@@ -52,7 +52,7 @@ pub fn judge(case: &Case) -> Verdict {
         let all = || verdicts.iter().map(outcome);
         let wrong = all().find(|o| matches!(o, Outcome::Wrong(_)));
         // the form with the most constants says what is left when they cannot be the reason
-        wrong.or(all().find(|o| **o == Outcome::Passed)).or(all().last()).unwrap().clone()
+        wrong.or(all().find(|o| **o == Outcome::Passed)).or(all().next_back()).unwrap().clone()
     };
     Verdict { float: together(|v| &v.float), quantised: together(|v| &v.quantised) }
 }
