@@ -2,7 +2,7 @@
 
 PROFILES := default ir solc20 solc20-ir
 
-.PHONY: setup build demo test conformance operators exports matrix analyse snapshot fmt lint bench clean
+.PHONY: setup build demo test conformance operators exports collection matrix analyse snapshot fmt lint bench clean
 
 setup:
 	@script/setup.sh
@@ -36,6 +36,11 @@ operators:
 exports: setup
 	script/exports
 	cargo test --release --test exports -- --ignored --nocapture
+
+# A collection of real models beside the checkout (shared/models), if there is one: random inputs of each one's domain, proofs,
+# contracts on anvil. HALLMARK_MODELS names some of them.
+collection: setup
+	cargo test --release --test collection -- --ignored --nocapture
 
 # Every golden contract in 24 builds: four compilers, via-IR off and on, three numbers of runs. Minutes; writes docs/compilers.md.
 matrix: setup

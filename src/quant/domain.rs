@@ -248,8 +248,8 @@ mod tests {
         graph.inputs[0].limits = Some((0.0, 1.0));
         let error = Domain::resolve(&graph, &parse(BLOCK), None).unwrap_err().to_string();
         assert!(error.contains("\"credit_amount\", from 250 to 18424, leaves") && error.contains("0 to 1"), "{error}");
-        assert!(Domain::resolve(&graph, &parse("[[0, 5], [1, 6]]"), None).is_ok());
-        assert!(Domain::resolve(&graph, &parse("[[0, 5], [-1, 6]]"), None).is_err());
+        assert!(Domain::resolve(&graph, &parse("[[0, 5], [1, 6], [1, 7]]"), None).is_ok());
+        assert!(Domain::resolve(&graph, &parse("[[0, 5], [-1, 6], [1, 7]]"), None).is_err());
     }
 
     #[test]

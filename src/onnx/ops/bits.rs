@@ -123,6 +123,15 @@ fn not(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError> {
     Ok(vec![lowering.scaled(node, x, |_| -1.0, |_| greatest)?])
 }
 
+/// The number from `-m / 2` to `m / 2 - 1` that differs from `x` by a multiple of `m`, for powers of two `m`, elementwise.
+fn low_bits(lowering: &mut Lowering, node: &Node, x: &Value, moduli: &[f64]) -> Result<Value, OnnxError> {
+    let above = lowering.scaled(node, x, |_| 1.0, |i| (moduli[i] / 2.0).floor())?;
+    let divisors = lowering.constant(node, x.shape().to_vec(), Kind::Integer, moduli.to_vec())?;
+    let turns = lowering.floor_quotient(node, &above, &divisors)?;
+    let multiples = lowering.scaled(node, &turns, |i| moduli[i], |_| 0.0)?;
+    lowering.combination(node, &[(x, 1.0), (&multiples, -1.0)], 0.0)
+}
+
 /// By constants: `x 2^n` without the bits that leave the type, or `floor(x / 2^n)`.
 fn shift(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError> {
     let (x, by) = operands(lowering, node)?;
@@ -132,15 +141,17 @@ fn shift(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError> 
     let powers: Vec<f64> = by.data.iter().map(|&n| n.exp2()).collect();
     Ok(vec![match node.string("direction")?.as_deref() {
         Some("LEFT") => {
-            let (_, hi) = range(node)?;
-            let kept = match hi <= f64::from(u32::MAX) {
-                true => common_with_constant(
-                    lowering,
-                    node,
-                    &x,
-                    &by.data.iter().map(|n| (hi / n.exp2()).floor()).collect::<Vec<_>>(),
-                )?,
-                false => x,
+            let (lo, hi) = range(node)?;
+            let kept = match (hi <= f64::from(u32::MAX), lo < 0.0) {
+                (true, true) => {
+                    let moduli: Vec<f64> = powers.iter().map(|p| ((hi - lo + 1.0) / p).max(1.0)).collect();
+                    low_bits(lowering, node, &x, &moduli)?
+                }
+                (true, false) => {
+                    let masks: Vec<f64> = powers.iter().map(|p| (hi / p).floor()).collect();
+                    common_with_constant(lowering, node, &x, &masks)?
+                }
+                (false, _) => x,
             };
             lowering.scaled(node, &kept, |i| powers[i], |_| 0.0)?
         }
@@ -231,6 +242,13 @@ mod tests {
         assert_eq!(shift(DataType::Uint8, "RIGHT", 1).unwrap().eval(&x), x.map(|v| (v / 2.0).floor()));
         assert_eq!(shift(DataType::Uint64, "LEFT", 3).unwrap().eval(&x), x.map(|v| v * 8.0));
         assert_eq!(shift(DataType::Uint8, "LEFT", 3).unwrap().eval(&x), x.map(|v| f64::from((v as u8) << 3)));
+        let x = [0.0, 1.0, -1.0, 5.0, -128.0, 127.0];
+        for n in 0..8 {
+            let expected = x.map(|v| f64::from((v as i8) << n));
+            assert_eq!(shift(DataType::Int8, "LEFT", n).unwrap().eval(&x), expected, "{n}");
+        }
+        assert_eq!(shift(DataType::Int8, "LEFT", 9).unwrap().eval(&x), [0.0; 6]);
+        assert_eq!(shift(DataType::Int32, "LEFT", 31).unwrap().eval(&x)[1], f64::from(i32::MIN));
         assert!(shift(DataType::Uint64, "RIGHT", 64).is_err() && shift(DataType::Uint8, "RIGHT", -1).is_err());
         assert!(shift(DataType::Uint8, "UP", 1).is_err());
     }
