@@ -146,7 +146,7 @@ fn anvil() -> Anvil {
 
 #[test]
 fn interpreter_verifier_and_contract_agree_on_random_models() {
-    let case = |seed| Case::new(seed, random_model(seed), Layout::ALL[seed as usize % 2]);
+    let case = |seed| Case::new(seed, random_model(seed), Layout::ALL[seed as usize % 3]);
     let cases: Vec<Case> = SEEDS.into_par_iter().map(case).collect();
     let anvil = anvil();
     for case in &cases {
@@ -177,11 +177,14 @@ fn interpreter_verifier_and_contract_agree_on_random_models() {
     }
 }
 
-/// The operators that only the general layout has.
+/// The layouts that have all operators.
+const ANY: [Layout; 2] = [Layout::General, Layout::Phased];
+
+/// The operators that not every layout has.
 #[test]
 fn interpreter_verifier_and_contract_agree_on_models_of_any_operators() {
     let cases: Vec<Case> =
-        SEEDS.into_par_iter().map(|seed| Case::new(seed, random_general_model(seed), Layout::General)).collect();
+        SEEDS.into_par_iter().map(|seed| Case::new(seed, random_general_model(seed), ANY[seed as usize % 2])).collect();
     let anvil = anvil();
     for case in &cases {
         let judges = case.deploy(&anvil);
@@ -212,7 +215,8 @@ fn many_outputs_are_read_in_a_loop() {
         }
         model
     });
-    let cases: Vec<Case> = models.into_par_iter().map(|model| Case::new(0, model, Layout::General)).collect();
+    let cases: Vec<Case> =
+        models.into_par_iter().zip(ANY).map(|(model, layout)| Case::new(0, model, layout)).collect();
     let anvil = anvil();
     for case in &cases {
         assert!(case.protocol().shape.public_run().is_some());
@@ -238,9 +242,9 @@ fn many_outputs_are_read_in_a_loop() {
 fn a_proof_of_one_model_is_rejected_by_every_judge_of_its_twin() {
     let model = common::mlp(&[3, 4, 2], 100, 5);
     let models = [twin(&model), model];
-    let cases: Vec<Case> = models.into_par_iter().map(|model| Case::new(5, model, Layout::General)).collect();
     let anvil = anvil();
-    for (of, under) in [(0, 1), (1, 0)] {
+    for (layout, of, under) in ANY.into_iter().flat_map(|layout| [(layout, 0, 1), (layout, 1, 0)]) {
+        let cases: Vec<Case> = models.par_iter().map(|model| Case::new(5, model.clone(), layout)).collect();
         let proof = common::prove(&cases[of].pk, &cases[of].model, &[-20, 3, 50]);
         assert_eq!(cases[of].deploy(&anvil).verdict(&proof), Ok(()));
         let judges = cases[under].deploy(&anvil);

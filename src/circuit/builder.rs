@@ -6,89 +6,11 @@
 
 use ff::PrimeField;
 
-/// An affine combination of cells: `constant + sum(coefficient * a[row])`. Tensors live in the circuit in this form, so
-/// scales, offsets and sums of few terms cost nothing until somebody needs them in one cell.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Expr<F> {
-    pub terms: Vec<(usize, F)>,
-    pub constant: F,
-}
-
-impl<F: PrimeField> Expr<F> {
-    /// The value of one cell.
-    pub fn cell(row: usize) -> Self {
-        Self { terms: vec![(row, F::ONE)], constant: F::ZERO }
-    }
-
-    /// A constant.
-    pub fn constant(value: F) -> Self {
-        Self { terms: Vec::new(), constant: value }
-    }
-
-    /// The combination times `factor`.
-    pub fn scaled(&self, factor: F) -> Self {
-        let terms = self.terms.iter().map(|&(row, c)| (row, c * factor)).collect();
-        Self { terms, constant: self.constant * factor }
-    }
-
-    /// The combination plus a constant.
-    pub fn offset(mut self, constant: F) -> Self {
-        self.constant += constant;
-        self
-    }
-
-    /// Add `factor * other`.
-    pub fn add_scaled(&mut self, other: &Self, factor: F) {
-        self.terms.extend(other.terms.iter().map(|&(row, c)| (row, c * factor)));
-        self.constant += other.constant * factor;
-    }
-
-    /// The same combination with at most one term a cell, and none that is zero.
-    pub fn merged(mut self) -> Self {
-        self.terms.sort_by_key(|term| term.0);
-        self.terms.dedup_by(|next, kept| {
-            let same = next.0 == kept.0;
-            if same {
-                kept.1 += next.1;
-            }
-            same
-        });
-        self.terms.retain(|term| term.1 != F::ZERO);
-        self
-    }
-}
-
-/// Booleans of which exactly one is 1: digit `i` is `a[row] - 2 a[next]`.
-#[derive(Clone, Debug)]
-pub struct OneHot {
-    digits: Vec<(usize, Option<usize>)>,
-}
-
-impl OneHot {
-    /// The boolean at `place`.
-    pub fn boolean<F: PrimeField>(&self, place: usize) -> Expr<F> {
-        let (row, next) = self.digits[place];
-        let mut digit = Expr::cell(row);
-        digit.terms.extend(next.map(|next| (next, -F::ONE.double())));
-        digit
-    }
-
-    /// The coefficient of the boolean that is 1.
-    pub fn select<F: PrimeField>(&self, coefficient: impl Fn(usize) -> F) -> Expr<F> {
-        let mut sum = Expr::constant(F::ZERO);
-        (0..self.digits.len()).for_each(|i| sum.add_scaled(&self.boolean(i), coefficient(i)));
-        sum.merged()
-    }
-}
+use super::gadgets::{Expr, Gadgets, OneHot, Valued};
+use crate::ops::Product;
 
 /// Digits of one expansion of a one-hot number.
 const DIGITS_AT_ONCE: usize = 120;
-
-/// `value` as a field element; negative integers become `p - |value|`.
-pub fn field<F: PrimeField>(value: i128) -> F {
-    let magnitude = F::from_u128(value.unsigned_abs());
-    if value < 0 { -magnitude } else { magnitude }
-}
 
 /// Everything that is assigned to the columns, row by row from row 0. Rows past the end are zero.
 #[derive(Clone, Debug, PartialEq)]
@@ -241,9 +163,23 @@ impl<F: PrimeField> Builder<F> {
         self.accumulate(square, F::ZERO);
         cell
     }
+}
+
+impl<F: PrimeField> Gadgets<F> for Builder<F> {
+    /// Constrain an expression to zero.
+    fn check_zero(&mut self, expr: &Expr<F>) {
+        self.add(expr);
+        self.copies.push((ZERO_ROW, self.cursor()));
+    }
+
+    /// The expression in a single cell (and no constant), for values that are used many times.
+    fn materialise(&mut self, expr: &Expr<F>) -> Expr<F> {
+        self.add(expr);
+        Expr::cell(self.close())
+    }
 
     /// An input or any other fresh value: a cell constrained to `[0, max]`, exactly. `value <= max < 2^127`.
-    pub fn range(&mut self, value: u128, max: u128) -> Expr<F> {
+    fn range(&mut self, value: u128, max: u128) -> Expr<F> {
         debug_assert!(value <= max);
         if max == 0 {
             return Expr::constant(F::ZERO);
@@ -265,47 +201,35 @@ impl<F: PrimeField> Builder<F> {
         sum
     }
 
-    /// The expression in a single cell (and no constant), for values that are used many times.
-    pub fn materialise(&mut self, expr: &Expr<F>) -> Expr<F> {
+    fn check_bits(&mut self, expr: &Expr<F>, value: u128, bits: u32) {
         self.add(expr);
-        Expr::cell(self.close())
+        self.bits(value, bits);
     }
 
-    /// The expression in a single cell: itself, if it is one.
-    pub fn in_one_cell(&mut self, expr: Expr<F>) -> Expr<F> {
-        match expr.terms.as_slice() {
-            [(_, factor)] if *factor == F::ONE && expr.constant == F::ZERO => expr,
-            _ => self.materialise(&expr),
-        }
-    }
-
-    /// Materialise when that saves rows: `uses` copies of a term cost two rows each.
-    pub fn share(&mut self, expr: Expr<F>, uses: usize) -> Expr<F> {
-        let terms = expr.terms.len();
-        if terms * uses > terms + 1 + uses { self.materialise(&expr) } else { expr }
-    }
-
-    /// Constrain an expression to `[0, 2^bits)`; `value` is its value.
-    pub fn check_bits(&mut self, expr: &Expr<F>, value: u128, bits: u32) -> usize {
+    /// The binary expansion without its `shift` lowest bits. Those bits are the remainder, so both are in range and the pair is
+    /// unique.
+    fn shifted(&mut self, expr: &Expr<F>, value: u128, bits: u32, shift: u32) -> Expr<F> {
         self.add(expr);
-        self.bits(value, bits)
+        Expr::cell(self.bits(value, bits) + shift as usize)
     }
 
-    /// Constrain an expression to zero.
-    pub fn check_zero(&mut self, expr: &Expr<F>) {
-        self.add(expr);
-        self.copies.push((ZERO_ROW, self.cursor()));
-    }
+    /// With `t = |x|`: `(2x)^2 = (2t)^2` leaves `t = +-x`, the range of `t` leaves `t = |x|`, and `max(x, 0) = (x + t) / 2`.
+    fn rectified(&mut self, expr: &Expr<F>, value: i128, bits: u32) -> Expr<F> {
+        self.add(&expr.scaled(F::from(2)));
+        let double = self.cursor();
+        let magnitude = value.unsigned_abs();
+        let t = self.half_up_to_sign(F::from_u128(magnitude));
+        self.bits(magnitude, bits);
 
-    /// What no witness satisfies: for operands without proved ranges, which models that hold together do not have.
-    pub fn impossible(&mut self) -> Expr<F> {
-        self.check_zero(&Expr::constant(F::ONE));
-        Expr::cell(self.close())
+        let half = F::TWO_INV;
+        let mut rectified = Expr::cell(double).scaled(half * half);
+        rectified.add_scaled(&Expr::cell(t), half);
+        rectified
     }
 
     /// The square of an expression with the given value: `z^2 = (2t)^2` for a new cell `t = +-z/2`, whose sign is free and
     /// matters to nobody.
-    pub fn square(&mut self, expr: &Expr<F>, value: F) -> Expr<F> {
+    fn square(&mut self, expr: &Expr<F>, value: F) -> Expr<F> {
         if expr.terms.is_empty() {
             return Expr::constant(expr.constant.square());
         }
@@ -316,7 +240,7 @@ impl<F: PrimeField> Builder<F> {
     }
 
     /// The product of two expressions with the given values: `4xy = (x + y)^2 - (x - y)^2`.
-    pub fn product(&mut self, x: (&Expr<F>, F), y: (&Expr<F>, F)) -> Expr<F> {
+    fn product(&mut self, x: (&Expr<F>, F), y: (&Expr<F>, F)) -> Expr<F> {
         if x.0.terms.is_empty() {
             return y.0.scaled(x.0.constant);
         }
@@ -334,8 +258,34 @@ impl<F: PrimeField> Builder<F> {
         product
     }
 
+    /// `2xy = (x + y)^2 - x^2 - y^2` where squares of the operands serve many products, else two squares a product.
+    fn products(&mut self, product: &Product, factors: &[Valued<'_, F>]) -> Vec<Expr<F>> {
+        let shared = product.rows * product.columns > product.rows + product.columns;
+        let squares: Vec<Option<Expr<F>>> =
+            factors.iter().map(|&(x, value)| (shared && !x.terms.is_empty()).then(|| self.square(x, value))).collect();
+        let mut outputs = Vec::with_capacity(product.output_len());
+        for j in 0..product.output_len() {
+            let mut sum = Expr::constant(F::ZERO);
+            for (a, b) in product.terms(j) {
+                let (x, y) = (factors[a], factors[b]);
+                match (&squares[a], &squares[b]) {
+                    (Some(left), Some(right)) => {
+                        let mut both = x.0.clone();
+                        both.add_scaled(y.0, F::ONE);
+                        sum.add_scaled(&self.square(&both.merged(), x.1 + y.1), F::TWO_INV);
+                        sum.add_scaled(left, -F::TWO_INV);
+                        sum.add_scaled(right, -F::TWO_INV);
+                    }
+                    _ => sum.add_scaled(&self.product(x, y), F::ONE),
+                }
+            }
+            outputs.push(sum);
+        }
+        outputs
+    }
+
     /// Booleans of which exactly one is 1: the one at `hot`. They are the binary digits of powers of two.
-    pub fn one_hot(&mut self, len: usize, hot: usize) -> OneHot {
+    fn one_hot(&mut self, len: usize, hot: usize) -> OneHot<F> {
         let mut digits = Vec::with_capacity(len);
         for start in (0..len).step_by(DIGITS_AT_ONCE) {
             let count = DIGITS_AT_ONCE.min(len - start);
@@ -344,13 +294,19 @@ impl<F: PrimeField> Builder<F> {
             let first = self.bits(value, count as u32);
             digits.extend((0..count).map(|i| (first + i, (i + 1 < count).then_some(first + i + 1))));
         }
-        let one_hot = OneHot { digits };
+        // digit `i` is `a[row] - 2 a[next]`
+        let boolean = |(row, next): (usize, Option<usize>)| {
+            let mut digit = Expr::cell(row);
+            digit.terms.extend(next.map(|next| (next, -F::ONE.double())));
+            digit
+        };
+        let one_hot = OneHot { booleans: digits.into_iter().map(boolean).collect() };
         self.check_zero(&one_hot.select(|_| F::ONE).offset(-F::ONE));
         one_hot
     }
 
     /// Bind an expression to the next public value.
-    pub fn bind_public(&mut self, expr: &Expr<F>) {
+    fn bind_public(&mut self, expr: &Expr<F>) {
         let start = self.cursor();
         self.add(expr);
         if self.cursor() == start {
@@ -371,7 +327,7 @@ mod tests {
     use ff::Field;
     use halo2curves::bn256::Fr;
 
-    use super::*;
+    use crate::circuit::field;
     use crate::{
         circuit::testing::{Digits, claims, complete, encoded_input, honest, single_op, tells_the_truth, violations},
         graph::{Affine, IntegerModel},

@@ -75,6 +75,6 @@ impl GeneralConfig {
         let value = |(index, &row): (usize, &usize)| PublicRow { row, terms: vec![(index, F::ONE)], constant: F::ZERO };
         let public = std::iter::once(anchor).chain(public_rows.iter().enumerate().map(value)).collect();
         let instance_columns = vec![InstanceColumn::Public(public), InstanceColumn::EvenRows { off: PARITY_OFF_ROWS }];
-        Shape { instance_columns, periodic: None, weights: 0 }
+        Shape { instance_columns, periodic: None, linear: vec![0] }
     }
 }

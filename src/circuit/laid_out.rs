@@ -6,7 +6,7 @@ use ff::PrimeField;
 use halo2_proofs::plonk::{Circuit, ConstraintSystem};
 use serde::{Deserialize, Serialize};
 
-use super::{Assignment, ModelCircuit, NotPeriodic, PeriodicCircuit, Shape};
+use super::{Assignment, ModelCircuit, NotPeriodic, PeriodicCircuit, PhasedCircuit, Shape, phased::PhasedConfig};
 use crate::graph::{IntegerModel, Trace};
 
 /// A family of circuits.
@@ -17,11 +17,13 @@ pub enum Layout {
     Periodic,
     /// Any model: one permutation ties copies together.
     General,
+    /// Any model, with fewer rows and more columns: two phases, ranges by look-ups.
+    Phased,
 }
 
 impl Layout {
     /// All layouts.
-    pub const ALL: [Layout; 2] = [Layout::Periodic, Layout::General];
+    pub const ALL: [Layout; 3] = [Layout::Periodic, Layout::General, Layout::Phased];
 }
 
 impl fmt::Display for Layout {
@@ -29,6 +31,7 @@ impl fmt::Display for Layout {
         f.write_str(match self {
             Layout::Periodic => "periodic",
             Layout::General => "general",
+            Layout::Phased => "phased",
         })
     }
 }
@@ -38,7 +41,7 @@ impl FromStr for Layout {
 
     fn from_str(name: &str) -> Result<Self, String> {
         let layout = Self::ALL.into_iter().find(|layout| layout.to_string() == name);
-        layout.ok_or_else(|| format!("there is no layout \"{name}\": choose periodic or general"))
+        layout.ok_or_else(|| format!("there is no layout \"{name}\": choose periodic, general or phased"))
     }
 }
 
@@ -47,24 +50,27 @@ impl FromStr for Layout {
 pub enum LaidOut<F: PrimeField> {
     Periodic(PeriodicCircuit<F>),
     General(ModelCircuit<F>),
+    Phased(PhasedCircuit<F>),
 }
 
-/// Do the same for the circuit of either layout.
-macro_rules! either {
+/// Do the same for the circuit of any layout.
+macro_rules! any {
     ($laid_out:expr, $circuit:ident => $body:expr) => {
         match $laid_out {
             LaidOut::Periodic($circuit) => $body,
             LaidOut::General($circuit) => $body,
+            LaidOut::Phased($circuit) => $body,
         }
     };
 }
 
 impl<F: PrimeField> LaidOut<F> {
-    /// Lay out the model with the witness `trace`. The layout `general` holds every model.
+    /// Lay out the model with the witness `trace`. Only `periodic` does not hold every model.
     pub fn new(layout: Layout, model: &IntegerModel, trace: &Trace) -> Result<Self, NotPeriodic> {
         Ok(match layout {
             Layout::Periodic => LaidOut::Periodic(PeriodicCircuit::new(model, trace)?),
             Layout::General => LaidOut::General(ModelCircuit::new(model, trace)),
+            Layout::Phased => LaidOut::Phased(PhasedCircuit::new(model, trace)),
         })
     }
 
@@ -79,6 +85,7 @@ impl<F: PrimeField> LaidOut<F> {
         match self {
             LaidOut::Periodic(_) => Layout::Periodic,
             LaidOut::General(_) => Layout::General,
+            LaidOut::Phased(_) => Layout::Phased,
         }
     }
 
@@ -87,6 +94,7 @@ impl<F: PrimeField> LaidOut<F> {
         match self {
             LaidOut::Periodic(circuit) => circuit.k(),
             LaidOut::General(circuit) => circuit.k,
+            LaidOut::Phased(circuit) => circuit.k,
         }
     }
 
@@ -95,6 +103,7 @@ impl<F: PrimeField> LaidOut<F> {
         match self {
             LaidOut::Periodic(circuit) => circuit.rows(),
             LaidOut::General(circuit) => circuit.layout.rows(),
+            LaidOut::Phased(circuit) => circuit.layout.rows(),
         }
     }
 
@@ -103,26 +112,43 @@ impl<F: PrimeField> LaidOut<F> {
         match self {
             LaidOut::Periodic(_) => 0,
             LaidOut::General(circuit) => circuit.layout.copies.len(),
+            LaidOut::Phased(circuit) => circuit.layout.copies.len() + circuit.layout.pins.len(),
         }
     }
 
     /// What verifiers know of it besides its gates.
     pub fn shape(&self) -> Shape<F> {
-        either!(self, circuit => circuit.shape())
+        any!(self, circuit => circuit.shape())
     }
 
     /// What the prover commits to.
     pub fn assignment(&self) -> Assignment<F> {
-        either!(self, circuit => circuit.assignment())
+        any!(self, circuit => circuit.assignment())
+    }
+
+    /// The advice column of the second phase for the challenge between the phases, as far as it follows from the first;
+    /// `None` if there is one phase.
+    pub fn second_phase(&self, alpha: F) -> Option<Vec<F>> {
+        match self {
+            LaidOut::Phased(circuit) => Some(circuit.running_sum(alpha)),
+            _ => None,
+        }
     }
 
     /// Columns and gates.
     pub fn constraint_system(&self) -> ConstraintSystem<F> {
-        fn configured<F: PrimeField, C: Circuit<F>>(circuit: &C) -> ConstraintSystem<F> {
-            let mut cs = ConstraintSystem::default();
-            C::configure_with_params(&mut cs, circuit.params());
-            cs
+        let mut cs = ConstraintSystem::default();
+        match self {
+            LaidOut::Periodic(circuit) => {
+                PeriodicCircuit::configure_with_params(&mut cs, circuit.params());
+            }
+            LaidOut::General(_) => {
+                ModelCircuit::configure(&mut cs);
+            }
+            LaidOut::Phased(_) => {
+                PhasedConfig::configure(&mut cs);
+            }
         }
-        either!(self, circuit => configured(circuit))
+        cs
     }
 }

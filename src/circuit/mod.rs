@@ -12,19 +12,27 @@
 //! # The `periodic` layout
 //!
 //! One advice and one fixed column, no permutation: less gas, more rows. See [`periodic`].
+//!
+//! # The `phased` layout
+//!
+//! Two advice columns in two phases, ranges by look-ups: more gas, a fraction of the rows. See [`phased`].
 
 pub mod builder;
 pub mod config;
+pub mod gadgets;
 pub mod laid_out;
 pub mod model;
 pub mod periodic;
+pub mod phased;
 pub mod shape;
 #[cfg(test)]
 pub mod testing;
 
-pub use builder::{Builder, Expr};
+pub use builder::Builder;
 pub use config::GeneralConfig;
+pub use gadgets::{Expr, Gadgets, OneHot, Valued, field};
 pub use laid_out::{LaidOut, Layout};
 pub use model::ModelCircuit;
 pub use periodic::{NotPeriodic, PeriodicCircuit};
+pub use phased::PhasedCircuit;
 pub use shape::{Assignment, InstanceColumn, Periodic, PublicRow, PublicRun, Shape, domain_generator};

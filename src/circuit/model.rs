@@ -7,8 +7,9 @@ use halo2_proofs::{
 };
 
 use super::{
-    builder::{Builder, Expr, field},
+    builder::Builder,
     config::{GeneralConfig, RESERVED_ROWS, UNUSABLE_ROWS},
+    gadgets::{Expr, Gadgets, field},
     shape::{Assignment, MANY_PUBLIC_VALUES, Shape},
 };
 use crate::{
@@ -32,7 +33,7 @@ impl<F: PrimeField> ModelCircuit<F> {
     ///
     /// The fixed columns, the copies and the rows of the public values are the same for every trace.
     pub fn new(model: &IntegerModel, trace: &Trace) -> Self {
-        let layout = lay_out(model, trace);
+        let layout = lay_out(Builder::new(), model, trace);
         let needed = layout.rows() + RESERVED_ROWS;
         let k = needed.next_power_of_two().ilog2().max(MIN_K);
         Self { layout, k }
@@ -71,6 +72,7 @@ impl<F: PrimeField> ModelCircuit<F> {
             fixed: vec![padded(self.layout.w.clone()), padded(q)],
             copies: self.layout.copies.clone(),
             free_rows: [n - UNUSABLE_ROWS - 2].into_iter().chain(n - UNUSABLE_ROWS..n).collect(),
+            tied_rows: vec![],
         }
     }
 }
@@ -112,8 +114,8 @@ fn uses(model: &IntegerModel, tensor: usize, len: usize) -> Vec<usize> {
     uses
 }
 
-fn lay_out<F: PrimeField>(model: &IntegerModel, trace: &Trace) -> Builder<F> {
-    let mut builder = Builder::new();
+/// Lay out a model, node by node, with the gadgets of some layout.
+pub(super) fn lay_out<F: PrimeField, G: Gadgets<F>>(mut builder: G, model: &IntegerModel, trace: &Trace) -> G {
     let mut tensors: Vec<Vec<Expr<F>>> = Vec::with_capacity(trace.len());
 
     let inputs = model.features.iter().zip(&trace[0]).map(|(feature, &value)| {
@@ -141,7 +143,7 @@ fn lay_out<F: PrimeField>(model: &IntegerModel, trace: &Trace) -> Builder<F> {
     builder
 }
 
-fn share<F: PrimeField>(builder: &mut Builder<F>, tensor: Vec<Expr<F>>, uses: &[usize]) -> Vec<Expr<F>> {
+fn share<F: PrimeField>(builder: &mut impl Gadgets<F>, tensor: Vec<Expr<F>>, uses: &[usize]) -> Vec<Expr<F>> {
     tensor.into_iter().zip(uses).map(|(expr, &uses)| builder.share(expr, uses)).collect()
 }
 

@@ -44,6 +44,8 @@ pub enum InstanceColumn<F> {
     Public(Vec<PublicRow<F>>),
     /// One on even rows, zero on odd rows and on the last `off` rows: `(1 + x^(n/2)) / 2` less their Lagrange polynomials.
     EvenRows { off: usize },
+    /// One on all rows but the last `off`: one less their Lagrange polynomials.
+    ActiveRows { off: usize },
     /// A selector that is on in one section of every period: `(u^P - 1) / D_s(u)`, with `D_s(u) = prod (u - g^i)` over
     /// the positions `i` of section `s`. Where it is on its values differ and are not zero.
     Section(usize),
@@ -91,8 +93,8 @@ pub struct Shape<F> {
     pub instance_columns: Vec<InstanceColumn<F>>,
     /// What [`InstanceColumn::Section`] and [`InstanceColumn::OutsideSections`] refer to.
     pub periodic: Option<Periodic>,
-    /// The fixed column that holds the weights. Every gate has degree one in it, and it is not evaluated in the open.
-    pub weights: usize,
+    /// Fixed columns that are not evaluated in the open: every gate is a sum of terms that have one of them or none.
+    pub linear: Vec<usize>,
 }
 
 impl<F: PrimeField> Shape<F> {
@@ -128,6 +130,7 @@ impl<F: PrimeField> Shape<F> {
             InstanceColumn::EvenRows { off } => {
                 values[..n - off].iter_mut().step_by(2).for_each(|value| *value = F::ONE);
             }
+            InstanceColumn::ActiveRows { off } => values[..n - off].fill(F::ONE),
             InstanceColumn::Section(section) => self.fill(&mut values, domain_generator(k), Some(*section)),
             InstanceColumn::OutsideSections => self.fill(&mut values, domain_generator(k), None),
         }
@@ -159,14 +162,16 @@ impl<F: PrimeField> Shape<F> {
 pub struct Assignment<F> {
     /// The domain has `2^k` rows.
     pub k: u32,
-    /// The advice column, all `2^k` rows.
+    /// The advice column of the first phase, all `2^k` rows.
     pub advice: Vec<F>,
     /// The fixed columns, all `2^k` rows of each.
     pub fixed: Vec<Vec<F>>,
-    /// Pairs of rows of the advice column that hold the same value.
+    /// Pairs of cells of the advice columns that hold the same value: row `i` of column `j` is `2^k j + i`.
     pub copies: Vec<(usize, usize)>,
-    /// Rows whose advice no constraint reads: the prover puts random values there, which hide the witness.
+    /// Rows of the first column whose advice no constraint reads: the prover puts random values there, which hide the witness.
     pub free_rows: Vec<usize>,
+    /// Pairs of free rows with the same random value.
+    pub tied_rows: Vec<(usize, usize)>,
 }
 
 #[cfg(test)]
@@ -191,7 +196,7 @@ mod tests {
         let periodic = Periodic { log_period, sections: vec![vec![0], vec![1, 3, 5], vec![2, 4, 9, 15]] };
         let instance_columns: Vec<_> =
             (0..3).map(InstanceColumn::Section).chain([InstanceColumn::OutsideSections]).collect();
-        let shape = Shape { instance_columns, periodic: Some(periodic.clone()), weights: 0 };
+        let shape = Shape { instance_columns, periodic: Some(periodic.clone()), linear: vec![0] };
         let columns = shape.instance_values(k, &[]);
         let x = Fr::from(1234567);
         let u = x.pow([4]);
@@ -213,7 +218,7 @@ mod tests {
     fn public_rows_and_even_rows() {
         let row = PublicRow { row: 3, terms: vec![(0, Fr::from(2)), (1, -Fr::ONE)], constant: Fr::from(7) };
         let instance_columns = vec![InstanceColumn::Public(vec![row]), InstanceColumn::EvenRows { off: 3 }];
-        let shape = Shape { instance_columns, periodic: None, weights: 0 };
+        let shape = Shape { instance_columns, periodic: None, linear: vec![0] };
         let columns = shape.instance_values(3, &[Fr::from(10), Fr::from(20)]);
         assert_eq!(columns[0], [0, 0, 0, 7, 0, 0, 0, 0].map(Fr::from));
         assert_eq!(columns[1], [1, 0, 1, 0, 1, 0, 0, 0].map(Fr::from));

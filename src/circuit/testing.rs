@@ -5,7 +5,7 @@ use ff::{Field, PrimeField};
 use halo2_proofs::dev::{MockProver, VerifyFailure};
 use halo2curves::bn256::Fr;
 
-use super::{ModelCircuit, builder::field};
+use super::{ModelCircuit, field};
 use crate::{
     graph::{Feature, IntegerModel, IntegerNode, Interval, integer::Output},
     ops::Op,

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{BoundError, BoundReason};
 use crate::{
-    circuit::{Builder, Expr, builder::field},
+    circuit::{Expr, Gadgets, field},
     graph::{Interval, MAX_BITS},
 };
 
@@ -64,13 +64,13 @@ impl Divide {
     /// nothing here comes near the field's size.
     pub(super) fn lay_out<F: PrimeField>(
         &self,
-        builder: &mut Builder<F>,
+        gadgets: &mut impl Gadgets<F>,
         (a, b): (&Expr<F>, &Expr<F>),
         values: (i128, i128),
         ranges: (Interval, Interval),
     ) -> Expr<F> {
         let Ok([bounds]) = self.bounds(&[&[ranges.0, ranges.1]]).as_deref().map(|b| [b[0]]) else {
-            return builder.impossible();
+            return gadgets.impossible();
         };
         if bounds.lo == bounds.hi {
             return Expr::constant(field(bounds.lo));
@@ -85,19 +85,19 @@ impl Divide {
         let (numerator_value, denominator_value) = self.fraction(values.0, values.1);
         let (_, greatest) = self.fraction(0, ranges.1.hi);
         let y = numerator_value.div_euclid(denominator_value);
-        let quotient = builder
+        let quotient = gadgets
             .range((y - bounds.lo).unsigned_abs(), (bounds.hi - bounds.lo).unsigned_abs())
             .offset(field(bounds.lo));
-        let denominator = builder.share(denominator, 3);
-        let product = builder.product((&quotient, field(y)), (&denominator, field(denominator_value)));
+        let denominator = gadgets.share(denominator, 3);
+        let product = gadgets.product((&quotient, field(y)), (&denominator, field(denominator_value)));
         numerator.add_scaled(&product, -F::ONE);
-        let remainder = builder.materialise(&numerator.merged());
+        let remainder = gadgets.materialise(&numerator.merged());
         let remainder_value = numerator_value - y * denominator_value;
         let bits = u128::BITS - (greatest - 1).unsigned_abs().leading_zeros();
-        builder.check_bits(&remainder, remainder_value.unsigned_abs(), bits);
+        gadgets.check_bits(&remainder, remainder_value.unsigned_abs(), bits);
         let mut rest = denominator.offset(-F::ONE);
         rest.add_scaled(&remainder, -F::ONE);
-        builder.check_bits(&rest, (denominator_value - 1 - remainder_value).unsigned_abs(), bits);
+        gadgets.check_bits(&rest, (denominator_value - 1 - remainder_value).unsigned_abs(), bits);
         quotient
     }
 }

@@ -4,7 +4,7 @@ use ff::PrimeField;
 
 use super::BoundError;
 use crate::{
-    circuit::{Expr, builder::field},
+    circuit::{Expr, field},
     graph::{Affine, Interval, MAX_BITS},
 };
 

@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::{
-    circuit::{Builder, Expr, builder::field},
+    circuit::{Expr, Gadgets, field},
     graph::{Affine, Interval, MAX_BITS},
 };
 
@@ -150,7 +150,7 @@ impl Op {
     /// is laid out depends on `ranges` and on the operator only.
     pub fn lay_out<F: PrimeField>(
         &self,
-        builder: &mut Builder<F>,
+        gadgets: &mut impl Gadgets<F>,
         inputs: &[Expr<F>],
         values: &[i128],
         ranges: &[Interval],
@@ -158,21 +158,21 @@ impl Op {
         let elements = || inputs.iter().zip(values).zip(ranges).map(|((x, &value), &range)| (x, value, range));
         match self {
             Op::Linear(map) => linear::lay_out(map, inputs),
-            Op::Relu => elements().map(|(x, value, range)| relu::lay_out(builder, x, value, range)).collect(),
-            Op::Rescale(op) => elements().map(|(x, value, range)| op.lay_out(builder, x, value, range)).collect(),
-            Op::Square => elements().map(|(x, value, _)| builder.square(x, field(value))).collect(),
-            Op::Product(product) => product.lay_out(builder, inputs, values),
-            Op::Piecewise(op) => elements().map(|(x, value, range)| op.lay_out(builder, x, value, range)).collect(),
+            Op::Relu => elements().map(|(x, value, range)| relu::lay_out(gadgets, x, value, range)).collect(),
+            Op::Rescale(op) => elements().map(|(x, value, range)| op.lay_out(gadgets, x, value, range)).collect(),
+            Op::Square => elements().map(|(x, value, _)| gadgets.square(x, field(value))).collect(),
+            Op::Product(product) => product.lay_out(gadgets, inputs, values),
+            Op::Piecewise(op) => elements().map(|(x, value, range)| op.lay_out(gadgets, x, value, range)).collect(),
             Op::Divide(op) => {
                 let half = inputs.len() / 2;
                 let pair = |i: usize| {
                     let j = half + i;
-                    op.lay_out(builder, (&inputs[i], &inputs[j]), (values[i], values[j]), (ranges[i], ranges[j]))
+                    op.lay_out(gadgets, (&inputs[i], &inputs[j]), (values[i], values[j]), (ranges[i], ranges[j]))
                 };
                 (0..half).map(pair).collect()
             }
-            Op::Root(op) => elements().map(|(x, value, range)| op.lay_out(builder, x, value, range)).collect(),
-            Op::OneHot(op) => elements().flat_map(|(x, value, range)| op.lay_out(builder, x, value, range)).collect(),
+            Op::Root(op) => elements().map(|(x, value, range)| op.lay_out(gadgets, x, value, range)).collect(),
+            Op::OneHot(op) => elements().flat_map(|(x, value, range)| op.lay_out(gadgets, x, value, range)).collect(),
         }
     }
 }

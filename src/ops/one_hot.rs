@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{BoundError, BoundReason};
 use crate::{
-    circuit::{Builder, Expr, builder::field},
+    circuit::{Expr, Gadgets, field},
     graph::{Interval, MAX_ELEMENTS},
 };
 
@@ -41,7 +41,7 @@ impl OneHot {
     /// One boolean for every index in the proved range, and the hot one's index is `x`.
     pub(super) fn lay_out<F: PrimeField>(
         &self,
-        builder: &mut Builder<F>,
+        gadgets: &mut impl Gadgets<F>,
         x: &Expr<F>,
         value: i128,
         range: Interval,
@@ -51,10 +51,10 @@ impl OneHot {
             return (0..self.depth).map(|j| constant(j as i128 == value)).collect();
         }
         let (len, hot) = (range.hi.abs_diff(range.lo) as usize + 1, value.abs_diff(range.lo) as usize);
-        let one_hot = builder.one_hot(len, hot);
+        let one_hot = gadgets.one_hot(len, hot);
         let mut index = one_hot.select(|i| F::from(i as u64));
         index.add_scaled(x, -F::ONE);
-        builder.check_zero(&index.merged().offset(field(range.lo)));
+        gadgets.check_zero(&index.merged().offset(field(range.lo)));
         let boolean = |j: usize| match usize::try_from(j as i128 - range.lo) {
             Ok(place) if place < len => one_hot.boolean(place),
             _ => constant(false),

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{BoundError, BoundReason};
 use crate::{
-    circuit::{Builder, Expr, builder::field},
+    circuit::{Expr, Gadgets, field},
     graph::{Interval, MAX_BITS},
 };
 
@@ -115,12 +115,12 @@ impl Piecewise {
     /// bound of `accepts`, so it does not wrap, and its expansion has one quotient and one remainder.
     pub(super) fn lay_out<F: PrimeField>(
         &self,
-        builder: &mut Builder<F>,
+        gadgets: &mut impl Gadgets<F>,
         x: &Expr<F>,
         value: i128,
         range: Interval,
     ) -> Expr<F> {
-        let Ok([bounds]) = self.bounds(&[&[range]]).as_deref().map(|b| [b[0]]) else { return builder.impossible() };
+        let Ok([bounds]) = self.bounds(&[&[range]]).as_deref().map(|b| [b[0]]) else { return gadgets.impossible() };
         if bounds.lo == bounds.hi {
             return Expr::constant(field(bounds.lo));
         }
@@ -129,24 +129,24 @@ impl Piecewise {
         let width = |i: usize| self.last(first + i) - segments[i].start;
         let t_value = value - self.segments[hot].start;
 
-        let one_hot = (segments.len() > 1).then(|| builder.one_hot(segments.len(), hot - first));
+        let one_hot = (segments.len() > 1).then(|| gadgets.one_hot(segments.len(), hot - first));
         let select = |of: &dyn Fn(usize) -> i128| match &one_hot {
             None => Expr::constant(field(of(0))),
             Some(one_hot) => one_hot.select(|i| field(of(i))),
         };
         let t;
         if one_hot.is_none() {
-            t = builder.materialise(&x.clone().offset(field(-segments[0].start)));
+            t = gadgets.materialise(&x.clone().offset(field(-segments[0].start)));
         } else {
             let mut distance = x.clone();
             distance.add_scaled(&select(&|i| segments[i].start), -F::ONE);
-            t = builder.materialise(&distance.merged());
+            t = gadgets.materialise(&distance.merged());
             let widest = (0..segments.len()).map(width).max().unwrap_or(0);
             let bits = u128::BITS - widest.unsigned_abs().leading_zeros();
-            builder.check_bits(&t, t_value.unsigned_abs(), bits);
+            gadgets.check_bits(&t, t_value.unsigned_abs(), bits);
             let mut rest = select(&width);
             rest.add_scaled(&t, -F::ONE);
-            builder.check_bits(&rest, (width(hot - first) - t_value).unsigned_abs(), bits);
+            gadgets.check_bits(&rest, (width(hot - first) - t_value).unsigned_abs(), bits);
         }
 
         let coefficient = |degree: usize| select(&|i| segments[i].coefficients[degree]);
@@ -154,21 +154,21 @@ impl Piecewise {
         let t_field: F = field(t_value);
         let mut slope = coefficient(1);
         if segments.iter().any(|segment| segment.coefficients[2] != 0) {
-            let c2 = builder.share(coefficient(2), 2);
-            slope.add_scaled(&builder.product((&c2, field(c2_value)), (&t, t_field)), F::ONE);
+            let c2 = gadgets.share(coefficient(2), 2);
+            slope.add_scaled(&gadgets.product((&c2, field(c2_value)), (&t, t_field)), F::ONE);
         }
-        let slope = builder.share(slope, 2);
+        let slope = gadgets.share(slope, 2);
         let slope_value = field::<F>(c1_value) + field::<F>(c2_value) * t_field;
         let mut numerator = coefficient(0);
-        numerator.add_scaled(&builder.product((&slope, slope_value), (&t, t_field)), F::ONE);
+        numerator.add_scaled(&gadgets.product((&slope, slope_value), (&t, t_field)), F::ONE);
         if self.shift == 0 {
             return numerator;
         }
         let lowest = bounds.lo << self.shift;
         let bits = u128::BITS - (bounds.hi - bounds.lo).unsigned_abs().leading_zeros() + self.shift;
         let value = self.segments[hot].numerator(t_value) - lowest;
-        let digits = builder.check_bits(&numerator.offset(field(-lowest)), value.unsigned_abs(), bits);
-        Expr::cell(digits + self.shift as usize).offset(field(bounds.lo))
+        let numerator = numerator.offset(field(-lowest));
+        gadgets.shifted(&numerator, value.unsigned_abs(), bits, self.shift).offset(field(bounds.lo))
     }
 }
 

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::BoundError;
 use crate::{
-    circuit::{Builder, Expr, builder::field},
+    circuit::{Expr, Gadgets, field},
     graph::{Interval, MAX_BITS, MAX_ELEMENTS},
 };
 
@@ -91,37 +91,14 @@ impl Product {
             .collect()
     }
 
-    /// `2xy = (x + y)^2 - x^2 - y^2` where squares of the operands serve many products, else two squares a product.
     pub(super) fn lay_out<F: PrimeField>(
         &self,
-        builder: &mut Builder<F>,
+        gadgets: &mut impl Gadgets<F>,
         inputs: &[Expr<F>],
         values: &[i128],
     ) -> Vec<Expr<F>> {
-        let of = |i: usize| (&inputs[i], field::<F>(values[i]));
-        let variable = |i: usize| !inputs[i].terms.is_empty();
-        let shared = self.rows * self.columns > self.rows + self.columns;
-        let squares: Vec<Option<Expr<F>>> =
-            (0..inputs.len()).map(|i| (shared && variable(i)).then(|| builder.square(of(i).0, of(i).1))).collect();
-        let mut outputs = Vec::with_capacity(self.output_len());
-        for j in 0..self.output_len() {
-            let mut sum = Expr::constant(F::ZERO);
-            for (a, b) in self.terms(j) {
-                let (x, y) = (of(a), of(b));
-                match (&squares[a], &squares[b]) {
-                    (Some(left), Some(right)) => {
-                        let mut both = x.0.clone();
-                        both.add_scaled(y.0, F::ONE);
-                        sum.add_scaled(&builder.square(&both.merged(), x.1 + y.1), F::TWO_INV);
-                        sum.add_scaled(left, -F::TWO_INV);
-                        sum.add_scaled(right, -F::TWO_INV);
-                    }
-                    _ => sum.add_scaled(&builder.product(x, y), F::ONE),
-                }
-            }
-            outputs.push(sum);
-        }
-        outputs
+        let factors: Vec<_> = inputs.iter().zip(values).map(|(x, &value)| (x, field(value))).collect();
+        gadgets.products(self, &factors)
     }
 }
 

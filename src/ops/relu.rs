@@ -3,7 +3,7 @@
 use ff::PrimeField;
 
 use crate::{
-    circuit::{Builder, Expr},
+    circuit::{Expr, Gadgets},
     graph::Interval,
 };
 
@@ -15,24 +15,19 @@ pub(super) fn bounds(inputs: &[&[Interval]]) -> Vec<Interval> {
     inputs.concat().into_iter().map(|x| Interval { lo: x.lo.max(0), hi: x.hi.max(0) }).collect()
 }
 
-/// With `t = |x|`: `(2x)^2 = (2t)^2` leaves `t = +-x`, the range of `t` leaves `t = |x|`, and `max(x, 0) = (x + t) / 2`.
-pub(super) fn lay_out<F: PrimeField>(builder: &mut Builder<F>, x: &Expr<F>, value: i128, range: Interval) -> Expr<F> {
+pub(super) fn lay_out<F: PrimeField>(
+    gadgets: &mut impl Gadgets<F>,
+    x: &Expr<F>,
+    value: i128,
+    range: Interval,
+) -> Expr<F> {
     if range.lo >= 0 {
         return x.clone();
     }
     if range.hi <= 0 {
         return Expr::constant(F::ZERO);
     }
-    builder.add(&x.scaled(F::from(2)));
-    let double = builder.cursor();
-    let magnitude = value.unsigned_abs();
-    let t = builder.half_up_to_sign(F::from_u128(magnitude));
-    builder.bits(magnitude, range.bits());
-
-    let half = F::TWO_INV;
-    let mut relu = Expr::cell(double).scaled(half * half);
-    relu.add_scaled(&Expr::cell(t), half);
-    relu
+    gadgets.rectified(x, value, range.bits())
 }
 
 #[cfg(test)]
@@ -43,8 +38,7 @@ mod tests {
     use super::*;
     use crate::{
         circuit::{
-            ModelCircuit,
-            builder::field,
+            ModelCircuit, field,
             testing::{Digits, assert_pinned, claims, complete, honest, single_op, violations},
         },
         ops::Op,

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::BoundError;
 use crate::{
-    circuit::{Builder, Expr, builder::field},
+    circuit::{Expr, Gadgets, field},
     graph::Interval,
 };
 
@@ -32,11 +32,10 @@ impl Rescale {
         inputs.concat().into_iter().enumerate().map(bound).collect()
     }
 
-    /// The binary expansion of `x`, shifted into non-negative numbers, contains the quotient: the expansion without its
-    /// `shift` lowest bits. Those bits are the remainder, so both are in range and the pair is unique.
+    /// `x`, shifted into non-negative numbers, has one quotient and one remainder.
     pub(super) fn lay_out<F: PrimeField>(
         self,
-        builder: &mut Builder<F>,
+        gadgets: &mut impl Gadgets<F>,
         x: &Expr<F>,
         value: i128,
         range: Interval,
@@ -48,9 +47,8 @@ impl Rescale {
         // x + offset = 2^shift (y - lowest) + remainder, with 0 <= remainder < 2^shift
         let offset = (1 << (self.shift - 1)) - (lowest << self.shift);
         let bits = u128::BITS - (range.hi + offset).unsigned_abs().leading_zeros();
-        builder.add(&x.clone().offset(field(offset)));
-        let first = builder.bits((value + offset).unsigned_abs(), bits);
-        Expr::cell(first + self.shift as usize).offset(field(lowest))
+        let x = x.clone().offset(field(offset));
+        gadgets.shifted(&x, (value + offset).unsigned_abs(), bits, self.shift).offset(field(lowest))
     }
 }
 

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{BoundError, BoundReason};
 use crate::{
-    circuit::{Builder, Expr, builder::field},
+    circuit::{Expr, Gadgets, field},
     graph::{Interval, MAX_BITS},
 };
 
@@ -45,7 +45,7 @@ impl Root {
     /// `y^2 <= x 2^shift <= y^2 + 2y` for a `y` in its proved range, which is not negative: one `y` only.
     pub(super) fn lay_out<F: PrimeField>(
         &self,
-        builder: &mut Builder<F>,
+        gadgets: &mut impl Gadgets<F>,
         x: &Expr<F>,
         value: i128,
         range: Interval,
@@ -55,17 +55,17 @@ impl Root {
             return Expr::constant(field(lo));
         }
         let y_value = self.apply(value);
-        let y = builder.range((y_value - lo).unsigned_abs(), (hi - lo).unsigned_abs()).offset(field(lo));
-        let square = builder.square(&y, field(y_value));
+        let y = gadgets.range((y_value - lo).unsigned_abs(), (hi - lo).unsigned_abs()).offset(field(lo));
+        let square = gadgets.square(&y, field(y_value));
         let mut above = x.scaled(F::from_u128(1 << self.shift));
         above.add_scaled(&square, -F::ONE);
-        let above = builder.materialise(&above.merged());
+        let above = gadgets.materialise(&above.merged());
         let above_value = (value << self.shift) - y_value * y_value;
         let bits = u128::BITS - (2 * hi).unsigned_abs().leading_zeros();
-        builder.check_bits(&above, above_value.unsigned_abs(), bits);
+        gadgets.check_bits(&above, above_value.unsigned_abs(), bits);
         let mut below = y.scaled(F::from(2));
         below.add_scaled(&above, -F::ONE);
-        builder.check_bits(&below, (2 * y_value - above_value).unsigned_abs(), bits);
+        gadgets.check_bits(&below, (2 * y_value - above_value).unsigned_abs(), bits);
         y
     }
 }

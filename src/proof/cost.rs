@@ -46,20 +46,19 @@ impl Work {
         // the extended domain, and the quotient's coefficients
         let extended = 2 * n;
         let fixed = protocol.fixed.len();
-        let permutation = usize::from(protocol.permutation.is_some());
-        // with a permutation sigma, the running product, and three indicators of rows
-        let columns = fixed + 1 + interpolated(protocol) + 5 * permutation;
+        let (permutation, sigmas) = (usize::from(protocol.permutation.is_some()), sigmas(protocol));
+        let columns = fixed + protocol.phases + interpolated(protocol) + permutation_columns(protocol);
 
         let mut work = Self { transforms: vec![(k, columns), (k + 1, columns + 1)], ..Self::default() };
-        work.commitments = vec![n; 1 + permutation];
+        work.commitments = vec![n; protocol.phases + permutation];
         work.commitments.extend(vec![extended / protocol.quotient_pieces; protocol.quotient_pieces]);
         // the linearisation has the length of a piece of the quotient, and so have the polynomials of the opening
         work.commitments.extend([extended / protocol.quotient_pieces; 2]);
         work.gate_rows = extended;
 
         // sigma's powers of omega; the running product, its inversions, and its argument
-        work.steps += permutation * n * (1 + 9);
-        work.products += permutation * extended * 7;
+        work.steps += n * (permutation + sigmas);
+        work.products += n * (4 * permutation + 6 * sigmas) + extended * (4 * permutation + 4 * sigmas);
         // rows of the twiddles of both domains, in both directions, and as they are stored
         work.products += 4 * 3 * n;
         // the values of periodic selectors, on as many points as they do not repeat
@@ -71,7 +70,7 @@ impl Work {
         // division by the vanishing polynomial, the coset's powers
         work.products += 2 * extended;
         work.steps += protocol.evaluations().len() * n;
-        let terms = 1 + 2 * permutation + protocol.quotient_pieces;
+        let terms = protocol.shape.linear.len() + 2 * permutation + protocol.quotient_pieces;
         work.products += terms * extended / protocol.quotient_pieces;
         for set in protocol.rotation_sets() {
             let len = if is_linearised(&set) { extended / protocol.quotient_pieces } else { n };
@@ -91,17 +90,19 @@ impl Work {
 pub fn peak_bytes<C: Curve>(protocol: &Protocol<C>, rows: usize, copies: usize) -> u64 {
     let column = SCALAR * protocol.n() as u64;
     let (fixed, permutation) = (protocol.fixed.len() as u64, u64::from(protocol.permutation.is_some()));
+    let (phases, sigmas) = (protocol.phases as u64, sigmas(protocol) as u64);
     let piece = 2 * column / protocol.quotient_pieces as u64;
 
     // throughout. The key: powers, twiddles of both domains in both directions, fixed columns, sigma in both forms
     let powers_bytes = std::mem::size_of::<C::G1Affine>() as u64 * powers(protocol) as u64;
-    let key = powers_bytes + 2 * 3 * column + (fixed + 2 * permutation) * column;
+    let key = powers_bytes + 2 * 3 * column + (fixed + 2 * sigmas) * column;
     // the circuit, and what it assigned; advice and running product as coefficients
     let laid_out = rows as u64 * (2 * SCALAR + 1) + 2 * std::mem::size_of::<(usize, usize)>() as u64 * copies as u64;
-    let base = key + laid_out + (1 + fixed) * column + (1 + permutation) * column;
+    let base = key + laid_out + (phases + fixed) * column + (phases + permutation) * column;
 
     // while the quotient is interpolated: all on the extended domain, the values, and the copy that an FFT works on
-    let quotient = 2 * (1 + fixed + interpolated(protocol) as u64 + 5 * permutation + 1 + 1) * column;
+    let extended = phases + fixed + (interpolated(protocol) + permutation_columns(protocol)) as u64;
+    let quotient = 2 * (extended + 1 + 1) * column;
     // in the last commitment: quotient, linearisation, per opened set its combination and quotient, both polynomials of the
     // opening, and the terms as the multiplication has them
     let sets = protocol.rotation_sets();
@@ -114,7 +115,22 @@ pub fn peak_bytes<C: Curve>(protocol: &Protocol<C>, rows: usize, copies: usize) 
 /// Instance columns that the prover interpolates: all but the periodic ones.
 fn interpolated<C: Curve>(protocol: &Protocol<C>) -> usize {
     let columns = protocol.shape.instance_columns.iter();
-    columns.filter(|c| matches!(c, InstanceColumn::Public(_) | InstanceColumn::EvenRows { .. })).count()
+    let interpolated = |column: &&InstanceColumn<C::Scalar>| match column {
+        InstanceColumn::Public(_) | InstanceColumn::EvenRows { .. } | InstanceColumn::ActiveRows { .. } => true,
+        InstanceColumn::Section(_) | InstanceColumn::OutsideSections => false,
+    };
+    columns.filter(interpolated).count()
+}
+
+/// Columns that the permutation ties.
+fn sigmas<C: Curve>(protocol: &Protocol<C>) -> usize {
+    protocol.permutation.as_ref().map_or(0, |permutation| permutation.sigma.len())
+}
+
+/// Polynomials of the permutation: sigmas, the running product, and indicators of its rows.
+fn permutation_columns<C: Curve>(protocol: &Protocol<C>) -> usize {
+    let indicators = if protocol.last_rotation().is_some() { 3 } else { 1 };
+    sigmas(protocol) + if protocol.permutation.is_some() { 1 + indicators } else { 0 }
 }
 
 fn is_linearised(set: &RotationSet) -> bool {

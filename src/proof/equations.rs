@@ -5,7 +5,7 @@ use ff::{Field, PrimeField};
 
 use super::{
     curve::Curve,
-    protocol::{Challenges, Denominator, Polynomial, Protocol, off_rows},
+    protocol::{Challenges, Denominator, Leaf, Polynomial, Protocol, last_rows, off_rows},
 };
 use crate::circuit::{InstanceColumn, PublicRow};
 
@@ -47,12 +47,14 @@ impl<F: PrimeField> ClosedForms<F> {
     }
 }
 
-/// The linearisation, times the scale: `constant + weights [w] + sigma [sigma] + product [z] + sum quotient_i [h_i]`, zero
-/// at `x`.
+/// The linearisation, times the scale: `constant + sum linear_i [w_i] + sigma [sigma] + product [z] + sum quotient_i [h_i]`,
+/// zero at `x`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Linearisation<F> {
     pub constant: F,
-    pub weights: F,
+    /// Coefficients of the linear columns.
+    pub linear: Vec<F>,
+    /// Of the last sigma.
     pub sigma: F,
     pub product: F,
     /// Coefficients of the pieces of the quotient.
@@ -121,6 +123,9 @@ impl<C: Curve> Protocol<C> {
                 let off: C::Scalar = off_rows(*off).into_iter().map(|row| self.lagrange(row, forms)).sum();
                 even * forms.scale - off
             }
+            InstanceColumn::ActiveRows { off } => {
+                forms.scale - last_rows(*off).map(|row| self.lagrange(row, forms)).sum::<C::Scalar>()
+            }
             InstanceColumn::Section(section) => forms.get(Denominator::Section(*section)),
             InstanceColumn::OutsideSections => outside().unwrap_or(C::Scalar::ZERO) * forms.scale,
         };
@@ -128,47 +133,61 @@ impl<C: Curve> Protocol<C> {
     }
 
     /// The linearisation for these evaluations. Constraints are combined by Horner's rule in `y`: the gates, then those of
-    /// the permutation: `l_0 (1 - z)`, `l_last (1 - z)`, and on the rows before the last
-    /// `z(omega X) (a + beta sigma + gamma) - z (a + beta X + gamma)`.
+    /// the permutation: `l_0 (1 - z)`, `l_last (1 - z)` if there is a last row, and on the rows before it, or on all,
+    /// `z(omega X) prod (a_j + beta sigma_j + gamma) - z prod (a_j + beta delta^j X + gamma)`.
     pub fn linearisation(
         &self,
         challenges: &Challenges<C::Scalar>,
         evaluations: &Evaluations<C::Scalar>,
         public_values: &[C::Scalar],
     ) -> Linearisation<C::Scalar> {
-        let Challenges { beta, gamma, y, x, .. } = *challenges;
+        let Challenges { alpha, beta, gamma, y, x, .. } = *challenges;
         let zero = C::Scalar::ZERO;
         let forms = self.closed_forms(x);
         let instances = self.instance_evaluations(x, &forms, public_values);
-        let advice = |rotation| evaluations.get(Polynomial::Advice, rotation);
-        let fixed = |column| evaluations.get(Polynomial::Fixed(column), 0);
+        let leaf = |leaf: Leaf| match leaf {
+            Leaf::Advice(column, rotation) => evaluations.get(Polynomial::Advice(column), rotation),
+            Leaf::Fixed(column) => evaluations.get(Polynomial::Fixed(column), 0),
+            Leaf::Instance(column) => instances[column],
+            Leaf::Alpha => alpha,
+        };
         // instance columns are scaled already
         let value = |[plain, scaled]: &[super::protocol::Expression<C::Scalar>; 2]| {
-            let [plain, scaled] = [plain, scaled].map(|e| e.evaluate(&advice, &fixed, &|i| instances[i]));
-            plain * forms.scale + scaled
+            plain.evaluate(&leaf) * forms.scale + scaled.evaluate(&leaf)
         };
-        let (mut constant, mut weights) = (zero, zero);
+        let (mut constant, mut linear) = (zero, vec![zero; self.shape.linear.len()]);
         for gate in self.split_gates() {
             constant = constant * y + value(&gate.rest);
-            weights = weights * y + value(&gate.coefficient);
+            for (sum, coefficient) in linear.iter_mut().zip(&gate.coefficients) {
+                *sum = *sum * y + value(coefficient);
+            }
         }
         let (mut sigma, mut product) = (zero, zero);
-        if let Some(last) = self.last_rotation() {
-            let (first, last_row) = (self.lagrange(0, &forms), self.lagrange(last, &forms));
-            let inactive: C::Scalar = (last..0).map(|row| self.lagrange(row, &forms)).sum();
-            let (active, a) = (forms.scale - inactive, advice(0));
-            let next = active * evaluations.get(Polynomial::Product, 1);
-            constant = (constant * y + first) * y + last_row;
-            constant = constant * y + next * (a + gamma);
-            weights *= y.square() * y;
+        if let Some(permutation) = &self.permutation {
+            let mut ends = self.lagrange(0, &forms);
+            let (mut active, mut shift) = (forms.scale, y);
+            if let Some(last) = self.last_rotation() {
+                ends = ends * y + self.lagrange(last, &forms);
+                active -= (last..0).map(|row| self.lagrange(row, &forms)).sum::<C::Scalar>();
+                shift *= y;
+            }
+            let advice = |column| evaluations.get(Polynomial::Advice(column), 0) + gamma;
+            let columns = permutation.sigma.len();
+            let mut next = active * evaluations.get(Polynomial::Product, 1);
+            for column in self.evaluated_sigma() {
+                next *= advice(column) + beta * evaluations.get(Polynomial::Sigma(column), 0);
+            }
+            let identity = |column: usize| advice(column) + beta * C::Scalar::DELTA.pow([column as u64]) * x;
+            constant = (constant * shift + ends) * y + next * advice(columns.saturating_sub(1));
+            linear.iter_mut().for_each(|sum| *sum *= shift * y);
             sigma = next * beta;
-            product = -((first * y + last_row) * y + active * (a + beta * x + gamma));
+            product = -(ends * y + active * (0..columns).map(identity).product::<C::Scalar>());
         }
         let x_n = x.pow([self.n() as u64]);
         let first = (C::Scalar::ONE - x_n) * forms.scale;
         let pieces = std::iter::successors(Some(first), |coefficient| Some(*coefficient * x_n));
         let quotient = pieces.take(self.quotient_pieces).collect();
-        Linearisation { constant, weights, sigma, product, quotient }
+        Linearisation { constant, linear, sigma, product, quotient }
     }
 
     /// The combination that is opened at `mu x`.

@@ -58,7 +58,8 @@ struct VerifyingKeyData {
     layout: Layout,
     quotient_pieces: usize,
     fixed: Vec<Vec<Word>>,
-    sigma: Option<Vec<Word>>,
+    /// One per advice column that a permutation ties.
+    sigma: Vec<Vec<Word>>,
     s_g2: Vec<u8>,
     public_ranges: Vec<Interval>,
     /// JSON of the setup's origin.
@@ -101,7 +102,7 @@ impl<C: Curve> VerifyingKey<C> {
         let columns = circuit.assignment().fixed;
         let commitment = |(column, point)| if is_zero(column) { C::G1Affine::identity() } else { point };
         let fixed = columns.iter().zip(points.by_ref()).map(commitment).collect();
-        let sigma = points.next().filter(|_| !cs.permutation().get_columns().is_empty());
+        let sigma = points.take(cs.permutation().get_columns().len()).collect();
         let commitments = Commitments { fixed, sigma, s_g2: outline_s_g2::<C>() };
         Self::new(circuit, commitments, quotient_pieces, public_ranges, setup)
     }
@@ -138,7 +139,7 @@ impl<C: Curve> VerifyingKey<C> {
             layout: self.layout,
             quotient_pieces: self.protocol.quotient_pieces,
             fixed: self.protocol.fixed.iter().map(C::point).collect(),
-            sigma: self.protocol.permutation.as_ref().map(|permutation| C::point(&permutation.sigma)),
+            sigma: self.protocol.permutation.iter().flat_map(|p| &p.sigma).map(C::point).collect(),
             s_g2: C::to_raw2(&self.protocol.s_g2),
             public_ranges: self.public_ranges.clone(),
             setup: serde_json::to_string(&self.setup).map_err(|_| damaged("its setup cannot be encoded"))?,
@@ -167,9 +168,9 @@ impl<C: Curve> VerifyingKey<C> {
         }
         let point = |words: &Vec<Word>| C::read_point(words).ok_or_else(|| damaged("a commitment is not a point"));
         let fixed: Vec<_> = data.fixed.iter().map(point).collect::<Result<_, _>>()?;
-        let sigma = data.sigma.as_ref().map(point).transpose()?;
+        let sigma: Vec<_> = data.sigma.iter().map(point).collect::<Result<_, _>>()?;
         let cs = circuit.constraint_system();
-        if fixed.len() != cs.num_fixed_columns() || sigma.is_some() == cs.permutation().get_columns().is_empty() {
+        if fixed.len() != cs.num_fixed_columns() || sigma.len() != cs.permutation().get_columns().len() {
             return Err(damaged("its commitments are not those of its columns"));
         }
         let setup = serde_json::from_str(&data.setup).map_err(|_| damaged("its setup's origin is not known"))?;
@@ -198,8 +199,8 @@ pub struct ProvingKey<C: Curve = Bn254> {
     pub(super) powers: Vec<C::G1Affine>,
     /// Coefficients of the fixed columns.
     pub(super) fixed: Vec<Vec<C::Scalar>>,
-    /// For layouts with a permutation.
-    pub(super) sigma: Option<Sigma<C::Scalar>>,
+    /// One per advice column, for layouts with a permutation.
+    pub(super) sigma: Vec<Sigma<C::Scalar>>,
     vk: VerifyingKey<C>,
 }
 
@@ -209,8 +210,9 @@ impl<C: Curve> fmt::Debug for ProvingKey<C> {
     }
 }
 
-/// The permutation's polynomial.
-pub(super) struct Sigma<F> {
+/// The permutation's polynomial of an advice column.
+#[derive(Debug)]
+pub struct Sigma<F> {
     /// Its values in the rows of the domain.
     pub rows: Vec<F>,
     pub coefficients: Vec<F>,
@@ -220,7 +222,7 @@ pub(super) struct Sigma<F> {
 struct FixedPolynomials<F: ff::WithSmallOrderMulGroup<3>> {
     domain: EvaluationDomain<F>,
     fixed: Vec<Vec<F>>,
-    sigma: Option<Sigma<F>>,
+    sigma: Vec<Sigma<F>>,
 }
 
 impl<F: ff::WithSmallOrderMulGroup<3>> FixedPolynomials<F> {
@@ -228,12 +230,13 @@ impl<F: ff::WithSmallOrderMulGroup<3>> FixedPolynomials<F> {
         let Assignment { k, fixed, copies, .. } = circuit.assignment();
         let domain = EvaluationDomain::new(3, k);
         let fixed = fixed.into_iter().map(|column| coefficients(&domain, column)).collect();
-        let permuted = !circuit.constraint_system().permutation().get_columns().is_empty();
-        let sigma = permuted.then(|| {
-            let rows = sigma(1 << k, domain.get_omega(), &copies);
+        let permuted = circuit.constraint_system().permutation().get_columns().len();
+        let sigma = sigma(permuted, 1 << k, domain.get_omega(), if permuted > 0 { &copies } else { &[] });
+        let sigma = sigma.into_iter().map(|rows| {
             let coefficients = coefficients(&domain, rows.clone());
             Sigma { rows, coefficients }
         });
+        let sigma = sigma.collect();
         Self { domain, fixed, sigma }
     }
 }
@@ -260,7 +263,7 @@ impl<C: Curve> ProvingKey<C> {
         let FixedPolynomials { domain, fixed, sigma } = FixedPolynomials::new(circuit);
         let commitments = Commitments {
             fixed: fixed.iter().map(|poly| commit::<C>(poly, &powers)).collect(),
-            sigma: sigma.as_ref().map(|sigma| commit::<C>(&sigma.coefficients, &powers)),
+            sigma: sigma.iter().map(|sigma| commit::<C>(&sigma.coefficients, &powers)).collect(),
             s_g2,
         };
         let vk = VerifyingKey::new(circuit, commitments, quotient_pieces, model.public_ranges(), setup)?;

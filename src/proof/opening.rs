@@ -108,7 +108,7 @@ mod tests {
     #[test]
     fn quotients_leave_the_interpolation() {
         let polynomial: Vec<Fr> = (1..9).map(Fr::from).collect();
-        let set = RotationSet { rotations: vec![2, 5, 11], polynomials: vec![(0, Polynomial::Advice)] };
+        let set = RotationSet { rotations: vec![2, 5, 11], polynomials: vec![(0, Polynomial::Advice(0))] };
         let opened = OpenedSet::new(&set, Fr::from(7), |_| &polynomial, |rotation| Fr::from(rotation as u64));
         // P - Q Z has degree 2 and P's values at the points
         let z = |x: u64| set.rotations.iter().map(|&r| Fr::from(x) - Fr::from(r as u64)).product::<Fr>();

@@ -1,18 +1,20 @@
 //! The protocol description: everything a verifier has to know, as plain data.
 //!
 //! The prover, the native verifier, the Solidity generator, the gas estimate and the calldata encoder read only this. It
-//! describes PLONK (<https://eprint.iacr.org/2019/953>) for one advice column with halo2's gates, opened by SHPLONK
+//! describes PLONK (<https://eprint.iacr.org/2019/953>) for one advice column a phase with halo2's gates, opened by SHPLONK
 //! (<https://eprint.iacr.org/2020/081>) over KZG, with one linearisation:
 //!
-//! - constraints are polynomials in the advice column at several rotations, in fixed columns and in instance columns. The
-//!   fixed column with the weights has degree one in every gate;
-//! - the optional permutation argument ties rows of the advice column together, by one running product;
+//! - there are one or two phases; the second column is committed to after a challenge, which gates may use;
+//! - constraints are polynomials in the advice columns at several rotations, in fixed columns and in instance columns. Every
+//!   gate is a sum of terms with at most one of the *linear* fixed columns, in degree one;
+//! - the optional permutation argument ties cells of the advice columns together, by one running product. For one column it
+//!   leaves out the last rows; for two it spans all rows, and the product ends where it began;
 //! - instance columns are not committed, verifiers evaluate them from closed forms. These are fractions; as every gate has
 //!   degree one at most in instance columns, the verifier multiplies all of the linearisation by the *scale*, the product of
 //!   the denominators, and never divides;
-//! - the verifier never learns the weight column, sigma, the running product or the quotient at `x`: with the other
-//!   evaluations put in, the combination of all constraints is linear in those four, so their commitments are combined into
-//!   one polynomial, the *linearisation*, which must be zero at `x`.
+//! - the verifier never learns the linear columns, the last sigma, the running product or the quotient at `x`: with the other
+//!   evaluations put in, the combination of all constraints is linear in those, so their commitments are combined into one
+//!   polynomial, the *linearisation*, which must be zero at `x`.
 
 use std::collections::BTreeSet;
 
@@ -35,33 +37,40 @@ pub struct UnsupportedError {
     feature: &'static str,
 }
 
-/// A polynomial in columns; the advice column is read at rotations.
+/// A polynomial in columns; advice columns are read at rotations.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Expression<F> {
     Constant(F),
-    /// The advice column at a rotation.
-    Advice(i32),
+    /// An advice column at a rotation.
+    Advice(usize, i32),
     Fixed(usize),
     Instance(usize),
+    /// The challenge between the phases.
+    Alpha,
     Negated(Box<Expression<F>>),
     Sum(Box<Expression<F>>, Box<Expression<F>>),
     Product(Box<Expression<F>>, Box<Expression<F>>),
 }
 
+/// What an expression is made of, besides constants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leaf {
+    Advice(usize, i32),
+    Fixed(usize),
+    Instance(usize),
+    Alpha,
+}
+
 impl<F: PrimeField> Expression<F> {
-    /// The value, given those of the advice column by rotation, and of the other columns.
-    pub fn evaluate(
-        &self,
-        advice: &impl Fn(i32) -> F,
-        fixed: &impl Fn(usize) -> F,
-        instance: &impl Fn(usize) -> F,
-    ) -> F {
-        let value = |e: &Self| e.evaluate(advice, fixed, instance);
+    /// The value, given those of columns and of the challenge.
+    pub fn evaluate(&self, leaf: &impl Fn(Leaf) -> F) -> F {
+        let value = |e: &Self| e.evaluate(leaf);
         match self {
             Expression::Constant(value) => *value,
-            Expression::Advice(rotation) => advice(*rotation),
-            Expression::Fixed(column) => fixed(*column),
-            Expression::Instance(column) => instance(*column),
+            Expression::Advice(column, rotation) => leaf(Leaf::Advice(*column, *rotation)),
+            Expression::Fixed(column) => leaf(Leaf::Fixed(*column)),
+            Expression::Instance(column) => leaf(Leaf::Instance(*column)),
+            Expression::Alpha => leaf(Leaf::Alpha),
             Expression::Negated(e) => -value(e),
             Expression::Sum(a, b) => value(a) + value(b),
             Expression::Product(a, b) => value(a) * value(b),
@@ -139,29 +148,39 @@ impl<F: PrimeField> Expression<F> {
         })
     }
 
-    /// The expression as a gate; `None` if its degree in the fixed column `weights` or in the instance columns is above one.
-    fn gate(&self, weights: usize) -> Option<Gate<F>> {
-        let (rest, coefficient) = self.linear_in(weights)?;
-        Some(Gate { rest: rest.by_instance()?, coefficient: coefficient.by_instance()? })
+    /// The expression as a gate; `None` if its degree in the linear columns together or in the instance columns is above one.
+    fn gate(&self, linear: &[usize]) -> Option<Gate<F>> {
+        let (mut rest, mut coefficients) = (self.clone(), Vec::with_capacity(linear.len()));
+        for &column in linear {
+            let (without, coefficient) = rest.linear_in(column)?;
+            if linear.iter().any(|&other| coefficient.linear_in(other).is_none_or(|(_, c)| !c.is_zero())) {
+                return None;
+            }
+            coefficients.push(coefficient.by_instance()?);
+            rest = without;
+        }
+        Some(Gate { rest: rest.by_instance()?, coefficients })
     }
 }
 
-/// A gate, taken apart: it is `rest + coefficient * w` for the fixed column `w` with the weights, and each of the two is a part
-/// without instance columns plus a part that is linear in them.
+/// A gate, taken apart: it is `rest + sum coefficient * column` over the linear columns, and each of these is a part without
+/// instance columns plus a part that is linear in them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Gate<F> {
     pub rest: [Expression<F>; 2],
-    pub coefficient: [Expression<F>; 2],
+    pub coefficients: Vec<[Expression<F>; 2]>,
 }
 
 /// A committed polynomial that is opened, or the linearisation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Polynomial {
-    Advice,
+    Advice(usize),
     Fixed(usize),
+    /// The permutation's polynomial of an advice column.
+    Sigma(usize),
     /// The permutation's running product.
     Product,
-    /// Weights, sigma, running product and quotient, combined so that the value at `x` is zero.
+    /// Linear columns, last sigma, running product and quotient, combined so that the value at `x` is zero.
     Linearisation,
 }
 
@@ -185,6 +204,8 @@ pub enum Denominator {
 /// Challenges, in the order in which they are drawn.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Challenges<F> {
+    /// Between the phases; drawn only if there are two.
+    pub alpha: F,
     /// Of the permutation; drawn only if there is one, as is `gamma`.
     pub beta: F,
     pub gamma: F,
@@ -199,13 +220,14 @@ pub struct Challenges<F> {
     pub mu: F,
 }
 
-/// The permutation argument on the advice column.
+/// The permutation argument on the advice columns.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Permutation<C: Curve> {
-    /// Commitment to sigma.
-    pub sigma: C::G1Affine,
-    /// Rows at the end that hold randomness; the row before them is the last of the argument.
-    pub blinding_rows: usize,
+    /// Commitments to sigma, one per column.
+    pub sigma: Vec<C::G1Affine>,
+    /// Rows at the end that hold randomness; the row before them is the last of the argument. `None`: the argument spans all
+    /// rows.
+    pub blinding_rows: Option<usize>,
 }
 
 /// The verifier as plain data.
@@ -219,9 +241,11 @@ pub struct Protocol<C: Curve = Bn254> {
     pub permutation: Option<Permutation<C>>,
     /// `[tau]_2`.
     pub s_g2: C::G2Affine,
-    /// Rotations at which the advice column is opened, ascending.
+    /// Number of advice columns; each is a phase.
+    pub phases: usize,
+    /// Rotations at which advice columns are opened, ascending.
     pub advice_rotations: Vec<i32>,
-    /// Instance columns, and the fixed column that is part of the linearisation.
+    /// Instance columns, and the fixed columns that are part of the linearisation.
     pub shape: Shape<C::Scalar>,
     pub gates: Vec<Expression<C::Scalar>>,
     pub quotient_pieces: usize,
@@ -231,8 +255,8 @@ pub struct Protocol<C: Curve = Bn254> {
 #[derive(Clone, Debug)]
 pub struct Commitments<C: Curve> {
     pub fixed: Vec<C::G1Affine>,
-    /// `None` for layouts without a permutation.
-    pub sigma: Option<C::G1Affine>,
+    /// One per advice column; none for layouts without a permutation.
+    pub sigma: Vec<C::G1Affine>,
     pub s_g2: C::G2Affine,
 }
 
@@ -250,14 +274,12 @@ impl<C: Curve> Protocol<C> {
         if !cs.lookups().is_empty() {
             return unsupported("lookup arguments");
         }
-        if cs.num_challenges() != 0 {
-            return unsupported("challenges of several phases");
+        let phases = cs.num_advice_columns();
+        if !(1..=2).contains(&phases) || cs.num_challenges() + 1 != phases {
+            return unsupported("phases that are not one column each, or more than two");
         }
-        if cs.num_advice_columns() != 1 {
-            return unsupported("several advice columns");
-        }
-        if cs.permutation().get_columns().len() > 1 || cs.permutation().get_columns().is_empty() == sigma.is_some() {
-            return unsupported("permutations of several columns");
+        if cs.permutation().get_columns().len() != sigma.len() || !(sigma.is_empty() || sigma.len() == phases) {
+            return unsupported("permutations of some columns");
         }
         if cs.num_fixed_columns() != fixed.len() || cs.num_instance_columns() != shape.instance_columns.len() {
             return unsupported("columns without a description");
@@ -272,13 +294,15 @@ impl<C: Curve> Protocol<C> {
         }
         let gates = cs.gates().iter().flat_map(|gate| gate.polynomials()).map(expression);
         let gates: Vec<_> = gates.collect::<Result<_, _>>()?;
-        if gates.iter().any(|gate| gate.gate(shape.weights).is_none()) {
-            return unsupported("gates of a higher degree in the weights or in instance columns");
+        if gates.iter().any(|gate| gate.gate(&shape.linear).is_none()) {
+            return unsupported("gates of a higher degree in linear or instance columns");
         }
         let advice: BTreeSet<i32> = cs.advice_queries().iter().map(|(_, rotation)| rotation.0).collect();
-        let permutation = sigma.map(|sigma| Permutation { sigma, blinding_rows: cs.blinding_factors() });
+        let blinding_rows = (phases == 1).then(|| cs.blinding_factors());
+        let permutation = (!sigma.is_empty()).then_some(Permutation { sigma, blinding_rows });
         let advice_rotations = advice.into_iter().collect();
-        let protocol = Self { k, omega, fixed, permutation, s_g2, advice_rotations, shape, gates, quotient_pieces };
+        let protocol =
+            Self { k, omega, fixed, permutation, s_g2, phases, advice_rotations, shape, gates, quotient_pieces };
 
         // every polynomial is opened at some of the rotations of the advice column, and no two of these are one point
         let rotations = protocol.rotations();
@@ -309,27 +333,35 @@ impl<C: Curve> Protocol<C> {
         })
     }
 
-    /// Rotation of the permutation's last row.
+    /// Rotation of the permutation's last row, if it does not span all rows.
     pub fn last_rotation(&self) -> Option<i32> {
-        self.permutation.as_ref().map(|permutation| -(permutation.blinding_rows as i32 + 1))
+        Some(-(self.permutation.as_ref()?.blinding_rows? as i32 + 1))
     }
 
     /// Fixed columns that are opened on their own.
     pub fn evaluated_fixed(&self) -> impl Iterator<Item = usize> {
-        let weights = self.shape.weights;
-        (0..self.fixed.len()).filter(move |&column| column != weights)
+        (0..self.fixed.len()).filter(|column| !self.shape.linear.contains(column))
     }
 
     /// Every evaluation of the proof, in order: which polynomial, at which rotation.
     pub fn evaluations(&self) -> Vec<(Polynomial, i32)> {
-        let advice = self.advice_rotations.iter().map(|&rotation| (Polynomial::Advice, rotation));
+        let advice = (0..self.phases).flat_map(|column| {
+            self.advice_rotations.iter().map(move |&rotation| (Polynomial::Advice(column), rotation))
+        });
         let fixed = self.evaluated_fixed().map(|column| (Polynomial::Fixed(column), 0));
-        advice.chain(fixed).chain(self.permutation.iter().map(|_| (Polynomial::Product, 1))).collect()
+        let sigma = self.evaluated_sigma().map(|column| (Polynomial::Sigma(column), 0));
+        let product = self.permutation.iter().map(|_| (Polynomial::Product, 1));
+        advice.chain(fixed).chain(sigma).chain(product).collect()
+    }
+
+    /// Sigmas that are opened on their own: all but the last.
+    pub fn evaluated_sigma(&self) -> std::ops::Range<usize> {
+        0..self.permutation.as_ref().map_or(0, |permutation| permutation.sigma.len().saturating_sub(1))
     }
 
     /// Number of points in the proof but for the last: advice, running product, quotient, first of the opening.
     pub fn points(&self) -> usize {
-        2 + usize::from(self.permutation.is_some()) + self.quotient_pieces
+        1 + self.phases + usize::from(self.permutation.is_some()) + self.quotient_pieces
     }
 
     /// Words of 32 bytes in an encoded proof: points and evaluations.
@@ -339,13 +371,15 @@ impl<C: Curve> Protocol<C> {
 
     /// The gates, taken apart.
     pub fn split_gates(&self) -> impl Iterator<Item = Gate<C::Scalar>> {
-        self.gates.iter().filter_map(|gate| gate.gate(self.shape.weights))
+        self.gates.iter().filter_map(|gate| gate.gate(&self.shape.linear))
     }
 
     /// The opened polynomials, each with its rotations; combined by ascending powers of `nu`.
     fn opened(&self) -> Vec<(Polynomial, Vec<i32>)> {
-        let mut opened: Vec<(Polynomial, Vec<i32>)> = vec![(Polynomial::Advice, self.advice_rotations.clone())];
+        let advice = (0..self.phases).map(|column| (Polynomial::Advice(column), self.advice_rotations.clone()));
+        let mut opened: Vec<(Polynomial, Vec<i32>)> = advice.collect();
         opened.extend(self.evaluated_fixed().map(|column| (Polynomial::Fixed(column), vec![0])));
+        opened.extend(self.evaluated_sigma().map(|column| (Polynomial::Sigma(column), vec![0])));
         opened.push((Polynomial::Linearisation, vec![0]));
         opened.extend(self.permutation.iter().map(|_| (Polynomial::Product, vec![1])));
         opened
@@ -373,13 +407,14 @@ impl<C: Curve> Protocol<C> {
     /// those of the public values.
     pub fn lagrange_rows(&self) -> Vec<i32> {
         let mut rows = BTreeSet::new();
-        if let Some(last) = self.last_rotation() {
-            rows.extend(last..=0);
+        if self.permutation.is_some() {
+            rows.extend(self.last_rotation().unwrap_or(0)..=0);
         }
         for column in &self.shape.instance_columns {
             match column {
                 InstanceColumn::Public(public) => rows.extend(public.iter().map(|public| public.row as i32)),
                 InstanceColumn::EvenRows { off } => rows.extend(off_rows(*off)),
+                InstanceColumn::ActiveRows { off } => rows.extend(last_rows(*off)),
                 InstanceColumn::Section(_) | InstanceColumn::OutsideSections => {}
             }
         }
@@ -422,10 +457,10 @@ impl<C: Curve> Protocol<C> {
     /// gates, the rows of the public values and the order of everything.
     pub fn digest(&self) -> [u8; 32] {
         let mut hasher = Keccak256::new();
-        hasher.update(format!("hallmark protocol 3: plonk, shplonk, kzg, {}, keccak-256", C::ID));
+        hasher.update(format!("hallmark protocol 4: plonk, shplonk, kzg, {}, keccak-256", C::ID));
         hasher.update(self.k.to_be_bytes());
         hasher.update(scalar_word(&self.omega));
-        let sigma: Vec<C::G1Affine> = self.permutation.iter().map(|permutation| permutation.sigma).collect();
+        let sigma: Vec<C::G1Affine> = self.permutation.iter().flat_map(|p| p.sigma.iter().copied()).collect();
         for points in [&self.fixed, &sigma, &vec![C::G1Affine::generator()]] {
             hasher.update((points.len() as u64).to_be_bytes());
             points.iter().flat_map(C::point).for_each(|word| hasher.update(word));
@@ -435,13 +470,18 @@ impl<C: Curve> Protocol<C> {
         }
         // plain data without maps or floats: its debug form is a canonical encoding of the shape
         let shape = (
-            (&self.shape, &self.gates, &self.advice_rotations, self.quotient_pieces),
+            (&self.shape, &self.gates, self.phases, &self.advice_rotations, self.quotient_pieces),
             (self.permutation.as_ref().map(|permutation| permutation.blinding_rows), self.evaluations()),
             (self.rotation_sets(), self.denominators()),
         );
         hasher.update(format!("{shape:?}"));
         hasher.finalize().into()
     }
+}
+
+/// The last `off` rows, as negative rows.
+pub fn last_rows(off: usize) -> std::ops::Range<i32> {
+    -(off as i32)..0
 }
 
 /// The even rows among the last `off`, as negative rows, from the last up.
@@ -454,8 +494,8 @@ fn expression<F: PrimeField>(source: &plonk::Expression<F>) -> Result<Expression
     Ok(match source {
         plonk::Expression::Constant(value) => Expression::Constant(*value),
         plonk::Expression::Selector(_) => return Err(UnsupportedError { feature: "virtual selectors" }),
-        plonk::Expression::Challenge(_) => return Err(UnsupportedError { feature: "challenges in gates" }),
-        plonk::Expression::Advice(query) => Expression::Advice(query.rotation().0),
+        plonk::Expression::Challenge(_) => Expression::Alpha,
+        plonk::Expression::Advice(query) => Expression::Advice(query.column_index(), query.rotation().0),
         plonk::Expression::Fixed(query) => Expression::Fixed(query.column_index()),
         plonk::Expression::Instance(query) => Expression::Instance(query.column_index()),
         plonk::Expression::Negated(e) => Expression::Negated(boxed(e)?),

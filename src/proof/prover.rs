@@ -7,7 +7,7 @@ use thiserror::Error;
 use super::{
     curve::{Curve, Word, scalar_word},
     equations::{Evaluations, Linearisation},
-    keys::{ProvingKey, commit},
+    keys::{ProvingKey, Sigma, commit},
     opening::{OpenedSet, evaluate, first_polynomial, last_polynomial, linear_combination},
     protocol::{Challenges, Polynomial},
     quotient::{Columns, EarlyChallenges, coefficients, quotient, running_product},
@@ -15,7 +15,7 @@ use super::{
     verifier::verify,
 };
 use crate::{
-    circuit::{LaidOut, NotPeriodic, builder::field},
+    circuit::{LaidOut, NotPeriodic, field},
     graph::{IntegerModel, Interval},
 };
 
@@ -113,16 +113,28 @@ fn proof_words<C: Curve>(
     let assignment = circuit.assignment();
     let mut rows = assignment.advice;
     assignment.free_rows.into_iter().for_each(|row| rows[row] = C::Scalar::random(&mut *rng));
-    let advice = coefficients(domain, rows.clone());
-    send(&mut transcript, commit_to(&advice));
+    assignment.tied_rows.into_iter().for_each(|(row, other)| rows[other] = rows[row]);
+    let mut advice = vec![coefficients(domain, rows.clone())];
+    send(&mut transcript, commit_to(&advice[0]));
 
-    let mut early = EarlyChallenges { beta: C::Scalar::ZERO, gamma: C::Scalar::ZERO, y: C::Scalar::ZERO };
+    let zero = C::Scalar::ZERO;
+    let mut early = EarlyChallenges { alpha: zero, beta: zero, gamma: zero, y: zero };
+    let mut rows = vec![rows];
+    if protocol.phases > 1 {
+        early.alpha = transcript.challenge();
+        let mut values = circuit.second_phase(early.alpha)?;
+        values.resize_with(n, || C::Scalar::random(&mut *rng));
+        let polynomial = coefficients(domain, values.clone());
+        send(&mut transcript, commit_to(&polynomial));
+        advice.push(polynomial);
+        rows.push(values);
+    }
     let mut product = Vec::new();
-    if let Some((sigma, last)) = pk.sigma.as_ref().zip(protocol.last_rotation()) {
+    if protocol.permutation.is_some() {
         early.beta = transcript.challenge();
         early.gamma = transcript.challenge();
-        let last = n - last.unsigned_abs() as usize;
-        let mut values = running_product(&rows, &sigma.rows, protocol.omega, last, early);
+        let last = n - protocol.last_rotation().map_or(1, |last| last.unsigned_abs() as usize);
+        let mut values = running_product(&rows, &pk.sigma, protocol.omega, last, early);
         values.resize_with(n, || C::Scalar::random(&mut *rng));
         product = coefficients(domain, values);
         send(&mut transcript, commit_to(&product));
@@ -130,7 +142,7 @@ fn proof_words<C: Curve>(
 
     early.y = transcript.challenge();
     let public_values: Vec<C::Scalar> = statement.public_values.iter().map(|&value| field(value)).collect();
-    let permutation = pk.sigma.as_ref().map(|sigma| (sigma.coefficients.as_slice(), product.as_slice()));
+    let permutation = protocol.permutation.as_ref().map(|_| (pk.sigma.as_slice(), product.as_slice()));
     let columns = Columns { advice: &advice, fixed: &pk.fixed, permutation };
     let quotient = quotient(protocol, domain, columns, &public_values, early);
     let pieces: Vec<&[C::Scalar]> = quotient.chunks(quotient.len() / protocol.quotient_pieces).collect();
@@ -141,7 +153,8 @@ fn proof_words<C: Curve>(
     let x: C::Scalar = transcript.challenge();
     let point = |rotation: i32| protocol.omega_power(rotation) * x;
     let opened = |polynomial| match polynomial {
-        Polynomial::Advice => advice.as_slice(),
+        Polynomial::Advice(column) => advice[column].as_slice(),
+        Polynomial::Sigma(column) => pk.sigma[column].coefficients.as_slice(),
         Polynomial::Fixed(column) => pk.fixed[column].as_slice(),
         Polynomial::Product | Polynomial::Linearisation => product.as_slice(),
     };
@@ -151,10 +164,11 @@ fn proof_words<C: Curve>(
 
     let evaluations = Evaluations::new(protocol, &values)?;
     let nu: C::Scalar = transcript.challenge();
-    let EarlyChallenges { beta, gamma, y } = early;
-    let mut challenges = Challenges { beta, gamma, y, x, nu, mu: C::Scalar::ZERO };
+    let EarlyChallenges { alpha, beta, gamma, y } = early;
+    let mut challenges = Challenges { alpha, beta, gamma, y, x, nu, mu: C::Scalar::ZERO };
     let scalars = protocol.linearisation(&challenges, &evaluations, &public_values);
-    let linearisation = linearised(&scalars, &pk.fixed[protocol.shape.weights], permutation, &pieces);
+    let linear: Vec<&[C::Scalar]> = protocol.shape.linear.iter().map(|&column| pk.fixed[column].as_slice()).collect();
+    let linearisation = linearised(&scalars, &linear, permutation, &pieces);
     let opened = |polynomial| match polynomial {
         Polynomial::Linearisation => linearisation.as_slice(),
         other => opened(other),
@@ -174,13 +188,14 @@ fn proof_words<C: Curve>(
 /// The coefficients of the linearisation.
 fn linearised<F: PrimeField>(
     scalars: &Linearisation<F>,
-    weights: &[F],
-    permutation: Option<(&[F], &[F])>,
+    linear: &[&[F]],
+    permutation: Option<(&[Sigma<F>], &[F])>,
     pieces: &[&[F]],
 ) -> Vec<F> {
-    let mut terms = vec![(scalars.weights, weights)];
+    let mut terms: Vec<(F, &[F])> = scalars.linear.iter().copied().zip(linear.iter().copied()).collect();
     if let Some((sigma, product)) = permutation {
-        terms.extend([(scalars.sigma, sigma), (scalars.product, product)]);
+        terms.extend(sigma.last().map(|sigma| (scalars.sigma, sigma.coefficients.as_slice())));
+        terms.push((scalars.product, product));
     }
     terms.extend(scalars.quotient.iter().copied().zip(pieces.iter().copied()));
     let mut polynomial = linear_combination(&terms);

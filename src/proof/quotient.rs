@@ -4,7 +4,11 @@ use ff::{BatchInvert, Field, PrimeField};
 use halo2_proofs::poly::{Coeff, EvaluationDomain, ExtendedLagrangeCoeff, LagrangeCoeff, Polynomial};
 use rayon::prelude::*;
 
-use super::{curve::Curve, protocol::Protocol};
+use super::{
+    curve::Curve,
+    keys::Sigma,
+    protocol::{Leaf, Protocol},
+};
 use crate::circuit::InstanceColumn;
 
 /// Rows that a task of a parallel loop has at least.
@@ -13,6 +17,7 @@ const MIN_TASK: usize = 1 << 9;
 /// Challenges up to the quotient.
 #[derive(Clone, Copy, Debug)]
 pub struct EarlyChallenges<F> {
+    pub alpha: F,
     pub beta: F,
     pub gamma: F,
     pub y: F,
@@ -21,10 +26,10 @@ pub struct EarlyChallenges<F> {
 /// Coefficients of the polynomials that the constraints are about.
 #[derive(Clone, Copy, Debug)]
 pub struct Columns<'a, F> {
-    pub advice: &'a [F],
+    pub advice: &'a [Vec<F>],
     pub fixed: &'a [Vec<F>],
-    /// Sigma and the running product, with a permutation.
-    pub permutation: Option<(&'a [F], &'a [F])>,
+    /// Sigmas and the running product, with a permutation.
+    pub permutation: Option<(&'a [Sigma<F>], &'a [F])>,
 }
 
 /// Coefficients of the polynomial with these values in the rows of the domain.
@@ -32,13 +37,14 @@ pub fn coefficients<F: ff::WithSmallOrderMulGroup<3>>(domain: &EvaluationDomain<
     domain.lagrange_to_coeff(Polynomial::<F, LagrangeCoeff>::new(values)).into_values()
 }
 
-/// Rows of sigma: `omega^(next row of the cycle)`, for cycles made of the copies.
+/// Rows of the sigmas of so many columns of `n` rows: cell `i` of column `j` is `delta^j omega^i`, and has the next cell of its
+/// cycle; cycles are made of the copies.
 ///
 /// Cycles are joined as halo2's key generation joins them, so that sigma is the same.
-pub fn sigma<F: PrimeField>(n: usize, omega: F, copies: &[(usize, usize)]) -> Vec<F> {
-    let mut next: Vec<usize> = (0..n).collect();
+pub fn sigma<F: PrimeField>(columns: usize, n: usize, omega: F, copies: &[(usize, usize)]) -> Vec<Vec<F>> {
+    let mut next: Vec<usize> = (0..columns * n).collect();
     let mut leader = next.clone();
-    let mut sizes = vec![1; n];
+    let mut sizes = vec![1; columns * n];
     for &(left, right) in copies {
         let (mut left_cycle, mut right_cycle) = (leader[left], leader[right]);
         if left_cycle == right_cycle {
@@ -59,27 +65,40 @@ pub fn sigma<F: PrimeField>(n: usize, omega: F, copies: &[(usize, usize)]) -> Ve
         next.swap(left, right);
     }
     let powers: Vec<F> = std::iter::successors(Some(F::ONE), |power| Some(*power * omega)).take(n).collect();
-    next.into_iter().map(|row| powers[row]).collect()
+    let shifts: Vec<F> = std::iter::successors(Some(F::ONE), |shift| Some(*shift * F::DELTA)).take(columns).collect();
+    let value = |&cell: &usize| if cell < n { powers[cell] } else { shifts[cell / n] * powers[cell % n] };
+    next.chunks(n).map(|column| column.iter().map(value).collect()).collect()
 }
 
 /// Rows of the running product up to the permutation's last row; the rows after it are not set.
 ///
-/// `z(0) = 1` and `z(i + 1) = z(i) (a_i + beta omega^i + gamma) / (a_i + beta sigma_i + gamma)`.
+/// `z(0) = 1` and `z(i + 1) = z(i) prod (a_ij + beta delta^j omega^i + gamma) / (a_ij + beta sigma_ij + gamma)` over the columns `j`.
 pub fn running_product<F: PrimeField>(
-    advice: &[F],
-    sigma: &[F],
+    advice: &[Vec<F>],
+    sigma: &[Sigma<F>],
     omega: F,
     last: usize,
     EarlyChallenges { beta, gamma, .. }: EarlyChallenges<F>,
 ) -> Vec<F> {
-    let mut ratios: Vec<F> = advice.iter().zip(sigma).take(last).map(|(a, s)| *a + beta * s + gamma).collect();
-    ratios.iter_mut().batch_invert();
-    let mut identity = beta;
-    for (ratio, a) in ratios.iter_mut().zip(advice) {
-        *ratio *= *a + identity + gamma;
-        identity *= omega;
-    }
-    let mut product = Vec::with_capacity(advice.len());
+    let mut ratios = vec![F::ONE; last];
+    ratios.par_chunks_mut(MIN_TASK).enumerate().for_each(|(chunk, ratios)| {
+        let start = chunk * MIN_TASK;
+        for (column, sigma) in advice.iter().zip(sigma) {
+            let cells = column[start..].iter().zip(&sigma.rows[start..]);
+            ratios.iter_mut().zip(cells).for_each(|(ratio, (a, s))| *ratio *= *a + beta * s + gamma);
+        }
+        ratios.iter_mut().batch_invert();
+        let mut shift = beta * omega.pow_vartime([start as u64]);
+        for column in advice {
+            let mut identity = shift;
+            for (ratio, a) in ratios.iter_mut().zip(&column[start..]) {
+                *ratio *= *a + identity + gamma;
+                identity *= omega;
+            }
+            shift *= F::DELTA;
+        }
+    });
+    let mut product = Vec::with_capacity(last + 1);
     product.push(F::ONE);
     for (i, ratio) in ratios.iter().enumerate() {
         product.push(product[i] * ratio);
@@ -97,7 +116,7 @@ fn periodic_values<C: Curve>(
     let selector = match column {
         InstanceColumn::Section(section) => Some(*section),
         InstanceColumn::OutsideSections => None,
-        InstanceColumn::Public(_) | InstanceColumn::EvenRows { .. } => return None,
+        InstanceColumn::Public(_) | InstanceColumn::EvenRows { .. } | InstanceColumn::ActiveRows { .. } => return None,
     };
     let cycle = domain.extended_len() >> (protocol.k - periodic.log_period);
     let (g, first) = protocol.period(domain.g_coset)?;
@@ -126,12 +145,12 @@ pub fn quotient<C: Curve>(
     public_values: &[C::Scalar],
     challenges: EarlyChallenges<C::Scalar>,
 ) -> Vec<C::Scalar> {
-    let EarlyChallenges { beta, gamma, y } = challenges;
+    let EarlyChallenges { alpha, beta, gamma, y } = challenges;
     let (zero, one) = (C::Scalar::ZERO, C::Scalar::ONE);
     let extend = |coefficients: &[C::Scalar]| {
         domain.coeff_to_extended(&Polynomial::<C::Scalar, Coeff>::new(coefficients.to_vec())).into_values()
     };
-    let advice = extend(columns.advice);
+    let advice: Vec<Vec<C::Scalar>> = columns.advice.iter().map(|column| extend(column)).collect();
     let fixed: Vec<Vec<C::Scalar>> = columns.fixed.par_iter().map(|column| extend(column)).collect();
     let instance = |column: &InstanceColumn<C::Scalar>| {
         periodic_values(protocol, domain, column).unwrap_or_else(|| {
@@ -144,33 +163,41 @@ pub fn quotient<C: Curve>(
     let rotated =
         |row: usize, rotation: i32| (row as i64 + i64::from(rotation) * step as i64).rem_euclid(len as i64) as usize;
 
-    let permutation = columns.permutation.zip(protocol.last_rotation()).map(|((sigma, product), last)| {
-        let n = protocol.n();
-        let last = n - last.unsigned_abs() as usize;
-        let indicator = |on: &dyn Fn(usize) -> bool| {
-            let values = (0..n).map(|row| if on(row) { one } else { zero }).collect();
-            extend(&coefficients(domain, values))
-        };
-        let lagrange = [indicator(&|row| row == 0), indicator(&|row| row == last), indicator(&|row| row < last)];
-        (extend(sigma), extend(product), lagrange)
+    let indicator = |on: &dyn Fn(usize) -> bool| {
+        let values = (0..protocol.n()).map(|row| if on(row) { one } else { zero }).collect();
+        extend(&coefficients(domain, values))
+    };
+    let permutation = columns.permutation.map(|(sigma, product)| {
+        let last = protocol.last_rotation().map(|last| protocol.n() - last.unsigned_abs() as usize);
+        let ends = last.map(|last| [indicator(&|row| row == last), indicator(&|row| row < last)]);
+        let sigma: Vec<Vec<C::Scalar>> = sigma.iter().map(|sigma| extend(&sigma.coefficients)).collect();
+        (sigma, extend(product), indicator(&|row| row == 0), ends)
     });
     let extended_omega = domain.get_extended_omega();
     let row_value = |row: usize, x: C::Scalar| {
-        let (a, w, i) = (
-            |r| advice[rotated(row, r)],
-            |column: usize| fixed[column][row],
-            |column: usize| instances[column][row % instances[column].len()],
-        );
+        let leaf = |leaf: Leaf| match leaf {
+            Leaf::Advice(column, rotation) => advice[column][rotated(row, rotation)],
+            Leaf::Fixed(column) => fixed[column][row],
+            Leaf::Instance(column) => instances[column][row % instances[column].len()],
+            Leaf::Alpha => alpha,
+        };
         let mut sum = zero;
         for gate in &protocol.gates {
-            sum = sum * y + gate.evaluate(&a, &w, &i);
+            sum = sum * y + gate.evaluate(&leaf);
         }
-        if let Some((sigma, product, [first, last, active])) = &permutation {
+        if let Some((sigma, product, first, ends)) = &permutation {
             let (z, z_next) = (product[row], product[rotated(row, 1)]);
             sum = sum * y + first[row] * (one - z);
-            sum = sum * y + last[row] * (one - z);
-            let (left, right) = (advice[row] + beta * sigma[row] + gamma, advice[row] + beta * x + gamma);
-            sum = sum * y + active[row] * (z_next * left - z * right);
+            let (mut left, mut right, mut shifted) = (z_next, z, beta * x);
+            for (column, sigma) in advice.iter().zip(sigma) {
+                left *= column[row] + beta * sigma[row] + gamma;
+                right *= column[row] + shifted + gamma;
+                shifted *= C::Scalar::DELTA;
+            }
+            sum = match ends {
+                Some([last, active]) => (sum * y + last[row] * (one - z)) * y + active[row] * (left - right),
+                None => sum * y + left - right,
+            };
         }
         sum
     };

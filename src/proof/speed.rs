@@ -18,7 +18,7 @@ use super::{
     curve::{Curve, pairings_cancel},
     msm::{additions, msm},
     opening::{evaluate, linear_combination},
-    protocol::Protocol,
+    protocol::{Leaf, Protocol},
 };
 
 /// log2 of the longest FFT that is timed: beyond what a core's cache holds.
@@ -193,10 +193,13 @@ fn some_points<C: Curve>(len: usize) -> Vec<C::G1Affine> {
 fn gate_values<C: Curve>(protocol: &Protocol<C>, column: &[C::Scalar]) -> Vec<C::Scalar> {
     let at = |row: usize| column[row % column.len()];
     let row_value = |row: usize| {
-        let advice = |rotation: i32| at(row.wrapping_add_signed(rotation as isize));
-        let other = |index: usize| at(row + 7 * index);
+        let leaf = |leaf: Leaf| match leaf {
+            Leaf::Advice(index, rotation) => at((row + index).wrapping_add_signed(rotation as isize)),
+            Leaf::Fixed(index) | Leaf::Instance(index) => at(row + 7 * index),
+            Leaf::Alpha => column[0],
+        };
         let combine = |sum: C::Scalar, value: C::Scalar| sum * column[0] + value;
-        protocol.gates.iter().map(|gate| gate.evaluate(&advice, &other, &other)).fold(C::Scalar::ZERO, combine)
+        protocol.gates.iter().map(|gate| gate.evaluate(&leaf)).fold(C::Scalar::ZERO, combine)
     };
     (0..column.len()).into_par_iter().with_min_len(1 << 9).map(row_value).collect()
 }

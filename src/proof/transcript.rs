@@ -47,6 +47,8 @@ impl Transcript {
 #[derive(Clone, Copy, Debug)]
 pub struct ProofWords<'a> {
     pub advice: &'a [Word],
+    /// The advice column of the second phase; empty if there is one.
+    pub second: &'a [Word],
     /// Empty without a permutation.
     pub product: &'a [Word],
     pub quotient: &'a [Word],
@@ -66,18 +68,23 @@ impl<'a> ProofWords<'a> {
             Some(head)
         };
         let advice = take(point)?;
+        let second = take(point * (protocol.phases - 1))?;
         let product = take(point * usize::from(protocol.permutation.is_some()))?;
         let quotient = take(point * protocol.quotient_pieces)?;
         let evaluations = take(protocol.evaluations().len())?;
         let (opening, last) = (take(point)?, take(C::LAST_POINT_WORDS)?);
-        rest.is_empty().then_some(Self { advice, product, quotient, evaluations, opening, last })
+        rest.is_empty().then_some(Self { advice, second, product, quotient, evaluations, opening, last })
     }
 
     /// The challenges of a whole proof.
     pub fn challenges<C: Curve>(&self, protocol: &Protocol<C>, statement: &Statement) -> Challenges<C::Scalar> {
         let mut transcript = Transcript::new(protocol, statement);
         transcript.absorb(self.advice);
-        let (mut beta, mut gamma) = (C::Scalar::ZERO, C::Scalar::ZERO);
+        let (mut alpha, mut beta, mut gamma) = (C::Scalar::ZERO, C::Scalar::ZERO, C::Scalar::ZERO);
+        if protocol.phases > 1 {
+            alpha = transcript.challenge();
+            transcript.absorb(self.second);
+        }
         if protocol.permutation.is_some() {
             beta = transcript.challenge();
             gamma = transcript.challenge();
@@ -90,6 +97,6 @@ impl<'a> ProofWords<'a> {
         let nu = transcript.challenge();
         transcript.absorb(self.opening);
         let mu = transcript.challenge();
-        Challenges { beta, gamma, y, x, nu, mu }
+        Challenges { alpha, beta, gamma, y, x, nu, mu }
     }
 }

@@ -12,7 +12,7 @@ use super::{
     protocol::Polynomial,
     transcript::ProofWords,
 };
-use crate::{circuit::builder::field, graph::Interval};
+use crate::{circuit::field, graph::Interval};
 
 /// A proof does not verify.
 #[derive(Debug, PartialEq, Error)]
@@ -48,8 +48,8 @@ pub fn verify<C: Curve>(vk: &VerifyingKey<C>, proof: &Proof) -> Result<(), Verif
     let scalars = scalars.ok_or(invalid("a scalar is not below the modulus"))?;
     let points = |words: &[_]| words.chunks(C::POINT_WORDS).map(C::read_point).collect::<Option<Vec<_>>>();
     let off_curve = || invalid("a point is not on the curve");
-    let [advice, opening] = [words.advice, words.opening].map(C::read_point);
-    let (advice, opening) = (advice.ok_or_else(off_curve)?, opening.ok_or_else(off_curve)?);
+    let advice = points(&[words.advice, words.second].concat()).ok_or_else(off_curve)?;
+    let opening = C::read_point(words.opening).ok_or_else(off_curve)?;
     let product = points(words.product).ok_or_else(off_curve)?;
     let quotient = points(words.quotient).ok_or_else(off_curve)?;
     let last = C::read_last_point(words.last).ok_or_else(off_curve)?;
@@ -67,14 +67,19 @@ pub fn verify<C: Curve>(vk: &VerifyingKey<C>, proof: &Proof) -> Result<(), Verif
         for (power, polynomial) in set.polynomials {
             let factor = coefficient * ff::Field::pow(&challenges.nu, [power as u64]);
             match polynomial {
-                Polynomial::Advice => terms.push((factor, advice)),
+                Polynomial::Advice(column) => terms.push((factor, advice[column])),
                 Polynomial::Fixed(column) => terms.push((factor, protocol.fixed[column])),
+                Polynomial::Sigma(column) => {
+                    terms.extend(protocol.permutation.iter().map(|p| (factor, p.sigma[column])));
+                }
                 Polynomial::Product => terms.extend(product.iter().map(|&point| (factor, point))),
                 Polynomial::Linearisation => {
                     terms.push((factor * linearisation.constant, C::G1Affine::generator()));
-                    terms.push((factor * linearisation.weights, protocol.fixed[protocol.shape.weights]));
+                    let linear = linearisation.linear.iter().zip(&protocol.shape.linear);
+                    terms.extend(linear.map(|(&coefficient, &column)| (factor * coefficient, protocol.fixed[column])));
                     terms.extend(product.iter().map(|&point| (factor * linearisation.product, point)));
-                    terms.extend(protocol.permutation.iter().map(|p| (factor * linearisation.sigma, p.sigma)));
+                    let sigma = protocol.permutation.iter().filter_map(|p| p.sigma.last());
+                    terms.extend(sigma.map(|&sigma| (factor * linearisation.sigma, sigma)));
                     let pieces = linearisation.quotient.iter().zip(&quotient);
                     terms.extend(pieces.map(|(&coefficient, &point)| (factor * coefficient, point)));
                 }

@@ -4,18 +4,19 @@
 //! the contract never divides.
 
 use ff::{Field, PrimeField};
+use group::prime::PrimeCurveAffine;
 
 use super::{
     contract::LEAVE_AFTER,
     layout::CalldataLayout,
     verifier::{Generator, Step},
-    yul::{Block, Emitter, Signed, Value, product},
+    yul::{Block, Emitter, Signed, Value, load, product},
 };
 use crate::{
     circuit::{InstanceColumn, Periodic, PublicRow, PublicRun},
     proof::{
         curve::Curve,
-        protocol::{Expression, Polynomial, off_rows},
+        protocol::{Expression, Polynomial, last_rows, off_rows},
     },
 };
 
@@ -92,10 +93,11 @@ impl<C: Curve> Generator<'_, C> {
         // the numbers of the sums that a row's Lagrange polynomial enters; those of public values are of one row each
         let sums = |row: i32| -> Vec<(usize, i32)> {
             let last = p.last_rotation();
-            let permutation = [(0, last.is_some() && row == 0), (1, last == Some(row))];
+            let permutation = [(0, p.permutation.is_some() && row == 0), (1, last == Some(row))];
             let inactive = (2, last.is_some_and(|last| (last..0).contains(&row)));
             let columns = p.shape.instance_columns.iter().enumerate().flat_map(|(i, column)| match column {
                 InstanceColumn::EvenRows { off } => off_rows(*off).contains(&row).then_some((3 + i, 0)),
+                InstanceColumn::ActiveRows { off } => last_rows(*off).contains(&row).then_some((3 + i, 0)),
                 InstanceColumn::Public(rows) => rows.iter().any(|r| r.row as i32 == row).then_some((3 + i, row)),
                 _ => None,
             });
@@ -351,6 +353,12 @@ impl<C: Curve> Generator<'_, C> {
                     let off = self.lagrange_sum(&off_rows(*off));
                     off.map_or(even.clone(), |off| even.minus(&off))
                 }
+                InstanceColumn::ActiveRows { off } => {
+                    block.comment(format!("1 on all rows but the last {off}: 1 less their Lagrange polynomials"));
+                    let off: Vec<i32> = last_rows(*off).collect();
+                    let active = self.slot("SCALE");
+                    self.lagrange_sum(&off).map_or(active.clone(), |off| active.minus(&off))
+                }
                 InstanceColumn::Section(_) | InstanceColumn::OutsideSections => continue,
             };
             self.keep(&mut block, &format!("INSTANCE{i}"), &value);
@@ -402,29 +410,42 @@ impl<C: Curve> Generator<'_, C> {
 
     fn leaf(&self, expression: &Expression<C::Scalar>) -> Value {
         match *expression {
-            Expression::Advice(rotation) => self.evaluation(Polynomial::Advice, rotation),
+            Expression::Advice(column, rotation) => self.evaluation(Polynomial::Advice(column), rotation),
+            Expression::Alpha => self.hash("ALPHA"),
             Expression::Fixed(column) => self.evaluation(Polynomial::Fixed(column), 0),
             Expression::Instance(column) => self.slot(&format!("INSTANCE{column}")),
             _ => self.value("0"),
         }
     }
 
+    /// Linear columns that are not all zero, by their position among the linear columns, with the names of their coefficients.
+    pub fn linear_columns(&self) -> Vec<(usize, String)> {
+        let linear = &self.protocol.shape.linear;
+        let name = |i: usize| if linear.len() == 1 { "WEIGHTS".into() } else { format!("LINEAR{i}") };
+        let zero = |column: usize| bool::from(self.protocol.fixed[column].is_identity());
+        linear.iter().enumerate().filter(|(_, column)| !zero(**column)).map(|(i, _)| (i, name(i))).collect()
+    }
+
     pub fn constraints(&mut self) -> Step {
         let p = self.protocol;
         let mut block = Block::default();
-        block.line("let r := R").define("y", &self.hash("Y")).line("let c").line("let w");
+        block.line("let r := R").define("y", &self.hash("Y")).line("let c");
         let y = self.hash("y_").named("y");
-        let (mut constant, mut weights): (Option<Signed>, Option<Signed>) = (None, None);
+        let linear = self.linear_columns();
+        for (_, name) in &linear {
+            self.memory.reserve(name, 1);
+        }
+        // one coefficient is kept in a local, more in their slots
+        let local = linear.len() == 1;
+        if local {
+            block.line("let w");
+        }
         // accumulator := accumulator * y + value
-        let fold = |block: &mut Block, name: &str, accumulator: &mut Option<Signed>, value: Option<Signed>| {
-            let shifted = accumulator.as_ref().map(|sum| Signed { value: sum.value.times(&y), ..*sum });
-            *accumulator = match (shifted, value) {
+        let fold = |accumulator: Option<&Signed>, value: Option<Signed>| {
+            let shifted = accumulator.map(|sum| Signed { value: sum.value.times(&y), ..*sum });
+            match (shifted, value) {
                 (Some(sum), Some(value)) => Some(sum.plus(&value)),
                 (sum, value) => sum.or(value),
-            };
-            if let Some(sum) = accumulator {
-                block.assign(name, &sum.value);
-                sum.value = sum.value.named(name);
             }
         };
         let scale = Signed { value: self.slot("SCALE"), negative: false };
@@ -434,21 +455,46 @@ impl<C: Curve> Generator<'_, C> {
                 (Some(plain), Some(scaled)) => Some(scaled.plus(&plain)),
                 (plain, scaled) => plain.or(scaled),
             };
+        let mut constant: Option<Signed> = None;
+        let mut coefficients: Vec<Option<Signed>> = vec![None; linear.len()];
         for (i, gate) in p.split_gates().enumerate() {
             block.comment(format!("gate {i}")).open("");
-            let ([a, b], [c, d]) = (&gate.rest, &gate.coefficient);
-            let [a, b, c, d] = Emitter::emit(&mut block, [a, b, c, d], &|leaf| self.leaf(leaf));
-            fold(&mut block, "c", &mut constant, scaled(a, b));
-            fold(&mut block, "w", &mut weights, scaled(c, d));
+            let parts: Vec<&Expression<C::Scalar>> =
+                gate.rest.iter().chain(linear.iter().flat_map(|(column, _)| &gate.coefficients[*column])).collect();
+            let mut values = Emitter::emit(&mut block, &parts, &|leaf| self.leaf(leaf)).into_iter();
+            let mut next = || scaled(values.next().flatten(), values.next().flatten());
+            constant = fold(constant.as_ref(), next());
+            if let Some(sum) = &mut constant {
+                block.assign("c", &sum.value);
+                sum.value = sum.value.named("c");
+            }
+            for (coefficient, (_, name)) in coefficients.iter_mut().zip(&linear) {
+                *coefficient = fold(coefficient.as_ref(), next());
+                match coefficient {
+                    Some(sum) if local => {
+                        block.assign("w", &sum.value);
+                        sum.value = sum.value.named("w");
+                    }
+                    Some(sum) => {
+                        block.store(name, &sum.value);
+                        sum.value = sum.value.named(&load(name));
+                    }
+                    None => {}
+                }
+            }
             block.close();
         }
-        let [mut constant, mut weights] =
-            [constant, weights].map(|sum| sum.unwrap_or_else(|| Signed { value: self.value("0"), negative: false }));
-        if let Some(last) = p.last_rotation() {
-            self.permutation(&mut block, last, &mut constant, &mut weights);
+        let zero = || Signed { value: self.value("0"), negative: false };
+        let mut constant = constant.unwrap_or_else(zero);
+        let mut coefficients: Vec<Signed> = coefficients.into_iter().map(|sum| sum.unwrap_or_else(zero)).collect();
+        if p.permutation.is_some() {
+            self.permutation(&mut block, &mut constant, &mut coefficients);
         }
         self.keep(&mut block, "CONSTANT", &constant.value());
-        self.keep(&mut block, "WEIGHTS", &weights.value());
+        for (coefficient, (_, name)) in coefficients.into_iter().zip(linear) {
+            block.store(&name, &coefficient.value());
+            self.kept.push((name.clone(), coefficient.value().named(&load(&name))));
+        }
         Step {
             title: "Constraints",
             notes: vec![
@@ -459,36 +505,67 @@ impl<C: Curve> Generator<'_, C> {
         }
     }
 
-    fn permutation(&mut self, block: &mut Block, last: i32, constant: &mut Signed, weights: &mut Signed) {
-        let y = self.hash("y_").named("y");
-        let inactive: Vec<i32> = (last..0).collect();
-        let (Some(inactive), Some(first), Some(last)) =
-            (self.lagrange_sum(&inactive), self.lagrange_sum(&[0]), self.lagrange_sum(&[last]))
-        else {
-            return;
-        };
-        let beta = self.hash("BETA");
-        block.comment("permutation: l_0 (1 - z), l_last (1 - z), and on active rows");
-        block.comment("z(omega x) (a + beta sigma + gamma) - z (a + beta x + gamma)");
-        block.define("a", &self.evaluation(Polynomial::Advice, 0).plus_reduced(&self.slot("GAMMA")));
-        block.define("active", &self.slot("SCALE").plus_reduced(&inactive.negated()));
-        let [a, active, next] = ["a", "active", "next"].map(|name| self.value(name));
-        block.define("next", &active.times(&self.evaluation(Polynomial::Product, 1)));
-        block.define("ends", &first.times(&y).plus(&last));
-        let ends = first.times(&y).plus(&last).named("ends");
-        let y2 = y.times(&y);
-        block.define("y2", &y2);
-        let y2 = y2.named("y2");
-        // ((c y + first) y + last) y + next * (a + gamma)
-        let value = constant.value().times(&y2).plus(&ends).times(&y).plus(&next.times(&a));
+    fn permutation(&mut self, block: &mut Block, constant: &mut Signed, coefficients: &mut [Signed]) {
+        let p = self.protocol;
+        let Some(first) = self.lagrange_sum(&[0]) else { return };
+        let (y, beta) = (self.hash("y_").named("y"), self.hash("BETA"));
+        let last = p.last_rotation();
+        let columns = p.phases;
+        if last.is_some() {
+            block.comment("permutation: l_0 (1 - z), l_last (1 - z), and on active rows");
+            block.comment("z(omega x) (a + beta sigma + gamma) - z (a + beta x + gamma)");
+        } else {
+            block.comment("permutation: l_0 (1 - z), and for the product over both advice columns");
+            block.comment("z(omega x) prod (a + beta sigma + gamma) - z prod (a + beta delta x + gamma)");
+        }
+        // a, plus gamma, of each column
+        let names: Vec<&str> = ["a", "b"].into_iter().take(columns).collect();
+        for (column, name) in names.iter().enumerate() {
+            let value = self.evaluation(Polynomial::Advice(column), 0).plus_reduced(&self.slot("GAMMA"));
+            block.define(name, &value);
+        }
+        let advice: Vec<Value> = names.iter().map(|name| self.value(*name)).collect();
+        let (mut active, mut ends, mut shift) = (self.slot("SCALE"), first, y.clone());
+        if let Some(last) = last {
+            let inactive: Vec<i32> = (last..0).collect();
+            if let (Some(inactive), Some(last)) = (self.lagrange_sum(&inactive), self.lagrange_sum(&[last])) {
+                block.define("active", &active.plus_reduced(&inactive.negated()));
+                active = self.value("active");
+                let value = ends.times(&y).plus(&last);
+                block.define("ends", &value);
+                ends = value.named("ends");
+                let value = y.times(&y);
+                block.define("y2", &value);
+                shift = value.named("y2");
+            }
+        }
+        let mut next = active.times(&self.evaluation(Polynomial::Product, 1));
+        for column in p.evaluated_sigma() {
+            let sigma = self.evaluation(Polynomial::Sigma(column), 0);
+            next = next.times(&beta.times(&sigma).plus(&advice[column]));
+        }
+        block.define("next", &next);
+        let next = self.value("next");
+        // (c shift + ends) y + next * (a + gamma)
+        let value = constant.value().times(&shift).plus(&ends).times(&y).plus(&next.times(&advice[columns - 1]));
         block.assign("c", &value);
         *constant = Signed { value: value.named("c"), negative: false };
-        let value = weights.value.times(&y2).times(&y);
-        block.assign("w", &value);
-        weights.value = value.named("w");
+        for coefficient in coefficients {
+            coefficient.value = coefficient.value.times(&shift).times(&y);
+        }
         self.keep(block, "SIGMA", &next.times(&beta));
-        let identity = beta.times(&self.slot("X")).plus(&a);
-        self.keep(block, "MINUS_PRODUCT", &ends.times(&y).plus(&active.times(&identity)));
+        let x = self.slot("X");
+        let mut product = active;
+        for (column, a) in advice.iter().enumerate() {
+            let mut shifted = beta.times(&x);
+            if column > 0 {
+                let delta = C::Scalar::DELTA.pow([column as u64]);
+                let comment = "moves the cells of the second column apart from those of the first";
+                shifted = shifted.times(&self.scalar("DELTA", &delta, comment));
+            }
+            product = product.times(&shifted.plus(a));
+        }
+        self.keep(block, "MINUS_PRODUCT", &ends.times(&y).plus(&product));
     }
 
     /// Store a value in a slot of its own.

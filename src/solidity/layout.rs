@@ -34,6 +34,10 @@ pub fn rotation_suffix(rotation: i32) -> String {
 /// Name of the constant with the position of the first of many public values, which end where the points begin.
 pub const OUTPUTS: &str = "OUTPUTS";
 
+/// Names of the commitments to the advice columns of both phases.
+pub const ADVICE: &str = "ADVICE";
+pub const SECOND: &str = "SECOND_ADVICE";
+
 /// Positions of `context | public values | points | evaluations | opening` in calldata, from where the context is: every one
 /// fixed, since all types are static.
 #[derive(Clone, Debug)]
@@ -41,6 +45,8 @@ pub struct CalldataLayout {
     pub context: usize,
     pub public_values: usize,
     pub advice: usize,
+    /// The advice column of the second phase, or where it would be.
+    pub second: usize,
     /// The running product, or where it would be.
     pub product: usize,
     /// The first piece; the others follow.
@@ -55,6 +61,7 @@ pub struct CalldataLayout {
     quotient_pieces: Vec<usize>,
     /// Whether public values are read in a loop, and have one name.
     many: bool,
+    has_second: bool,
     has_product: bool,
 }
 
@@ -65,7 +72,8 @@ impl CalldataLayout {
         let (point, has_product) = (WORD * C::POINT_WORDS, protocol.permutation.is_some());
         let public_values = context + WORD;
         let advice = public_values + WORD * protocol.public_values();
-        let product = advice + point;
+        let second = advice + point;
+        let product = second + point * (protocol.phases - 1);
         let quotient = product + point * usize::from(has_product);
         let evaluations = quotient + point * protocol.quotient_pieces;
         let opening = evaluations + WORD * evaluation_order.len();
@@ -75,6 +83,7 @@ impl CalldataLayout {
             context,
             public_values,
             advice,
+            second,
             product,
             quotient,
             evaluations,
@@ -84,6 +93,7 @@ impl CalldataLayout {
             evaluation_order,
             quotient_pieces,
             many: protocol.shape.public_run().is_some(),
+            has_second: protocol.phases > 1,
             has_product,
         }
     }
@@ -92,7 +102,9 @@ impl CalldataLayout {
     pub fn evaluation_name(polynomial: Polynomial, rotation: i32) -> String {
         let rotation = rotation_suffix(rotation);
         match polynomial {
-            Polynomial::Advice => format!("EVAL_ADVICE{rotation}"),
+            Polynomial::Advice(0) => format!("EVAL_{ADVICE}{rotation}"),
+            Polynomial::Advice(_) => format!("EVAL_{SECOND}{rotation}"),
+            Polynomial::Sigma(i) => format!("EVAL_SIGMA{i}{rotation}"),
             Polynomial::Product => format!("EVAL_PRODUCT{rotation}"),
             Polynomial::Fixed(i) => format!("EVAL_FIXED{i}{rotation}"),
             Polynomial::Linearisation => format!("EVAL_LINEARISATION{rotation}"),
@@ -125,7 +137,8 @@ impl CalldataLayout {
             true => vec![named(OUTPUTS, self.public_values)],
             false => public_values.map(|(i, at)| named(Self::public_value_name(i), at)).collect(),
         };
-        positions.push(named("ADVICE", self.advice));
+        positions.push(named(ADVICE, self.advice));
+        positions.extend(self.has_second.then(|| named(SECOND, self.second)));
         positions.extend(self.has_product.then(|| named("PRODUCT", self.product)));
         let pieces = self.quotient_pieces.iter().enumerate();
         positions.extend(pieces.map(|(piece, &at)| named(Self::quotient_name(piece), at)));

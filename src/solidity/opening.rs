@@ -3,7 +3,7 @@
 use ff::Field;
 
 use super::{
-    layout::{CalldataLayout, rotation_suffix},
+    layout::{CalldataLayout, SECOND, rotation_suffix},
     verifier::{Form, Generator, Point, Step, Term},
     yul::{Block, Value},
 };
@@ -26,7 +26,7 @@ impl<C: Curve> Generator<'_, C> {
         scalar
     }
 
-    /// Whether something else than the advice column is opened at this rotation.
+    /// Whether something else than advice columns is opened at this rotation.
     fn is_opened_alone(&self, rotation: i32) -> bool {
         self.protocol.rotation_sets()[1..].iter().any(|set| set.rotations == [rotation])
     }
@@ -56,12 +56,18 @@ impl<C: Curve> Generator<'_, C> {
         let slot = self.term("OPENING", "first point of the opening", Point::Proof("OPENING".into()));
         block.store(&slot, &opening);
 
+        let nu = self.hash("NU");
+        if p.phases > 1 {
+            block.comment("the second advice column");
+            let slot = self.term(SECOND, "advice column of the second phase", Point::Proof(SECOND.into()));
+            let scalar = if self.form == Form::Batch { self.value("rho").times(&nu) } else { nu.clone() };
+            block.store(&slot, &scalar).assign("power", &power.times(&nu));
+        }
         let mut others: Vec<(usize, Polynomial, i32)> = Vec::new();
         for set in &p.rotation_sets()[1..] {
             others.extend(set.polynomials.iter().map(|&(power, polynomial)| (power, polynomial, set.rotations[0])));
         }
         others.sort_by_key(|(power, ..)| *power);
-        let nu = self.hash("NU");
         for (_, polynomial, rotation) in others {
             block.assign("power", &power.times(&nu));
             let scalar = self.value(basis_name(rotation)).times(&power);
@@ -72,6 +78,17 @@ impl<C: Curve> Generator<'_, C> {
                     let slot = self.term(&format!("FIXED{column}"), format!("fixed column {column}"), point);
                     block.define(&format!("fixed{column}"), &scalar);
                     let scalar = scalar.named(&format!("fixed{column}"));
+                    self.key_scalar(&mut block, &slot, &scalar);
+                    sum = sum.plus(&scalar.times(&self.evaluation(polynomial, rotation)));
+                    block.assign("sum", &sum);
+                }
+                Polynomial::Sigma(column) => {
+                    block.comment("the permutation of the first advice column");
+                    let Some(permutation) = &p.permutation else { continue };
+                    let point = self.key_point(&format!("SIGMA{column}"), &permutation.sigma[column]);
+                    let slot = self.term(&format!("SIGMA{column}"), "permutation of the first advice column", point);
+                    block.define(&format!("sigma{column}"), &scalar);
+                    let scalar = scalar.named(&format!("sigma{column}"));
                     self.key_scalar(&mut block, &slot, &scalar);
                     sum = sum.plus(&scalar.times(&self.evaluation(polynomial, rotation)));
                     block.assign("sum", &sum);
@@ -90,7 +107,7 @@ impl<C: Curve> Generator<'_, C> {
                     sum = sum.plus(&power.times(&self.evaluation(polynomial, rotation)));
                     block.assign("sum", &sum);
                 }
-                Polynomial::Advice => {}
+                Polynomial::Advice(_) => {}
             }
             sum = sum.named("sum");
         }
@@ -191,7 +208,11 @@ impl<C: Curve> Generator<'_, C> {
             } else {
                 basis
             };
-            let term = basis.times(&self.evaluation(Polynomial::Advice, rotation).times(&weight));
+            let mut advice = self.evaluation(Polynomial::Advice(0), rotation);
+            if p.phases > 1 {
+                advice = self.hash("NU").times(&self.evaluation(Polynomial::Advice(1), rotation)).plus(&advice);
+            }
+            let term = basis.times(&advice.times(&weight));
             let total = sum.map_or(term.clone(), |sum: Value| sum.plus(&term));
             block.assign("sum", &total);
             sum = Some(total.named("sum"));
@@ -211,12 +232,15 @@ impl<C: Curve> Generator<'_, C> {
     /// The scalars of the commitments that make up the linearisation.
     fn linearisation(&mut self, block: &mut Block, scale: &Value) {
         let p = self.protocol;
-        let weights = p.shape.weights;
-        let point = self.key_point("WEIGHTS", &p.fixed[weights]);
-        let slot = self.term("WEIGHTS", "weights", point);
-        self.key_scalar(block, &slot, &scale.times(&self.slot("WEIGHTS")));
-        if let Some(permutation) = &p.permutation {
-            let point = self.key_point("SIGMA", &permutation.sigma);
+        for (i, name) in self.linear_columns() {
+            let column = p.shape.linear[i];
+            let point = self.key_point(&name, &p.fixed[column]);
+            let comment = if p.shape.linear.len() == 1 { "weights".into() } else { format!("fixed column {column}") };
+            let slot = self.term(&name, comment, point);
+            self.key_scalar(block, &slot, &scale.times(&self.slot(&name)));
+        }
+        if let Some(sigma) = p.permutation.as_ref().and_then(|permutation| permutation.sigma.last()) {
+            let point = self.key_point("SIGMA", sigma);
             let slot = self.term("SIGMA", "permutation", point);
             self.key_scalar(block, &slot, &scale.times(&self.slot("SIGMA")));
         }

@@ -319,7 +319,7 @@ impl<'a, C: Curve> Generator<'a, C> {
         let at = |position: usize| position - cd.context + WORD;
         let words = at(cd.last) / WORD;
         let (quotient, evaluations, opening, last) = (at(cd.quotient), at(cd.evaluations), at(cd.opening), at(cd.last));
-        let product = at(cd.product);
+        let (second, product) = (at(cd.second), at(cd.product));
         let buffer = self.memory.reserve("BUFFER", words);
         self.memory.alias("Y", &buffer, quotient - WORD);
         self.memory.alias("NU", &buffer, opening - WORD);
@@ -336,17 +336,24 @@ impl<'a, C: Curve> Generator<'a, C> {
         let start = if self.form == Form::One { SELECTOR.to_string() } else { "claim".into() };
         block.line(format!("calldatacopy({}, {start}, {:#x})", from(WORD), last - WORD));
         block.comment("the digest, the context, the outputs and the first point");
+        let mut hashed = 0;
+        if p.phases > 1 {
+            self.memory.alias("ALPHA", &buffer, second - WORD);
+            block.line(format!("mstore(ALPHA, {})", hash(0, second)));
+            block.comment("the advice column of the second phase");
+            hashed = second - WORD;
+        }
         if p.permutation.is_some() {
             self.memory.alias("BETA", &buffer, product - 2 * WORD);
             self.memory.reserve("GAMMA", 1);
-            block.line(format!("mstore(BETA, {})", hash(0, product)));
+            block.line(format!("mstore(BETA, {})", hash(hashed, product)));
             block.line(format!("let gamma := keccak256(BETA, {WORD:#x})"));
             block.line("mstore(GAMMA, mod(gamma, r))");
             block.line(format!("mstore({}, gamma)", from(product - WORD)));
             block.comment("the running product of the permutation");
             block.line(format!("mstore(Y, {})", hash(product - WORD, quotient)));
         } else {
-            block.line(format!("mstore(Y, {})", hash(0, quotient)));
+            block.line(format!("mstore(Y, {})", hash(hashed, quotient)));
         }
         block.comment("the quotient");
         block.line(format!("let x := {}", hash(quotient - WORD, evaluations)));
@@ -356,15 +363,15 @@ impl<'a, C: Curve> Generator<'a, C> {
         block.line(format!("mstore(NU, {})", hash(evaluations - WORD, opening)));
         block.comment("the first point of the opening");
         block.line(format!("mstore(MU, mod({}, r))", hash(opening - WORD, last)));
-        Step {
-            title: "Transcript",
-            notes: vec![
-                "Each challenge is the hash of the hash before it and of what the prover has sent since: in the copy of the",
-                "calldata it takes the place of the last word that has been hashed, and the next hash starts there.",
-                "Challenges that are only ever factors are used as they are, others are reduced modulo r.",
-                "BETA, GAMMA: permutation; Y: constraints; X: evaluation point; NU, MU: opening.",
-            ],
-            block,
+        let mut notes = vec![
+            "Each challenge is the hash of the hash before it and of what the prover has sent since: in the copy of the",
+            "calldata it takes the place of the last word that has been hashed, and the next hash starts there.",
+            "Challenges that are only ever factors are used as they are, others are reduced modulo r.",
+            "BETA, GAMMA: permutation; Y: constraints; X: evaluation point; NU, MU: opening.",
+        ];
+        if p.phases > 1 {
+            notes.push("ALPHA: what the second advice column depends on; drawn when the first is committed to.");
         }
+        Step { title: "Transcript", notes, block }
     }
 }

@@ -229,14 +229,14 @@ pub struct Emitter<'a, F> {
 
 impl<'a, F: PrimeField<Repr: Into<[u8; 32]>>> Emitter<'a, F> {
     /// Emit expressions, which share their common parts, and return what denotes their values; `None` is zero.
-    pub fn emit<const N: usize>(
+    pub fn emit(
         block: &'a mut Block,
-        expressions: [&Expression<F>; N],
+        expressions: &[&Expression<F>],
         leaf: &'a dyn Fn(&Expression<F>) -> Value,
-    ) -> [Option<Signed>; N] {
+    ) -> Vec<Option<Signed>> {
         let mut emitter = Emitter { block, leaf, uses: HashMap::new(), locals: HashMap::new() };
         expressions.iter().for_each(|expression| emitter.count(expression));
-        expressions.map(|expression| emitter.value(expression))
+        expressions.iter().map(|expression| emitter.value(expression)).collect()
     }
 
     fn key(expression: &Expression<F>) -> String {

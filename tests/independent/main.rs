@@ -18,7 +18,7 @@ use std::ops::RangeInclusive;
 use ff::Field;
 use hallmark::{
     chain::{Anvil, AnvilOptions, Search},
-    circuit::{ModelCircuit, PeriodicCircuit, builder::field},
+    circuit::{ModelCircuit, PeriodicCircuit, field},
     graph::IntegerModel,
     proof::{Proof, ProvingKey, verify},
 };
@@ -71,7 +71,7 @@ impl<L: Layout> Case<L> {
     fn compare_keys(&self) {
         let (protocol, vk) = (self.own.verifying_key().protocol(), self.stock.verifying_key());
         assert_eq!(&protocol.fixed, vk.fixed_commitments(), "seed {}", self.seed);
-        let sigma: Vec<_> = protocol.permutation.iter().map(|permutation| permutation.sigma).collect();
+        let sigma: Vec<_> = protocol.permutation.iter().flat_map(|permutation| permutation.sigma.iter().copied()).collect();
         assert_eq!(&sigma, vk.permutation().commitments(), "seed {}", self.seed);
     }
 

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     circuit::{
-        builder::field,
+        field,
         testing::{Draw, linear, mlp, push, random_input, single_op},
     },
     graph::{IntegerModel, Output},

@@ -3,7 +3,7 @@
 use ff::PrimeField;
 
 use super::{config::COPY, plan::Plan};
-use crate::circuit::{PublicRow, builder::field, domain_generator};
+use crate::circuit::{PublicRow, domain_generator, field};
 
 /// The fixed column: biases, weights, coefficients, and ones where digits have ended.
 pub fn fixed<F: PrimeField>(plan: &Plan<F>) -> Vec<F> {

@@ -149,7 +149,7 @@ impl<F: PrimeField> PeriodicCircuit<F> {
     /// What verifiers know of the layout besides its gates.
     pub fn shape(&self) -> Shape<F> {
         let instance_columns = PeriodicConfig::instance_columns(self.public.clone());
-        Shape { instance_columns, periodic: Some(self.geometry.periodic()), weights: 0 }
+        Shape { instance_columns, periodic: Some(self.geometry.periodic()), linear: vec![0] }
     }
 
     /// The columns as the prover commits to them.
@@ -161,6 +161,7 @@ impl<F: PrimeField> PeriodicCircuit<F> {
             fixed: vec![self.fixed.clone()],
             copies: Vec::new(),
             free_rows: (n - FREE_ROWS..n).collect(),
+            tied_rows: Vec::new(),
         }
     }
 }

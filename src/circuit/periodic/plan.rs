@@ -21,7 +21,7 @@ use super::{
     form::Form,
     program::{Atom, Program, Target},
 };
-use crate::circuit::builder::field;
+use crate::circuit::field;
 
 /// Sums of ties stay below this many bits: fields have 254 or more.
 const TIE_BITS: u32 = 250;

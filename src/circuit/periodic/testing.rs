@@ -16,7 +16,7 @@ use super::{
     unfold::Definition,
 };
 use crate::{
-    circuit::{PublicRow, builder::field},
+    circuit::{PublicRow, field},
     graph::IntegerModel,
     proof::equations::public_value,
 };

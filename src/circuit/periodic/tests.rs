@@ -27,7 +27,7 @@ use rand_core::SeedableRng;
 use super::{config::UNUSABLE_ROWS, testing::Case, *};
 use crate::{
     circuit::{
-        builder::field,
+        field,
         testing::{Draw, linear, mlp, push, random_input, random_model, single_op},
     },
     graph::{Feature, Interval, Output},

@@ -1,0 +1,280 @@
+//! Lays out rows of the `phased` layout: a cursor that walks down, and the runs it can place.
+
+use std::collections::BTreeMap;
+
+use ff::{BatchInvert, PrimeField};
+
+use crate::circuit::gadgets::Expr;
+
+/// Row of the cell constrained to one.
+pub(super) const ONE_ROW: usize = 0;
+
+/// Range checks whose rows depend on the width of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Check {
+    /// A value of so many bits or a few more.
+    AtMost(u32),
+    /// A value of so many bits exactly.
+    Exactly(u32),
+    /// A quotient by `2^shift` of a value of `bits`, in that order.
+    Shifted(u32, u32),
+    /// Two numbers of which one is zero, the other of so many bits.
+    Rectified(u32),
+}
+
+impl Check {
+    /// Limbs of a value of `bits`.
+    pub fn limbs(bits: u32, table_bits: u32) -> u32 {
+        bits.div_ceil(table_bits).max(1)
+    }
+
+    /// Rows that it takes with a table of `2^table_bits`.
+    pub fn rows(self, table_bits: u32) -> usize {
+        let rows = match self {
+            Check::AtMost(bits) => Self::limbs(bits, table_bits),
+            Check::Exactly(bits) => {
+                let limbs = Self::limbs(bits, table_bits);
+                match (bits.is_multiple_of(table_bits), limbs) {
+                    (true, _) => limbs,
+                    (false, 1) => 2,
+                    (false, _) => limbs + 2,
+                }
+            }
+            Check::Shifted(shift, bits) => {
+                if shift.is_multiple_of(table_bits) {
+                    1 + Self::limbs(bits, table_bits).max(shift / table_bits + 1)
+                } else {
+                    // the terms of quotient and remainder
+                    let [quotient, remainder] = [Check::AtMost(bits - shift), Check::Exactly(shift)];
+                    return 2 + quotient.rows(table_bits) + remainder.rows(table_bits);
+                }
+            }
+            Check::Rectified(bits) => match Self::limbs(bits, table_bits) {
+                1 => 1,
+                limbs => limbs + 3,
+            },
+        };
+        rows as usize
+    }
+}
+
+/// Everything that is assigned to the columns, row by row from row 0. Rows past the end are zero.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PhasedBuilder<F> {
+    /// Advice of the first phase: the witness.
+    pub a: Vec<F>,
+    /// Fixed: coefficients of the cells.
+    pub weight: Vec<F>,
+    /// Fixed: coefficients of the next cells in what is looked up.
+    pub next: Vec<F>,
+    /// Fixed: rows that look up their cell, and rows that multiply it with the next one.
+    pub lookup: Vec<bool>,
+    pub product: Vec<bool>,
+    /// Pairs of rows of `a` that hold the same value.
+    pub copies: Vec<(usize, usize)>,
+    /// Pairs of rows of `c` that hold the same value.
+    pub pins: Vec<(usize, usize)>,
+    /// Rows of the `public` instance column, one per public value.
+    pub public_rows: Vec<usize>,
+    /// What the witness says that the public values are.
+    pub public_values: Vec<F>,
+    /// The table is `[0, 2^table_bits)`.
+    pub table_bits: u32,
+    /// Its first row, once it is laid out.
+    pub table_start: Option<usize>,
+    /// Range checks so far.
+    checks: BTreeMap<Check, usize>,
+}
+
+impl<F: PrimeField> PhasedBuilder<F> {
+    /// Row 0: the constant. The anchor `public[0] = 1` makes the cell of row 0 one.
+    pub fn new(table_bits: u32) -> Self {
+        let mut builder = Self {
+            a: vec![],
+            weight: vec![],
+            next: vec![],
+            lookup: vec![],
+            product: vec![],
+            copies: vec![],
+            pins: vec![],
+            public_rows: vec![],
+            public_values: vec![],
+            table_bits,
+            table_start: None,
+            checks: BTreeMap::new(),
+        };
+        builder.fresh_term(F::ONE, F::ONE);
+        builder.pin(ONE_ROW);
+        builder
+    }
+
+    /// Rows that are in use.
+    pub fn rows(&self) -> usize {
+        self.a.len()
+    }
+
+    /// Rows that the layout so far takes with another table, and that table.
+    pub(super) fn rows_with(&self, table_bits: u32) -> usize {
+        let of = |bits: u32| self.checks.iter().map(|(check, count)| count * check.rows(bits)).sum::<usize>();
+        let table = if self.checks.is_empty() { 0 } else { 1 << table_bits };
+        self.rows() - of(self.table_bits) + of(table_bits) + table
+    }
+
+    /// Note a range check whose rows follow.
+    pub(super) fn note(&mut self, check: Check) {
+        *self.checks.entry(check).or_default() += 1;
+    }
+
+    /// Append a row with a value that nothing constrains yet.
+    pub(super) fn fresh(&mut self, value: F) -> usize {
+        self.a.push(value);
+        self.weight.push(F::ZERO);
+        self.next.push(F::ZERO);
+        self.lookup.push(false);
+        self.product.push(false);
+        self.a.len() - 1
+    }
+
+    /// Append a row with a copy of the cell in `row`.
+    pub(super) fn copy(&mut self, row: usize) -> usize {
+        let copy = self.fresh(self.a[row]);
+        self.copies.push((row, copy));
+        copy
+    }
+
+    /// A term with a value that is new; returns its cell.
+    pub(super) fn fresh_term(&mut self, value: F, weight: F) -> usize {
+        let row = self.fresh(value);
+        self.weight[row] = weight;
+        row
+    }
+
+    /// A term with a copy of a cell.
+    pub(super) fn term(&mut self, row: usize, weight: F) -> usize {
+        let copy = self.copy(row);
+        self.weight[copy] = weight;
+        copy
+    }
+
+    /// The terms of an expression, times a factor.
+    pub(super) fn terms(&mut self, expr: &Expr<F>, factor: F) {
+        for &(row, coefficient) in &expr.terms {
+            self.term(row, coefficient * factor);
+        }
+        if expr.constant != F::ZERO {
+            self.term(ONE_ROW, expr.constant * factor);
+        }
+    }
+
+    /// The rows from `start` on add up to zero.
+    pub(super) fn pin(&mut self, start: usize) {
+        if start < self.rows() {
+            self.pins.push((start, self.rows()));
+        }
+    }
+
+    /// A new cell with the value of an expression: terms and the cell.
+    pub(super) fn cell_of(&mut self, expr: &Expr<F>, value: F) -> usize {
+        let start = self.rows();
+        self.terms(expr, F::ONE);
+        let cell = self.fresh_term(value, -F::ONE);
+        self.pin(start);
+        cell
+    }
+
+    /// The value of an expression.
+    pub(super) fn value(&self, expr: &Expr<F>) -> F {
+        expr.terms.iter().fold(expr.constant, |sum, &(row, coefficient)| sum + coefficient * self.a[row])
+    }
+
+    /// Look up the cell in `row`, plus `next` times the cell below.
+    pub(super) fn look_up(&mut self, row: usize, next: F) {
+        self.lookup[row] = true;
+        self.next[row] = next;
+    }
+
+    /// What is looked up in a row, if anything is.
+    fn looked_up(&self, a: &[F], row: usize) -> Option<F> {
+        let next = || self.next[row] * a.get(row + 1).copied().unwrap_or(F::ZERO);
+        if self.lookup[row] { Some(a[row] + next()) } else { (self.next[row] != F::ZERO).then(next) }
+    }
+
+    /// How often each entry of the table is looked up; what is not in the table is not counted.
+    pub(super) fn multiplicities(&self, a: &[F]) -> Vec<F> {
+        let mut counts = vec![0u64; 1 << self.table_bits];
+        let rows = self.table_start.unwrap_or(self.rows());
+        for entry in (0..rows).filter_map(|row| self.looked_up(a, row)) {
+            let bytes = entry.to_repr();
+            let (low, high) = bytes.as_ref().split_at(8);
+            let low = u64::from_le_bytes(low.try_into().unwrap_or([0xff; 8]));
+            if let (Some(count), true) = (counts.get_mut(low as usize), high.iter().all(|&byte| byte == 0)) {
+                *count += 1;
+            }
+        }
+        counts.into_iter().map(F::from).collect()
+    }
+
+    /// Append the table, and tie the end of the running sum to its start.
+    pub(super) fn finish(&mut self) {
+        if !self.checks.is_empty() {
+            // what the last row reads below it, if anything, is in place: a look-up never is the last row of a gadget that
+            // reads further
+            self.table_start = Some(self.rows());
+            let multiplicities = self.multiplicities(&self.a);
+            for count in multiplicities {
+                self.fresh_term(count, -F::ONE);
+            }
+        }
+        self.pins.push((0, self.rows()));
+    }
+
+    /// The fixed columns, in the order of [`super::config::FIXED`].
+    pub(super) fn fixed(&self) -> Vec<Vec<F>> {
+        let flags = |flags: &[bool]| flags.iter().map(|&flag| F::from(u64::from(flag))).collect();
+        let mut table = vec![F::ZERO; self.rows()];
+        if let Some(start) = self.table_start {
+            table[start..].iter_mut().zip(0u64..).for_each(|(cell, entry)| *cell = F::from(entry));
+        }
+        vec![self.weight.clone(), table, flags(&self.lookup), self.next.clone(), flags(&self.product)]
+    }
+
+    /// The cells of `c` in rows `0..=rows`, from zero on, for these cells of `a`.
+    pub(super) fn running_sum(&self, a: &[F], alpha: F, rows: usize) -> Vec<F> {
+        let used = self.rows();
+        let inverse = alpha.invert().unwrap_or(F::ZERO);
+        // denominators of the rows that have others than alpha
+        let mut inverses: Vec<F> = (0..used)
+            .filter_map(|row| match self.table_start {
+                Some(start) if row >= start => Some(alpha + F::from((row - start) as u64)),
+                _ => self.looked_up(a, row).map(|entry| alpha + entry),
+            })
+            .collect();
+        inverses.iter_mut().batch_invert();
+        let mut inverses = inverses.into_iter();
+        let mut sum = Vec::with_capacity(rows + 1);
+        let mut public = self.public_rows.iter().zip(&self.public_values).peekable();
+        let mut last = F::ZERO;
+        sum.push(last);
+        for row in 0..used.min(rows) {
+            let mut numerator = self.weight[row] * a[row];
+            if self.product[row] {
+                numerator += a[row] * a.get(row + 1).copied().unwrap_or(F::ZERO);
+            }
+            let special =
+                self.lookup[row] || self.next[row] != F::ZERO || self.table_start.is_some_and(|start| row >= start);
+            if self.lookup[row] {
+                numerator += F::ONE;
+            }
+            if row == 0 {
+                numerator -= F::ONE;
+            }
+            if let Some((_, value)) = public.next_if(|(public_row, _)| **public_row == row) {
+                numerator -= value;
+            }
+            last += numerator * if special { inverses.next().unwrap_or(F::ZERO) } else { inverse };
+            sum.push(last);
+        }
+        sum.resize(rows + 1, last);
+        sum
+    }
+}

@@ -1,0 +1,108 @@
+//! The `phased` layout: two advice columns in two phases, ranges by look-ups.
+//!
+//! `a` holds values, one above the other; `c` is a running sum down all rows. The prover commits to `a`, the challenge `alpha` is
+//! drawn, and `c` follows from both. Write `a1` and `c1` for the cells of the next row. Five fixed columns steer the one gate:
+//!
+//! ```text
+//! (c1 - c) (active alpha + table + lookup a + next a1) = weight a + product a a1 + lookup - public
+//! ```
+//!
+//! | row | columns | what it adds to `c` |
+//! | --- | --- | --- |
+//! | term | `weight` | `weight a / alpha` |
+//! | product | `product = 1` | `a a1 / alpha`, beside a term |
+//! | look-up | `lookup = 1`, `next` | `1 / (alpha + a + next a1)` |
+//! | scaled look-up | `weight = 1`, `next`, `a = 1` by copy | `1 / (alpha + next a1)` |
+//! | table | `table = v`, `weight = -1` | `-m / (alpha + v)` for the multiplicity `m = a` |
+//!
+//! A *constraint* is a run of term and product rows whose sum is zero: copies tie the cells of `c` before and behind it. The sum
+//! may have started from anything, so runs and look-ups follow each other without any row between them.
+//!
+//! **Look-ups** are logUp (<https://eprint.iacr.org/2022/1530>): the first and the last `c` are the same cell, so
+//! `sum 1 / (alpha + e) = sum m_v / (alpha + v)` over all look-ups `e` and all `v` of the table `[0, 2^t)`. All `e` and `m` are
+//! committed to before `alpha` is drawn. As rational functions of `alpha` both sides are equal only if every `e` is a `v`; a
+//! prover for whom they are not finds an `alpha` at which they are with a chance of at most `rows / r` (the numerator of
+//! their difference has no higher degree), about `2^-230`; so does one for whom a denominator is zero. A look-up counts once, and
+//! there are fewer than `2^32`, so no multiplicity wraps around.
+//!
+//! **The permutation** spans both columns and all rows: there is no last row, the running product ends where it began. The last
+//! [`TAIL`] rows hold randomness: `active`, which the verifier evaluates from its closed form, is zero there and one elsewhere.
+//! Some of the random cells are tied in pairs, which makes the running product random in that range, too.
+
+mod builder;
+mod config;
+mod gadgets;
+#[cfg(test)]
+mod tests;
+
+use ff::PrimeField;
+
+pub use builder::PhasedBuilder;
+pub use config::{PhasedConfig, TAIL};
+
+use super::{
+    model::{MIN_K, lay_out},
+    shape::{Assignment, Shape},
+};
+use crate::graph::{IntegerModel, Trace};
+
+/// Widest table: `[0, 2^MAX_TABLE_BITS)`.
+const MAX_TABLE_BITS: u32 = 16;
+
+/// Pairs of cells of `a` in the tail that are tied, as rows from its start.
+const TIED: [(usize, usize); 3] = [(0, 3), (1, 4), (2, 5)];
+
+/// An integer model laid out on the columns, with the witness of one run.
+#[derive(Clone, Debug)]
+pub struct PhasedCircuit<F> {
+    pub layout: PhasedBuilder<F>,
+    /// The domain has `2^k` rows.
+    pub k: u32,
+}
+
+impl<F: PrimeField> PhasedCircuit<F> {
+    /// Lay out the model with the witness `trace`, in the smallest domain that holds it and with the table that takes the fewest
+    /// rows. Everything but the cells of `a` is the same for every trace.
+    pub fn new(model: &IntegerModel, trace: &Trace) -> Self {
+        let first = lay_out(PhasedBuilder::new(8), model, trace);
+        let k_of = |rows: usize| (rows + TAIL).next_power_of_two().ilog2().max(MIN_K);
+        let best = (1..=MAX_TABLE_BITS).min_by_key(|&bits| first.rows_with(bits)).unwrap_or(8);
+        let mut layout = if best == 8 { first } else { lay_out(PhasedBuilder::new(best), model, trace) };
+        layout.finish();
+        let k = k_of(layout.rows());
+        Self { layout, k }
+    }
+
+    /// What verifiers know of the layout besides its gate.
+    pub fn shape(&self) -> Shape<F> {
+        PhasedConfig::shape(&self.layout.public_rows)
+    }
+
+    /// What the prover commits to, but for `c`.
+    pub fn assignment(&self) -> Assignment<F> {
+        let n = 1usize << self.k;
+        let padded = |mut column: Vec<F>| {
+            column.resize(n, F::ZERO);
+            column
+        };
+        let tail = n - TAIL;
+        let mut copies = self.layout.copies.clone();
+        // cells of `c` follow those of `a`
+        copies.extend(self.layout.pins.iter().map(|&(start, end)| (n + start, n + end)));
+        let tied = TIED.map(|(left, right)| (tail + left, tail + right));
+        copies.extend(tied);
+        Assignment {
+            k: self.k,
+            advice: padded(self.layout.a.clone()),
+            fixed: self.layout.fixed().into_iter().map(padded).collect(),
+            copies,
+            free_rows: (tail..n).collect(),
+            tied_rows: tied.into(),
+        }
+    }
+
+    /// The cells of `c` for the challenge, from row 0 to the first of the tail; the random ones follow.
+    pub fn running_sum(&self, alpha: F) -> Vec<F> {
+        self.layout.running_sum(&self.layout.a, alpha, (1 << self.k) - TAIL)
+    }
+}

@@ -1,0 +1,314 @@
+//! Honest witnesses are accepted, and nothing else that leads to other public values.
+
+use ff::Field;
+use halo2curves::bn256::Fr;
+use proptest::prelude::*;
+
+use super::*;
+use crate::circuit::{
+    field,
+    testing::{Draw, linear, random_general_model, random_input, random_model, single_op},
+};
+use crate::ops::{Divide, OneHot, Op, Piecewise, Product, Rescale, Root, Segment};
+
+fn alpha() -> Fr {
+    Fr::from(0x1234_5678_9abc_def1).square()
+}
+
+fn honest(model: &IntegerModel, input: &[i128]) -> PhasedCircuit<Fr> {
+    PhasedCircuit::new(model, &model.trace(input))
+}
+
+/// The same with a table of `2^bits`.
+fn honest_with(bits: u32, model: &IntegerModel, input: &[i128]) -> PhasedCircuit<Fr> {
+    let mut layout = lay_out(PhasedBuilder::new(bits), model, &model.trace(input));
+    layout.finish();
+    PhasedCircuit { layout, k: 20 }
+}
+
+/// What is wrong with cells of `a`, if the prover goes on by the gate for `c`, counts what is looked up, and claims the public
+/// values that `claims` are.
+fn violations(circuit: &PhasedCircuit<Fr>, a: &[Fr], claims: &[Fr]) -> Vec<String> {
+    let mut layout = circuit.layout.clone();
+    layout.public_values = claims.to_vec();
+    let mut a = a.to_vec();
+    if let Some(start) = layout.table_start {
+        let counts = layout.multiplicities(&a);
+        a[start..].copy_from_slice(&counts);
+    }
+    let c = layout.running_sum(&a, alpha(), layout.rows());
+    let unequal = |column: &[Fr], pairs: &[(usize, usize)], name: &str| -> Vec<String> {
+        let differ = pairs.iter().filter(|(left, right)| column[*left] != column[*right]);
+        differ.map(|(left, right)| format!("{name}[{left}] != {name}[{right}]")).collect()
+    };
+    [unequal(&a, &layout.copies, "a"), unequal(&c, &layout.pins, "c")].concat()
+}
+
+fn satisfied(circuit: &PhasedCircuit<Fr>, a: &[Fr], outputs: &[i128]) -> bool {
+    let claims: Vec<Fr> = outputs.iter().map(|&value| field(value)).collect();
+    violations(circuit, a, &claims).is_empty()
+}
+
+/// The public values that cells of `a` add up to.
+fn claims(circuit: &PhasedCircuit<Fr>, a: &[Fr]) -> Vec<Fr> {
+    let layout = &circuit.layout;
+    let run_of = |row: usize| {
+        let (start, end) = layout.pins.iter().find(|(start, end)| *start <= row && *end == row + 1).unwrap();
+        (*start..*end).map(|row| layout.weight[row] * a[row]).sum()
+    };
+    layout.public_rows.iter().map(|&row| run_of(row)).collect()
+}
+
+/// Cells that hold the same value as the one in `row`.
+fn class(circuit: &PhasedCircuit<Fr>, row: usize) -> Vec<usize> {
+    let mut class = vec![row];
+    let mut next = 0;
+    while next < class.len() {
+        for &(left, right) in &circuit.layout.copies {
+            for (one, other) in [(left, right), (right, left)] {
+                if one == class[next] && !class.contains(&other) {
+                    class.push(other);
+                }
+            }
+        }
+        next += 1;
+    }
+    class
+}
+
+/// The witness of a prover who puts a value in a cell and its copies and goes on by the rules: the last new cell of every run that
+/// has become wrong takes what is missing, limbs follow the value they are of.
+fn complete(circuit: &PhasedCircuit<Fr>, chosen: &[(usize, Fr)]) -> Vec<Fr> {
+    let layout = &circuit.layout;
+    let mut a = layout.a.clone();
+    let copies: std::collections::HashMap<usize, usize> =
+        layout.copies.iter().map(|&(source, copy)| (copy, source)).collect();
+    let pins: std::collections::HashMap<usize, usize> = layout.pins.iter().map(|&(start, end)| (end, start)).collect();
+    let end = layout.table_start.unwrap_or(layout.rows());
+    let base = Fr::from(2).pow([u64::from(layout.table_bits)]);
+    for row in 0..end {
+        if let Some((_, value)) = chosen.iter().find(|(cell, _)| *cell == row) {
+            a[row] = *value;
+        } else if let Some(&source) = copies.get(&row) {
+            a[row] = a[source];
+        } else if row > 0 && layout.next[row - 1] == -base {
+            // the rest of a value without its lowest limb
+            let bytes = a[row - 1].to_repr();
+            let low = u64::from_le_bytes(bytes.as_ref()[..8].try_into().unwrap()) & ((1 << layout.table_bits) - 1);
+            a[row] = (a[row - 1] - Fr::from(low)) * base.invert().unwrap();
+        } else if let Some(&start) = pins.get(&(row + 1)) {
+            // a cell that closes its run
+            let fresh = layout.weight[row] == -Fr::ONE && !layout.public_rows.contains(&row) && row > 0;
+            if fresh && start < row {
+                let mut sum = Fr::ZERO;
+                for i in start..row {
+                    sum += layout.weight[i] * a[i];
+                    if layout.product[i] {
+                        sum += a[i] * a[i + 1];
+                    }
+                }
+                a[row] = sum;
+            }
+        }
+    }
+    a
+}
+
+/// Whether the witness shows what a proof says: its public values are the model's outputs for an input of the domain. Inputs are
+/// the first cells after the constant that are looked up.
+fn tells_the_truth(model: &IntegerModel, circuit: &PhasedCircuit<Fr>, inputs: &[usize], a: &[Fr]) -> bool {
+    let input: Option<Vec<i128>> = model
+        .features
+        .iter()
+        .zip(inputs)
+        .map(|(feature, &row)| {
+            let mut values = feature.range.lo..=feature.range.hi;
+            if feature.range.lo == feature.range.hi {
+                Some(feature.range.lo)
+            } else {
+                values.find(|&v| field::<Fr>(v - feature.range.lo) == a[row])
+            }
+        })
+        .collect();
+    input.is_some_and(|input| {
+        let outputs = model.public_values(&model.trace(&input));
+        outputs.into_iter().map(field::<Fr>).eq(claims(circuit, a))
+    })
+}
+
+/// The cells of the inputs: those in which layouts of two inputs differ first.
+fn input_cells(model: &IntegerModel, bits: u32) -> Vec<usize> {
+    let lows: Vec<i128> = model.features.iter().map(|feature| feature.range.lo).collect();
+    let low = honest_with(bits, model, &lows);
+    let cell = |i: usize| {
+        let mut other = lows.clone();
+        other[i] = model.features[i].range.hi;
+        let other = honest_with(bits, model, &other);
+        (0..low.layout.rows()).find(|&row| low.layout.a[row] != other.layout.a[row]).unwrap_or(0)
+    };
+    (0..lows.len()).map(cell).collect()
+}
+
+/// The honest witness is accepted; a cell that is changed, alone, with its copies, or with all that follows, is noticed, or is the
+/// honest witness of another input.
+fn assert_pinned(bits: u32, model: &IntegerModel, input: &[i128]) {
+    let circuit = honest_with(bits, model, input);
+    let outputs = model.public_values(&model.trace(input));
+    let (a, inputs) = (&circuit.layout.a, input_cells(model, bits));
+    assert!(satisfied(&circuit, a, &outputs), "{input:?}: {:?}", violations(&circuit, a, &claims(&circuit, a)));
+    for i in 0..outputs.len() {
+        let mut forged = outputs.clone();
+        forged[i] += 1;
+        assert!(!satisfied(&circuit, a, &forged), "public value {i} is not bound");
+    }
+    let end = circuit.layout.table_start.unwrap_or(circuit.layout.rows());
+    for row in 0..end {
+        let base = Fr::from(1 << circuit.layout.table_bits);
+        let cell = a[row];
+        for value in
+            [cell + Fr::ONE, cell - Fr::ONE, -cell, cell.double() + Fr::ONE, cell + base, cell - base, Fr::ZERO]
+        {
+            if value == cell {
+                continue;
+            }
+            let mut alone = a.clone();
+            alone[row] = value;
+            let mut all = a.clone();
+            class(&circuit, row).into_iter().for_each(|row| all[row] = value);
+            for forged in [alone, all, complete(&circuit, &[(row, value)])] {
+                let accepted = violations(&circuit, &forged, &claims(&circuit, &forged)).is_empty();
+                assert!(
+                    !accepted || tells_the_truth(model, &circuit, &inputs, &forged),
+                    "input {input:?}, {bits} bits: {value:?} in row {row} instead of {cell:?} is accepted"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn every_cell_of_every_operator_is_pinned() {
+    let segments: Vec<Segment> = [(-8, [1, 2, 3]), (-2, [0, -1, 0]), (5, [7, 0, -2])]
+        .map(|(start, coefficients)| Segment { start, coefficients })
+        .into();
+    let cases: Vec<(Op, Vec<(i128, i128)>, Vec<Vec<i128>>)> = vec![
+        (linear(2, &[vec![3, -2], vec![0, 5]], vec![7, -1]), vec![(-5, 6), (0, 15)], vec![vec![2, 9]]),
+        (Op::Relu, vec![(-9, 12)], vec![vec![-9], vec![0], vec![5]]),
+        (Op::Relu, vec![(-90_000, 120_000)], vec![vec![-77_123], vec![99_999]]),
+        (Op::Rescale(Rescale { shift: 3 }), vec![(-100, 200)], vec![vec![-100], vec![12], vec![77]]),
+        (Op::Rescale(Rescale { shift: 11 }), vec![(-90_000, 120_000)], vec![vec![-77_123], vec![1024]]),
+        (Op::Square, vec![(-9, 12)], vec![vec![-4], vec![7]]),
+        (Op::Product(Product::elementwise(1)), vec![(-9, 12), (-3, 5)], vec![vec![-4, 5], vec![0, 3]]),
+        (
+            Op::Product(Product { batch: 1, rows: 2, inner: 2, columns: 1 }),
+            vec![(-9, 12); 6],
+            vec![vec![1, -2, 3, 4, -5, 6]],
+        ),
+        (
+            Op::Piecewise(Piecewise { segments: segments.clone(), end: 20, shift: 2 }),
+            vec![(-8, 19)],
+            vec![vec![-6], vec![6]],
+        ),
+        (Op::Piecewise(Piecewise { segments, end: 20, shift: 0 }), vec![(-8, 19)], vec![vec![-2]]),
+        (Op::Divide(Divide { shift: 4, nearest: false }), vec![(-30, 40), (1, 9)], vec![vec![-29, 7], vec![40, 9]]),
+        (Op::Divide(Divide { shift: 2, nearest: true }), vec![(-30, 40), (1, 9)], vec![vec![17, 4]]),
+        (Op::Root(Root { shift: 4 }), vec![(0, 300)], vec![vec![0], vec![77]]),
+        (Op::OneHot(OneHot { depth: 5 }), vec![(0, 4)], vec![vec![0], vec![3]]),
+    ];
+    for (op, domains, inputs) in cases {
+        let model = single_op(op, &domains);
+        for bits in [1, 2, 3, 5, 8] {
+            inputs.iter().for_each(|input| assert_pinned(bits, &model, input));
+        }
+    }
+}
+
+#[test]
+fn what_is_not_in_the_table_is_noticed_whatever_the_multiplicities() {
+    let model = single_op(Op::Rescale(Rescale { shift: 3 }), &[(-100, 200)]);
+    let circuit = honest_with(5, &model, &[77]);
+    let layout = &circuit.layout;
+    let (start, mut draw) = (layout.table_start.unwrap(), Draw::new(1));
+    // 77 = 8 y + r with y one less and r eight more than it should be
+    let row = (0..start).rfind(|&row| layout.weight[row] == -Fr::from(8)).unwrap();
+    let mut forged = layout.a.clone();
+    for (cell, delta) in [(row, -Fr::ONE), (row + 1, Fr::from(8))] {
+        class(&circuit, cell).into_iter().for_each(|cell| forged[cell] += delta);
+    }
+    let claims = claims(&circuit, &forged);
+    assert!(!violations(&circuit, &forged, &claims).is_empty());
+    let mut lying = layout.clone();
+    lying.public_values = claims;
+    for _ in 0..200 {
+        let mut a = forged.clone();
+        for _ in 0..1 + draw.index(3) {
+            let entry = start + draw.index(layout.rows() - start);
+            a[entry] += Fr::from(1 + draw.index(4) as u64) - Fr::from(2);
+        }
+        let c = lying.running_sum(&a, alpha(), lying.rows());
+        assert!(lying.pins.iter().any(|&(left, right)| c[left] != c[right]));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(32) })]
+
+    /// Completeness, a layout that depends on the model alone, and outputs that are bound.
+    #[test]
+    fn every_input_satisfies_one_layout(seed: u64) {
+        let mut draw = Draw::new(!seed);
+        for model in [random_model(seed), random_general_model(seed)] {
+            let lows: Vec<i128> = model.features.iter().map(|feature| feature.range.lo).collect();
+            let keygen = honest(&model, &lows);
+            for _ in 0..2 {
+                let input = random_input(&model, &mut draw);
+                let circuit = honest(&model, &input);
+                let outputs = model.public_values(&model.trace(&input));
+                prop_assert!(satisfied(&circuit, &circuit.layout.a, &outputs), "{input:?}");
+                prop_assert_eq!(circuit.layout.fixed(), keygen.layout.fixed());
+                prop_assert_eq!(&circuit.layout.copies, &keygen.layout.copies);
+                prop_assert_eq!(&circuit.layout.pins, &keygen.layout.pins);
+                prop_assert_eq!(&circuit.layout.public_rows, &keygen.layout.public_rows);
+                let wrong: Vec<i128> = outputs.iter().map(|value| value + 1).collect();
+                prop_assert!(!satisfied(&circuit, &circuit.layout.a, &wrong));
+            }
+        }
+    }
+
+    /// A prover who forges one cell, or two, and completes the rest, is caught or has told the truth about an input.
+    #[test]
+    fn completed_forgeries_are_rejected(seed: u64) {
+        let (model, mut draw) = (random_model(seed), Draw::new(!seed));
+        let circuit = honest(&model, &random_input(&model, &mut draw));
+        let (a, inputs) = (&circuit.layout.a, input_cells(&model, circuit.layout.table_bits));
+        let end = circuit.layout.table_start.unwrap_or(a.len());
+        for round in 0..12 {
+            let forgery: Vec<(usize, Fr)> = (0..1 + round % 2).map(|_| {
+                let row = draw.index(end);
+                let small = Fr::from_u128(draw.integer(1, 9) as u128);
+                (row, [a[row] + small, a[row] - small, -a[row], a[row].double(), small][draw.index(5)])
+            }).collect();
+            let forged = complete(&circuit, &forgery);
+            let accepted = violations(&circuit, &forged, &claims(&circuit, &forged)).is_empty();
+            prop_assert!(!accepted || tells_the_truth(&model, &circuit, &inputs, &forged), "{forgery:?}");
+        }
+    }
+}
+
+/// The number of rows is what the choice of the table counted on.
+#[test]
+fn tables_take_the_rows_that_were_counted() {
+    for seed in 0..12 {
+        for model in [random_model(seed), random_general_model(seed)] {
+            let lows: Vec<i128> = model.features.iter().map(|feature| feature.range.lo).collect();
+            let trace = model.trace(&lows);
+            let laid_out = |bits| crate::circuit::model::lay_out(PhasedBuilder::<Fr>::new(bits), &model, &trace);
+            let first = laid_out(8);
+            for bits in 1..=12 {
+                let mut layout = laid_out(bits);
+                layout.finish();
+                assert_eq!(first.rows_with(bits), layout.rows(), "seed {seed}, {bits} bits");
+            }
+        }
+    }
+}
