@@ -5,10 +5,12 @@
 //! and the two must agree.
 
 mod analysis;
+mod attributes;
 mod core;
 mod decode;
 mod error;
 mod found;
+mod functions;
 mod lower;
 mod ops;
 mod remedy;
@@ -135,6 +137,13 @@ fn graph_input(info: &ValueInfoProto) -> Result<(GraphInput, Kind), OnnxError> {
     let Some(declared) = &tensor.shape else {
         return Err(malformed(&format!("input \"{name}\""), "its shape is not declared"));
     };
+    if declared.dim.iter().any(|dim| dim.value == Some(Value::DimValue(0))) {
+        let size = |dim: &tensor_shape_proto::Dimension| match dim.value {
+            Some(Value::DimValue(d)) => usize::try_from(d).unwrap_or(1),
+            _ => 1,
+        };
+        return Err(OnnxError::ZeroSized { tensor: name.clone(), shape: declared.dim.iter().map(size).collect() });
+    }
     let mut shape = vec![];
     for (axis, dim) in declared.dim.iter().enumerate() {
         let dimension = match &dim.value {
