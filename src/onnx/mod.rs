@@ -1,8 +1,8 @@
 //! Import of ONNX models into the float [`Graph`].
 //!
 //! A model is decoded, its functions are written out, it is checked (names, types, shapes, sizes), and lowered node by node
-//! through the registry in `ops`, with everything that is wrong collected on the way; then an independent implementation analyses the shapes of the same model,
-//! and the two must agree.
+//! through the registry in `ops`, with everything that is wrong collected on the way; then an independent implementation
+//! analyses the shapes of the same model, and the two must agree.
 
 mod analysis;
 mod attributes;
