@@ -32,7 +32,8 @@ pub struct Args {
     /// ONNX model.
     #[arg(value_name = "MODEL.onnx")]
     model: PathBuf,
-    /// Calibration data: {"input_data": [[...], ...]}, optionally with a "features" block that declares the domain.
+    /// Calibration data: {"input_data": [[...], ...]}, optionally with a "features" block that declares the domain; or .npy,
+    /// .npz, .csv.
     #[arg(long, value_name = "CALIBRATION.json")]
     data: PathBuf,
     /// Samples to measure on, instead of the calibration data.

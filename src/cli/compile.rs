@@ -29,7 +29,8 @@ pub struct Args {
     /// ONNX model.
     #[arg(value_name = "MODEL.onnx")]
     model: PathBuf,
-    /// Calibration data: {"input_data": [[...], ...]}, optionally with a "features" block that declares the domain.
+    /// Calibration data: {"input_data": [[...], ...]}, optionally with a "features" block that declares the domain; or .npy,
+    /// .npz, .csv.
     #[arg(long, value_name = "CALIBRATION.json")]
     data: PathBuf,
     /// Folder to write. Replaced as a whole, once everything has succeeded.

@@ -176,7 +176,7 @@ struct Folder {
 /// Options that choose one input.
 #[derive(Debug, clap::Args)]
 struct InputArgs {
-    /// Input file: {"input_data": [[...]]}, or named values like {"duration_months": 24, ...}.
+    /// Input file: {"input_data": [[...]]}, or named values like {"duration_months": 24, ...}; or .npy, .npz, .csv.
     #[arg(long, value_name = "INPUT.json")]
     input: PathBuf,
     /// Which sample of a file that holds several, from 0.

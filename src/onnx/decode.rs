@@ -3,9 +3,10 @@
 use tract_onnx::pb::ModelProto;
 use tract_onnx::prelude::Framework;
 
+use super::functions;
 use super::{MAX_OPSET, MIN_OPSET, OnnxError, malformed};
 
-/// Decodes an ONNX file; `file` is named in errors.
+/// Decodes an ONNX file and writes out its functions; `file` is named in errors.
 pub(super) fn model(file: &str, bytes: &[u8]) -> Result<ModelProto, OnnxError> {
     let not_onnx = |reason: &str| OnnxError::NotOnnx { file: file.into(), reason: reason.into() };
     let truncated = |reason: &str| OnnxError::Truncated { file: file.into(), reason: reason.into() };
@@ -15,13 +16,13 @@ pub(super) fn model(file: &str, bytes: &[u8]) -> Result<ModelProto, OnnxError> {
     // Exporters write the fields in order: a model starts with its IR version, field 1 as a varint.
     let looks_like_onnx = bytes[0] == 0x08;
     let decoded = tract_onnx::onnx().proto_model_for_read(&mut &*bytes);
-    let model = decoded.map_err(|e| match format!("{e:#}") {
+    let mut model = decoded.map_err(|e| match format!("{e:#}") {
         // How the protobuf decoder reports a field that ends after the file does.
         reason if looks_like_onnx && reason.contains("underflow") => truncated(&reason),
         reason => not_onnx(&reason),
     })?;
     match (&model.graph, looks_like_onnx) {
-        (Some(_), _) => Ok(model),
+        (Some(_), _) => functions::inline(&mut model, bytes).map(|()| model),
         (None, true) => Err(truncated("it has no graph")),
         (None, false) => Err(not_onnx("it has no graph")),
     }

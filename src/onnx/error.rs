@@ -49,6 +49,12 @@ pub enum OnnxError {
         attribute: String,
         reason: String,
     },
+    /// One that the operator's lowering does not read.
+    UnknownAttribute {
+        node: String,
+        op: String,
+        attribute: String,
+    },
     UnsupportedType {
         tensor: String,
         found: String,
@@ -132,6 +138,9 @@ impl OnnxError {
                 format!("{count} of the model's nodes have no lowering:{list}\n{}", supported_list(supported))
             }
             Self::UnsupportedAttribute { attribute, reason, .. } => format!("{attribute} is not supported: {reason}"),
+            Self::UnknownAttribute { attribute, .. } => {
+                format!("attribute {attribute} is not known, and may change what the operator does")
+            }
             Self::UnsupportedType { tensor, found, expected } => {
                 format!("tensor \"{tensor}\" has element type {found}; {expected}")
             }
@@ -171,6 +180,7 @@ impl OnnxError {
     fn node(&self) -> Option<(&str, &str)> {
         match self {
             Self::UnsupportedAttribute { node, op, .. }
+            | Self::UnknownAttribute { node, op, .. }
             | Self::ShapeMismatch { node, op, .. }
             | Self::MissingInput { node, op, .. } => Some((node, op)),
             _ => None,
@@ -182,6 +192,9 @@ impl OnnxError {
         let text = match self {
             Self::Truncated { .. } => "export or copy it again",
             Self::Opset { .. } => "export it with one of these",
+            Self::UnknownAttribute { .. } => {
+                "remove it if it has no effect, else rewrite this part with the operators of ONNX's standard"
+            }
             Self::DynamicDimension { .. } => "export the model with a fixed shape",
             Self::ExternalData { .. } => "save the model with its weights inside",
             Self::TooLarge { .. } => "a smaller input or batch may do",
@@ -200,6 +213,7 @@ impl OnnxError {
                 let (node, operator) = error.node().or(node).unzip();
                 let attribute = match error {
                     Self::UnsupportedAttribute { attribute, .. } => attribute.strip_prefix("attribute "),
+                    Self::UnknownAttribute { attribute, .. } => Some(attribute.as_str()),
                     _ => None,
                 };
                 problems.push(Problem {

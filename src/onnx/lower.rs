@@ -1,5 +1,7 @@
 //! The state of an import: values by name, the float graph under construction, a budget for its size.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use tract_onnx::pb::{AttributeProto, GraphProto, NodeProto, TensorProto, attribute_proto::AttributeType};
@@ -67,6 +69,8 @@ pub(super) struct Node<'a> {
     pub inputs: Vec<Option<Value>>,
     /// What the graphs within the node see.
     pub scope: &'a Scope<'a>,
+    /// Names of the attributes that have been asked for.
+    read: RefCell<BTreeSet<String>>,
 }
 
 pub(super) fn node_name(proto: &NodeProto) -> &str {
@@ -77,6 +81,11 @@ pub(super) fn node_name(proto: &NodeProto) -> &str {
 }
 
 impl<'a> Node<'a> {
+    /// `proto` with the values of its inputs.
+    pub fn new(proto: &'a NodeProto, opset: i64, inputs: Vec<Option<Value>>, scope: &'a Scope<'a>) -> Self {
+        Self { proto, name: node_name(proto), opset, inputs, scope, read: RefCell::default() }
+    }
+
     pub fn op(&self) -> &str {
         &self.proto.op_type
     }
@@ -97,8 +106,24 @@ impl<'a> Node<'a> {
         integers.ok_or_else(|| self.unsupported(what, "it must be a constant tensor of integers"))
     }
 
+    /// The attribute `name`, whatever its type.
+    pub fn raw(&self, name: &str) -> Option<&'a AttributeProto> {
+        self.read.borrow_mut().insert(name.into());
+        self.proto.attribute.iter().find(|a| a.name == name)
+    }
+
+    /// These attributes, where they are given, have no effect in the case at hand.
+    pub fn ignore(&self, names: &[&str]) {
+        self.read.borrow_mut().extend(names.iter().map(|name| name.to_string()));
+    }
+
+    /// Whether the lowering has asked for the attribute.
+    pub fn has_read(&self, name: &str) -> bool {
+        self.read.borrow().contains(name)
+    }
+
     fn attribute(&self, name: &str, kind: AttributeType) -> Result<Option<&'a AttributeProto>, OnnxError> {
-        let Some(attribute) = self.proto.attribute.iter().find(|a| a.name == name) else { return Ok(None) };
+        let Some(attribute) = self.raw(name) else { return Ok(None) };
         if attribute.r#type != kind as i32 && attribute.r#type != AttributeType::Undefined as i32 {
             let reason = format!("it has another type than {}", kind.as_str_name().to_lowercase());
             return Err(self.unsupported(&format!("attribute {name}"), &reason));

@@ -1,14 +1,16 @@
 //! Import of ONNX models into the float [`Graph`].
 //!
-//! A model is decoded, checked (names, types, shapes, sizes), and lowered node by node through the registry in `ops`, with
-//! everything that is wrong collected on the way; then an independent implementation analyses the shapes of the same model,
-//! and the two must agree.
+//! A model is decoded, its functions are written out, it is checked (names, types, shapes, sizes), and lowered node by node
+//! through the registry in `ops`, with everything that is wrong collected on the way; then an independent implementation
+//! analyses the shapes of the same model, and the two must agree.
 
 mod analysis;
+mod attributes;
 mod core;
 mod decode;
 mod error;
 mod found;
+mod functions;
 mod lower;
 mod ops;
 mod remedy;
@@ -135,6 +137,13 @@ fn graph_input(info: &ValueInfoProto) -> Result<(GraphInput, Kind), OnnxError> {
     let Some(declared) = &tensor.shape else {
         return Err(malformed(&format!("input \"{name}\""), "its shape is not declared"));
     };
+    if declared.dim.iter().any(|dim| dim.value == Some(Value::DimValue(0))) {
+        let size = |dim: &tensor_shape_proto::Dimension| match dim.value {
+            Some(Value::DimValue(d)) => usize::try_from(d).unwrap_or(1),
+            _ => 1,
+        };
+        return Err(OnnxError::ZeroSized { tensor: name.clone(), shape: declared.dim.iter().map(size).collect() });
+    }
     let mut shape = vec![];
     for (axis, dim) in declared.dim.iter().enumerate() {
         let dimension = match &dim.value {

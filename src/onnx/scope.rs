@@ -8,6 +8,7 @@ use std::rc::Rc;
 
 use tract_onnx::pb::{GraphProto, NodeProto, TensorProto, ValueInfoProto, tensor_proto, type_proto};
 
+use super::attributes;
 use super::error::OnnxError;
 use super::found::{Found, operator_name};
 use super::lower::{Lowering, Node, Value, node_name};
@@ -134,8 +135,12 @@ impl<'a> Block<'a> {
                 }
                 Some(lower) if known => {
                     let inputs = proto.input.iter().map(|name| scope.get(name).cloned()).collect();
-                    let node = Node { proto, name: node_name(proto), opset: scope.opset, inputs, scope: &scope };
-                    found.note_at(proto, lower(lowering, &node))
+                    let node = Node::new(proto, scope.opset, inputs, &scope);
+                    let results = found.note_at(proto, lower(lowering, &node));
+                    if results.is_some() {
+                        attributes::refused(&node).into_iter().for_each(|error| found.error(error));
+                    }
+                    results
                 }
                 Some(_) => {
                     graphs(proto).for_each(|graph| unsupported(graph, scope.registry, found));

@@ -244,6 +244,8 @@ fn sizes_are_capped_before_anything_is_allocated() {
         graph_of(m).output[0].name = "none".into();
     });
     assert!(matches!(output, OnnxError::ZeroSized { .. }), "{output}");
+    let batch = changed(|m| graph_of(m).input[0] = declare("x", &[0, 4], DataType::Float));
+    assert!(matches!(&batch, OnnxError::ZeroSized { tensor, shape } if tensor == "x" && shape == &[0, 4]), "{batch}");
 }
 
 #[test]

@@ -5,6 +5,8 @@
 A test is a model, its inputs and the outputs that it must give. It becomes NAME.json and up to three models, its forms:
 with all inputs as the test has them; with the integers and booleans among them as constants, for operators whose shapes
 follow from such inputs; with all but the first as constants, as weights are.
+
+Operators that ONNX defines by others are tested once more as functions that the model brings along (NAME_as_function).
 """
 
 import argparse
@@ -15,7 +17,7 @@ from pathlib import Path
 
 import numpy
 import onnx
-from onnx import TensorProto, numpy_helper, version_converter
+from onnx import TensorProto, defs, helper, numpy_helper, version_converter
 from onnx.backend.test.loader import load_model_tests
 
 # What models of operator sets before 7 are converted to.
@@ -114,12 +116,39 @@ def model_of(case):
     return version_converter.convert_version(model, OPSET) if versions and versions[0] < 7 else model
 
 
-def write(folder, case, operator):
-    model = model_of(case)
+def as_function(case):
+    """The model of an operator's test with the operator's definition by others as a function that the model brings along;
+    None if there is no such definition."""
+    if case.kind != "node" or case.model is None or "_expanded" in case.name:
+        return None
+    model = onnx.ModelProto.FromString(case.model.SerializeToString())
+    [node] = model.graph.node
+    [version] = [opset.version for opset in model.opset_import if opset.domain == node.domain] or [0]
+    if node.domain != "" or not defs.has(node.op_type, version, ""):
+        return None
+    schema = defs.get_schema(node.op_type, version, "")
+    written = [v for v in schema.function_opset_versions if v <= version]
+    if not schema.has_function or not written:
+        return None
+    function = onnx.FunctionProto.FromString(schema.get_function_with_opset_version(max(written)))
+    function.domain = node.domain = "local"
+    del function.opset_import[:], function.attribute[:]
+    function.opset_import.append(helper.make_opsetid("", version))
+    for attribute in schema.attributes.values():
+        if attribute.default_value.name:
+            function.attribute_proto.append(attribute.default_value)
+        else:
+            function.attribute.append(attribute.name)
+    model.functions.append(function)
+    model.opset_import.append(helper.make_opsetid("local", 1))
+    return model
+
+
+def write(folder, case, name, model, operator):
     inputs, outputs = data_of(case)
     described_forms = []
     for i, (form, constant) in enumerate(forms(model, inputs)):
-        file = f"{case.kind}.{case.name}.{i}.onnx"
+        file = f"{case.kind}.{name}.{i}.onnx"
         (folder / file).write_bytes(with_constants(model, inputs, constant).SerializeToString())
         left = [described(values) for place, values in enumerate(inputs) if place not in constant]
         described_forms.append({"form": form, "model": file, "inputs": left})
@@ -127,14 +156,14 @@ def write(folder, case, operator):
     halves = [abs(values).max() for values in outputs if getattr(values, "dtype", None) == numpy.float16 and values.size]
     half_unit = float(max(halves, default=0)) * 2.0**-10
     result = {
-        "name": case.name,
+        "name": name,
         "operator": operator,
         "rtol": case.rtol,
         "atol": case.atol + (half_unit if numpy.isfinite(half_unit) else 0.0),
         "forms": described_forms,
         "outputs": [described(values) for values in outputs],
     }
-    (folder / f"{case.kind}.{case.name}.json").write_text(json.dumps(result))
+    (folder / f"{case.kind}.{name}.json").write_text(json.dumps(result))
 
 
 def main():
@@ -147,8 +176,11 @@ def main():
     folder.mkdir(parents=True)
     by_name = operators(cases)
     for case in cases:
-        write(folder, case, by_name[case.name])
-    print(f"{len(cases)} tests of onnx {onnx.__version__} in {folder}")
+        write(folder, case, case.name, model_of(case), by_name[case.name])
+    functions = [(case, model) for case in cases if (model := as_function(case)) is not None]
+    for case, model in functions:
+        write(folder, case, f"{case.name}_as_function", model, by_name[case.name])
+    print(f"{len(cases) + len(functions)} tests of onnx {onnx.__version__} in {folder}")
 
 
 if __name__ == "__main__":

@@ -101,6 +101,10 @@ fn reason(error: &OnnxError) -> String {
             format!("no lowering for {}", operators.join(", "))
         }
         OnnxError::UnsupportedAttribute { attribute, reason, .. } => format!("{attribute}: {reason}"),
+        // the first of several problems
+        OnnxError::Several { problems, .. } => {
+            problems.listed.first().map_or_else(String::new, |problem| problem.reason.clone())
+        }
         other => other.to_string(),
     }
 }

@@ -40,7 +40,8 @@ fn reasons(verdicts: &[&Verdict]) -> String {
     let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
     for verdict in verdicts {
         if let Outcome::Refused(reason) | Outcome::Undefined(reason) = &verdict.quantised {
-            *reasons.entry(reason).or_default() += 1;
+            // a cell is one line
+            *reasons.entry(reason.lines().next().unwrap_or_default()).or_default() += 1;
         }
     }
     reasons.iter().map(|(reason, count)| format!("{count}: {reason}")).collect::<Vec<_>>().join("<br>")

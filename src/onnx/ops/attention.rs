@@ -161,7 +161,7 @@ pub(super) fn refuse_other_forms(node: &Node, first: usize, attributes: &[&str])
         return Err(node.unsupported(&format!("input {position}"), "this form of attention is not known"));
     }
     for &name in attributes {
-        if node.proto.attribute.iter().any(|a| a.name == name && (a.i != 0 || a.f != 0.0 || !a.ints.is_empty())) {
+        if node.raw(name).is_some_and(|a| a.i != 0 || a.f != 0.0 || !a.ints.is_empty()) {
             return Err(node.unsupported(&format!("attribute {name}"), "this form of attention is not known"));
         }
     }
@@ -183,7 +183,11 @@ fn attention(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxErr
     let (query, key, value) = (node.input(0)?, node.input(1)?, node.input(2)?);
     let flat = query.shape().len() == 3;
     let heads = match flat {
-        false => Heads { query: query.clone(), key: key.clone(), value: value.clone() },
+        false => {
+            // the heads are an axis
+            node.ignore(&["q_num_heads", "kv_num_heads"]);
+            Heads { query: query.clone(), key: key.clone(), value: value.clone() }
+        }
         true => {
             let (own, shared) = (count(node, "q_num_heads")?, count(node, "kv_num_heads")?);
             Heads {

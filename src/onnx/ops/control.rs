@@ -29,6 +29,8 @@ fn branch(lowering: &mut Lowering, node: &Node, name: &str) -> Result<Vec<Value>
 
 fn conditional(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError> {
     let condition = node.input(0)?;
+    // the one that is not taken
+    node.ignore(&["then_branch", "else_branch"]);
     match known(node, condition)? {
         Some(true) => return branch(lowering, node, "then_branch"),
         Some(false) => return branch(lowering, node, "else_branch"),

@@ -3,6 +3,7 @@
 
 use tract_onnx::pb::tensor_proto::DataType;
 
+use super::window::refuse_both;
 use super::{Lowering, Node, OnnxError, Registry, Value};
 use crate::graph::{AffineBuilder, Rounding};
 use crate::onnx::shape::{axis, offsets, strides};
@@ -218,6 +219,7 @@ impl Window {
             return Err(node.unsupported("kernel_shape", "it is not that of the weights"));
         }
         let auto = node.string("auto_pad")?.unwrap_or_default();
+        refuse_both(node, &auto)?;
         (0..rank)
             .map(|i| {
                 let too_large = || node.unsupported("its kernel", "it is larger than the padded input");

@@ -86,7 +86,7 @@ fn activations(node: &Node, cell: Cell, directions: usize) -> Result<Vec<Activat
             return Err(node.unsupported(&format!("attribute {name}"), "no supported activation takes it"));
         }
     }
-    let Some(attribute) = node.proto.attribute.iter().find(|a| a.name == "activations") else { return Ok(default()) };
+    let Some(attribute) = node.raw("activations") else { return Ok(default()) };
     if attribute.strings.is_empty() {
         return Ok(default());
     }

@@ -20,8 +20,9 @@ fn axes(node: &Node, rank: usize) -> Result<Option<Vec<usize>>, OnnxError> {
         (Some(_), _) => node.integers(1, "the axes")?,
         (None, attribute) => attribute.unwrap_or_default().to_vec(),
     };
+    let none = node.flag("noop_with_empty_axes")?;
     if given.is_empty() {
-        return Ok((!node.flag("noop_with_empty_axes")?).then(|| (0..rank).collect()));
+        return Ok((!none).then(|| (0..rank).collect()));
     }
     Ok(Some(distinct_axes(node, &given, rank)?))
 }
@@ -33,13 +34,13 @@ fn reduced(
     reduction: Reduction,
     identity_if_none: bool,
 ) -> Result<Vec<Value>, OnnxError> {
+    let keep = node.int("keepdims")?.unwrap_or(1) != 0;
     let Some(axes) = axes(node, x.shape().len())? else {
         return match identity_if_none {
             true => Ok(vec![x.clone()]),
             false => Err(node.unsupported("attribute noop_with_empty_axes", "name the axes")),
         };
     };
-    let keep = node.int("keepdims")?.unwrap_or(1) != 0;
     let dims = x.shape().iter().enumerate();
     let shape = dims.filter(|(a, _)| keep || !axes.contains(a)).map(|(a, &d)| if axes.contains(&a) { 1 } else { d });
     let shape: Vec<usize> = shape.collect();

@@ -92,13 +92,17 @@ impl Mode {
 
 fn mode(node: &Node, upsample: bool) -> Result<Mode, OnnxError> {
     let unknown = |name: &str, value: &str| Err(node.unsupported(name, &format!("\"{value}\" is not supported")));
-    match node.string("mode")?.as_deref() {
+    let mode = node.string("mode")?;
+    let inside = node.flag("exclude_outside")?;
+    if inside && mode.as_deref() != Some("cubic") {
+        return Err(node.unsupported("attribute exclude_outside", "it is for mode cubic"));
+    }
+    // exporters write those of all modes
+    node.ignore(&["cubic_coeff_a", "nearest_mode"]);
+    match mode.as_deref() {
         None | Some("nearest") => {}
         Some("linear" | "bilinear" | "trilinear") => return Ok(Mode::Linear),
-        Some("cubic") => {
-            let a = node.float("cubic_coeff_a")?.unwrap_or(-0.75);
-            return Ok(Mode::Cubic { a, inside: node.flag("exclude_outside")? });
-        }
+        Some("cubic") => return Ok(Mode::Cubic { a: node.float("cubic_coeff_a")?.unwrap_or(-0.75), inside }),
         Some(other) => return unknown("attribute mode", other),
     }
     let default = if upsample { "floor" } else { "round_prefer_floor" };
@@ -313,6 +317,22 @@ mod tests {
         near(of(0.8, &[], true), &[1.36812675, 2.6695014, 4.0133367]);
         let corners = [("coordinate_transformation_mode", "align_corners")];
         near(of(2.0, &corners, false)[..4].to_vec(), &[1.0, 1.34110787, 1.80029155, 2.32944606]);
+    }
+
+    /// Exporters write the attributes of all modes.
+    #[test]
+    fn attributes_of_other_modes_have_no_effect() {
+        let of = |mode: &str, exclude| {
+            let attributes = vec![("exclude_outside", Attr::Int(exclude)), ("cubic_coeff_a", Attr::Float(-0.5))];
+            let mut resize = node("Resize", &["x", "", "s"], "y", attributes);
+            resize.attribute.extend([text("mode", mode), text("nearest_mode", "floor")]);
+            let scales = floats("s", &[4], &[1.0, 1.0, 2.0, 2.0]);
+            import_model(&model(&[("x", &[1, 1, 2, 2])], "y", vec![scales], vec![resize]))
+        };
+        for mode in ["nearest", "linear", "cubic"] {
+            assert!(of(mode, 0).is_ok(), "{mode}");
+        }
+        assert!(of("linear", 1).unwrap_err().to_string().contains("attribute exclude_outside"));
     }
 
     #[test]

@@ -18,7 +18,10 @@ impl Layout {
     fn read(node: &Node, x: &Value) -> Result<(usize, Self), OnnxError> {
         let refuse = || node.mismatch(x.shape(), &[], "there must be four axes, or three and attribute num_heads");
         match *x.shape() {
-            [batch, heads, places, size] => Ok((batch, Self { places, heads, size, flat: false })),
+            [batch, heads, places, size] => {
+                node.ignore(&["num_heads"]);
+                Ok((batch, Self { places, heads, size, flat: false }))
+            }
             [batch, places, width] => {
                 let heads = node.int("num_heads")?.and_then(|h| usize::try_from(h).ok());
                 let heads = heads.filter(|&h| h > 0 && width.is_multiple_of(h)).ok_or_else(refuse)?;

@@ -51,18 +51,29 @@ pub(super) fn sizes(
     })
 }
 
+/// Refuses padding that is given twice: readers differ on which of the attributes counts.
+pub(super) fn refuse_both(node: &Node, automatic: &str) -> Result<(), OnnxError> {
+    let given = node.ints("pads")?.unwrap_or_default();
+    match matches!(automatic, "" | "NOTSET") || given.iter().all(|&pad| pad == 0) {
+        true => Ok(()),
+        false => Err(node.unsupported("attribute pads", &format!("it is {given:?} beside auto_pad {automatic}"))),
+    }
+}
+
 impl Padding {
     pub fn read(node: &Node, axes: usize) -> Result<Self, OnnxError> {
-        match node.string("auto_pad")?.as_deref() {
-            None | Some("NOTSET" | "") => {
+        let automatic = node.string("auto_pad")?.unwrap_or_default();
+        refuse_both(node, &automatic)?;
+        match automatic.as_str() {
+            "NOTSET" | "" => {
                 let begin = sizes(node, "pads", 2 * axes, 0, 0)?;
                 let (begin, end) = begin.split_at(axes);
                 Ok(Padding::Explicit { begin: begin.into(), end: end.into() })
             }
-            Some("VALID") => Ok(Padding::Explicit { begin: vec![0; axes], end: vec![0; axes] }),
-            Some("SAME_UPPER") => Ok(Padding::SameUpper),
-            Some("SAME_LOWER") => Ok(Padding::SameLower),
-            Some(other) => Err(node.unsupported("attribute auto_pad", &format!("\"{other}\" is not known"))),
+            "VALID" => Ok(Padding::Explicit { begin: vec![0; axes], end: vec![0; axes] }),
+            "SAME_UPPER" => Ok(Padding::SameUpper),
+            "SAME_LOWER" => Ok(Padding::SameLower),
+            other => Err(node.unsupported("attribute auto_pad", &format!("\"{other}\" is not known"))),
         }
     }
 }

@@ -93,9 +93,14 @@ fn label_encoder(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, Onn
     let (values, kind, default) =
         match (list("values_int64s")?, numbers(node, "values_floats")?, tensor("values_tensor")?) {
             (Some(values), None, None) => {
+                // those of other types of values
+                node.ignore(&["default_float", "default_string"]);
                 (values, Kind::Integer, node.int("default_int64")?.map_or(-1.0, |v| v as f64))
             }
-            (None, Some(values), None) => (values, Kind::Float, node.float("default_float")?.unwrap_or(0.0)),
+            (None, Some(values), None) => {
+                node.ignore(&["default_int64", "default_string"]);
+                (values, Kind::Float, node.float("default_float")?.unwrap_or(0.0))
+            }
             (None, None, Some(values)) => {
                 let fallback = if values.kind == Kind::Integer { -1.0 } else { 0.0 };
                 let default = tensor("default_tensor")?.and_then(|d| d.data.first().copied()).unwrap_or(fallback);

@@ -54,11 +54,13 @@ fn binarizer(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxErr
 /// The identity: what is replaced is NaN, which no finite value is.
 fn imputer(_: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError> {
     let x = node.input(0)?;
-    let replaced = node.proto.attribute.iter().find(|a| a.name == "replaced_value_float");
+    let replaced = node.raw("replaced_value_float");
     let replaces_numbers = replaced.is_some_and(|a| !a.f.is_nan()) || x.kind() != Kind::Float;
     if replaces_numbers || numbers(node, "imputed_value_floats")?.is_none() {
         return Err(node.unsupported("the value it replaces", "only NaN, in floats, is understood"));
     }
+    // what integers would be replaced by
+    node.ignore(&["replaced_value_int64", "imputed_value_int64s"]);
     Ok(vec![x.clone()])
 }
 

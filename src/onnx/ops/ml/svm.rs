@@ -12,7 +12,10 @@ fn kernels(lowering: &mut Lowering, node: &Node, vectors: &[f64]) -> Result<Valu
     let (x, batch, features) = matrix(node)?;
     let kernel = node.string("kernel_type")?;
     let [gamma, offset, degree] = match kernel.as_deref() {
-        None | Some("LINEAR") => [1.0, 0.0, 0.0],
+        None | Some("LINEAR") => {
+            node.ignore(&["kernel_params"]);
+            [1.0, 0.0, 0.0]
+        }
         Some(_) => {
             let given = numbers_of(node, "kernel_params", 3)?;
             [given[0], given[1], given[2]]
@@ -105,7 +108,10 @@ fn regressor(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxErr
         true if !matches!(node.string("kernel_type")?.as_deref(), None | Some("LINEAR")) => {
             return Err(node.unsupported("kernel_type", "without support vectors it must be LINEAR"));
         }
-        true => (x, features),
+        true => {
+            node.ignore(&["kernel_params"]);
+            (x, features)
+        }
         false => {
             let Some(len) = count.checked_mul(features) else {
                 return Err(node.unsupported("n_supports", "there are too many"));
