@@ -23,6 +23,12 @@ use crate::{
 /// Longest product that is written as one expression: what the stack and a line hold.
 const MAX_PRODUCT: usize = 70;
 
+/// Factors of a product, or steps of Horner's rule, that are nested: what the stack holds.
+const NESTED: usize = 4;
+
+/// Slot for a numerator that is computed in several steps.
+const NUMERATOR: &str = "NUMERATOR";
+
 /// Slots for many outputs: the numerator of their fractions, the product of the denominators, and that of all other
 /// denominators with `x^n - 1`.
 const OUTPUT_NUMERATOR: &str = "OUTPUT_NUMERATOR";
@@ -155,6 +161,13 @@ impl<C: Curve> Generator<'_, C> {
                     let name = format!("{}_C{degree}", group.slot().replace("LAGRANGE", "NUMERATOR"));
                     let coefficient = self.scalar(name, coefficient, "of the Lagrange polynomials' numerator");
                     sum = Some(sum.map_or(coefficient.clone(), |sum| sum.times(&r_x).plus(&coefficient)));
+                    if let Some(part) = sum.as_mut().filter(|_| degree > 0 && degree % NESTED == 0) {
+                        if !self.memory.slots().iter().any(|slot| slot.name == NUMERATOR) {
+                            self.memory.reserve(NUMERATOR, 1);
+                        }
+                        let kept = part.named(&load(NUMERATOR));
+                        block.store(NUMERATOR, &std::mem::replace(part, kept));
+                    }
                 }
                 value = sum.map_or(value.clone(), |sum| value.times(&sum));
             }
@@ -261,11 +274,15 @@ impl<C: Curve> Generator<'_, C> {
         for group in self.row_groups() {
             let distances: Vec<Value> =
                 group.rows.iter().map(|&row| self.value("x").plus(&self.minus_omega(row))).collect();
-            let Some(value) = product(&distances) else { continue };
             let slot = self.memory.reserve(group.slot(), 1);
+            let mut parts = distances.chunks(NESTED).filter_map(product);
+            let Some(value) = parts.next() else { continue };
             if distances.len() > 1 {
                 let roots = self.memory.reserve(format!("{}_ROOTS", group.slot()), 1);
                 block.store(&roots, &value);
+                for part in parts {
+                    block.store(&roots, &self.slot(&roots).times(&part));
+                }
                 multiply(block, slot, &self.slot(&roots), self.slot(&roots), Some(group));
             } else {
                 multiply(block, slot, &value, value.clone(), Some(group));
