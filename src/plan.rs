@@ -9,10 +9,10 @@ use serde::Serialize;
 use thiserror::Error;
 
 use crate::{
-    circuit::{LaidOut, Layout, PeriodicCircuit},
+    circuit::{LaidOut, Layout},
     gas::{CalldataCost, Estimate},
     graph::IntegerModel,
-    proof::{Bls12381, Bn254, Curve, CurveId, SrsOrigin, VerifyingKey, srs::ETHEREUM_K},
+    proof::{Bls12381, Bn254, Curve, CurveId, SrsOrigin, VerifyingKey, cost::Work, srs::ETHEREUM_K},
     solidity::{ContractInfo, verifier_source},
 };
 
@@ -64,6 +64,48 @@ pub struct Plan {
     pub quotient_pieces: usize,
     /// Estimated gas of the verifying transaction.
     pub estimate: Estimate,
+    /// CPU seconds of proving on a machine that is the same for all plans: what they are compared by.
+    pub proving: f64,
+}
+
+impl Plan {
+    /// Whether the other plan is no worse in gas and in proving, and better in one of them.
+    pub fn is_dominated_by(&self, other: &Self) -> bool {
+        let (gas, other_gas) = (self.estimate.transaction, other.estimate.transaction);
+        other_gas <= gas && other.proving <= self.proving && (other_gas < gas || other.proving < self.proving)
+    }
+}
+
+/// What a plan is chosen for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Optimize {
+    /// The least gas.
+    #[default]
+    Gas,
+    /// The fastest prover among the plans that take no more than a quarter more gas than the least.
+    Balanced,
+    /// The fastest prover.
+    Prover,
+}
+
+impl FromStr for Optimize {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        let all = [Optimize::Gas, Optimize::Balanced, Optimize::Prover];
+        let wanted = all.into_iter().find(|optimize| optimize.to_string() == name);
+        wanted.ok_or_else(|| format!("\"{name}\" is nothing to optimize: choose gas, balanced or prover"))
+    }
+}
+
+impl fmt::Display for Optimize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Optimize::Gas => "gas",
+            Optimize::Balanced => "balanced",
+            Optimize::Prover => "prover",
+        })
+    }
 }
 
 /// A way to compile a model that was considered.
@@ -89,6 +131,7 @@ pub struct PlanOptions {
     pub curve: Choice<CurveId>,
     /// log2 of the powers that the setup on BN254 has.
     pub bn254_k: u32,
+    pub optimize: Optimize,
 }
 
 /// No plan fits.
@@ -115,11 +158,19 @@ pub fn alternatives(model: &IntegerModel, options: &PlanOptions) -> Vec<Alternat
     alternatives
 }
 
-/// The cheapest plan among those that the options allow; equal ones in the order of [`alternatives`].
+/// The best plan among those that the options allow; equal ones in the order of [`alternatives`].
 pub fn choose(alternatives: &[Alternative], options: &PlanOptions) -> Result<Plan, PlanError> {
     let allowed = || alternatives.iter().filter(|a| options.layout.allows(&a.layout) && options.curve.allows(&a.curve));
-    let cheapest = allowed().filter_map(|a| a.plan.as_ref()).min_by_key(|plan| plan.estimate.transaction);
-    cheapest.cloned().ok_or_else(|| {
+    let plans = || allowed().filter_map(|a| a.plan.as_ref());
+    let least = plans().map(|plan| plan.estimate.transaction).min().unwrap_or(0);
+    let most = match options.optimize {
+        Optimize::Gas => least,
+        Optimize::Balanced => least + least / 4,
+        Optimize::Prover => u64::MAX,
+    };
+    let affordable = plans().filter(|plan| plan.estimate.transaction <= most);
+    let fastest = affordable.min_by(|a, b| a.proving.total_cmp(&b.proving));
+    fastest.cloned().ok_or_else(|| {
         let reason = |a: &Alternative| Some(format!("{} on {}: {}", a.layout, a.curve, a.reason.as_deref()?));
         PlanError { reasons: allowed().filter_map(reason).collect::<Vec<_>>().join("; ") }
     })
@@ -149,24 +200,16 @@ enum NoPlan {
 
 fn plan<C: Curve>(layout: Layout, model: &IntegerModel, setup_k: u32) -> Result<Plan, NoPlan> {
     let other = |error: &dyn fmt::Display| NoPlan::Other(error.to_string());
-    if layout == Layout::Periodic {
-        // cheap, and says what laying out millions of rows would end with
-        let geometry = PeriodicCircuit::<C::Scalar>::plan(model).map_err(|error| other(&error))?;
-        if geometry.k > setup_k {
-            return Err(NoPlan::Setup { k: geometry.k });
-        }
-    }
-    let circuit = LaidOut::<C::Scalar>::for_keygen(layout, model).map_err(|error| other(&error))?;
+    let circuit = LaidOut::<C::Scalar>::for_keygen_within(setup_k, layout, model).map_err(|error| other(&error))?;
+    let circuit = circuit.map_err(|k| NoPlan::Setup { k })?;
     let (k, rows) = (circuit.k(), circuit.rows());
-    if k > setup_k {
-        return Err(NoPlan::Setup { k });
-    }
     let quotient_pieces = if setup_k > k { 1 } else { 2 };
     let ranges = model.public_ranges();
     let outline = VerifyingKey::<C>::outline(&circuit, quotient_pieces, ranges, SrsOrigin::Unsafe);
     let outline = outline.map_err(|error| other(&error))?;
     let estimate = estimate(&outline).map_err(|error| other(&error))?;
-    Ok(Plan { layout, curve: C::ID, k, rows, quotient_pieces, estimate })
+    let proving = Work::new(outline.protocol()).nominal_seconds::<C>();
+    Ok(Plan { layout, curve: C::ID, k, rows, quotient_pieces, estimate, proving })
 }
 
 /// What the contract of a key costs, estimated from its source. The commitments in it do not matter.

@@ -1,7 +1,7 @@
 //! The whole collection of real models: import, quantisation, random inputs of the domain, proofs, contracts.
 //!
 //! Heavy, so ignored by default: `make collection`. `HALLMARK_MODELS` names the models to take, separated by commas;
-//! `HALLMARK_MAX_K` is the greatest k that is proved.
+//! `HALLMARK_MAX_K` is the greatest k that is proved, `HALLMARK_LAYOUT` in which layout.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -17,6 +17,11 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::{RngCore, SeedableRng};
 
 mod common;
+
+/// `HALLMARK_LAYOUT`: the layout that is proved.
+fn layout() -> Layout {
+    std::env::var("HALLMARK_LAYOUT").map_or(Layout::Phased, |name| name.parse().unwrap())
+}
 
 /// Random samples that a model is calibrated on.
 const SAMPLES: usize = 32;
@@ -131,7 +136,7 @@ fn run(path: &Path, max_k: u32) -> Result<String, String> {
         };
         check_ranges(model, &model.features.iter().enumerate().map(pick).collect::<Vec<_>>());
     }
-    let layout = LaidOut::<halo2curves::bn256::Fr>::for_keygen(Layout::General, model).map_err(|e| e.to_string())?;
+    let layout = LaidOut::<halo2curves::bn256::Fr>::for_keygen(layout(), model).map_err(|e| e.to_string())?;
     let (k, rows) = (layout.k(), layout.rows());
     let fit = if result.within_tolerance { "" } else { " NOT WITHIN TOLERANCE" };
     let accuracy = &result.accuracy;

@@ -25,6 +25,9 @@ pub struct Builder<F> {
     pub copies: Vec<(usize, usize)>,
     /// Rows of the `public` instance column, one per public value.
     pub public_rows: Vec<usize>,
+    /// Rows in use. Those beyond the limit are counted, and nothing is assigned to them.
+    rows: usize,
+    limit: usize,
 }
 
 /// Row of a cell constrained to zero.
@@ -43,49 +46,80 @@ impl<F: PrimeField> Builder<F> {
     /// Rows 0 to 2: the constants. The anchor `public[0] = 1` makes row 0 say `a2 = a0 + 1`, row 1 says `a2 = 0`.
     pub fn new() -> Self {
         let (a, w) = (vec![-F::ONE, F::ZERO, F::ZERO], vec![F::ZERO, F::ONE, F::ZERO]);
-        Self { a, w, q: vec![false; 3], copies: vec![(ZERO_ROW, 1)], public_rows: Vec::new() }
+        let (q, copies) = (vec![false; 3], vec![(ZERO_ROW, 1)]);
+        Self { a, w, q, copies, public_rows: Vec::new(), rows: 3, limit: usize::MAX }
+    }
+
+    /// Keep at most so many rows: the others are only counted.
+    pub fn with_limit(limit: usize) -> Self {
+        Self { limit, ..Self::new() }
     }
 
     /// Row of the accumulator.
     pub fn cursor(&self) -> usize {
-        self.a.len() - 1
+        self.rows - 1
+    }
+
+    /// The value of a cell; zero beyond the limit.
+    fn cell(&self, row: usize) -> F {
+        self.a.get(row).copied().unwrap_or(F::ZERO)
     }
 
     /// The accumulator's value.
     fn accumulator(&self) -> F {
-        self.a[self.cursor()]
+        self.cell(self.cursor())
+    }
+
+    fn set_weight(&mut self, row: usize, weight: F) {
+        if let Some(cell) = self.w.get_mut(row) {
+            *cell = weight;
+        }
+    }
+
+    fn set_quadratic(&mut self, row: usize) {
+        if let Some(cell) = self.q.get_mut(row) {
+            *cell = true;
+        }
+    }
+
+    fn tie(&mut self, row: usize, copy: usize) {
+        if copy < self.limit {
+            self.copies.push((row, copy));
+        }
     }
 
     /// Rows that are in use.
     pub fn rows(&self) -> usize {
-        self.a.len()
+        self.rows
     }
 
     fn append(&mut self, value: F) -> usize {
-        self.a.push(value);
-        self.w.push(F::ZERO);
-        self.q.push(false);
-        self.a.len() - 1
+        if self.rows < self.limit {
+            self.a.push(value);
+            self.w.push(F::ZERO);
+            self.q.push(false);
+        }
+        self.rows += 1;
+        self.rows - 1
     }
 
     /// Append a copy of the cell in `row`.
     fn append_copy(&mut self, row: usize) -> usize {
-        let copy = self.append(self.a[row]);
-        self.copies.push((row, copy));
+        let copy = self.append(self.cell(row));
+        self.tie(row, copy);
         copy
     }
 
     /// The odd row above the cursor pins the accumulator to zero.
     fn pin_zero(&mut self) {
         debug_assert_eq!(self.accumulator(), F::ZERO);
-        let row = self.cursor() - 1;
-        self.w[row] = F::ONE;
+        self.set_weight(self.cursor() - 1, F::ONE);
     }
 
     /// One linear row: `accumulator += weight * operand`, where the operand cell was just appended.
     fn accumulate(&mut self, operand: usize, weight: F) {
-        self.w[operand - 1] = weight;
-        let sum = self.a[operand - 1] + weight * self.a[operand];
+        self.set_weight(operand - 1, weight);
+        let sum = self.cell(operand - 1) + weight * self.cell(operand);
         self.append(sum);
     }
 
@@ -122,18 +156,17 @@ impl<F: PrimeField> Builder<F> {
     /// `value` is the accumulator's value. Returns the row of its first cell: row `r + i` then holds `value >> i`, for
     /// `i <= bits`. With `bits = 0` the value is constrained to zero.
     pub fn bits(&mut self, value: u128, bits: u32) -> usize {
-        debug_assert_eq!(self.accumulator(), F::from_u128(value));
+        debug_assert!(self.rows > self.limit || self.accumulator() == F::from_u128(value));
         debug_assert!(bits >= u128::BITS || value >> bits == 0);
         let first = self.cursor();
         if bits == 0 {
-            self.copies.push((ZERO_ROW, first));
+            self.tie(ZERO_ROW, first);
             return first;
         }
         for i in 1..=bits {
             let shifted = F::from_u128(value.checked_shr(i).unwrap_or(0));
             if i % 2 == 1 {
-                let row = self.cursor();
-                self.q[row] = true;
+                self.set_quadratic(self.cursor());
             }
             if i == bits && i % 2 == 1 {
                 self.append_copy(ZERO_ROW); // an odd number of bits: the quotient after the last is zero by copy
@@ -153,9 +186,9 @@ impl<F: PrimeField> Builder<F> {
     /// `t` is the witness value; the caller must constrain its sign by a range check.
     pub fn half_up_to_sign(&mut self, t: F) -> usize {
         let row = self.cursor();
-        self.q[row] = true;
-        self.w[row] = F::ONE;
-        let double = self.a[row];
+        self.set_quadratic(row);
+        self.set_weight(row, F::ONE);
+        let double = self.cell(row);
         self.append_copy(ZERO_ROW);
         let cell = self.append(t);
         // both squares equal this cell: (2z)^2 = (2t)^2. The row of `t` is linear with weight 0 and carries `t` along.
@@ -169,7 +202,7 @@ impl<F: PrimeField> Gadgets<F> for Builder<F> {
     /// Constrain an expression to zero.
     fn check_zero(&mut self, expr: &Expr<F>) {
         self.add(expr);
-        self.copies.push((ZERO_ROW, self.cursor()));
+        self.tie(ZERO_ROW, self.cursor());
     }
 
     /// The expression in a single cell (and no constant), for values that are used many times.
@@ -316,7 +349,7 @@ impl<F: PrimeField> Gadgets<F> for Builder<F> {
         }
         // the odd row above: -accumulator + public = 0
         let row = self.cursor() - 1;
-        self.w[row] = -F::ONE;
+        self.set_weight(row, -F::ONE);
         self.public_rows.push(row);
         self.close();
     }

@@ -80,6 +80,26 @@ impl<F: PrimeField> LaidOut<F> {
         Self::new(layout, model, &model.trace(&corner))
     }
 
+    /// As [`Self::for_keygen`], if the circuit fits a domain of `2^max_k` rows; else the k that it takes. Nothing is kept of rows
+    /// that do not fit.
+    pub fn for_keygen_within(max_k: u32, layout: Layout, model: &IntegerModel) -> Result<Result<Self, u32>, NotPeriodic> {
+        if layout == Layout::Periodic {
+            let geometry = PeriodicCircuit::<F>::plan(model)?;
+            if geometry.k > max_k {
+                return Ok(Err(geometry.k));
+            }
+        }
+        let corner: Vec<i128> = model.features.iter().map(|f| f.range.lo).collect();
+        let (trace, limit) = (model.trace(&corner), 1 << max_k);
+        let circuit = match layout {
+            Layout::Periodic => LaidOut::Periodic(PeriodicCircuit::new(model, &trace)?),
+            Layout::General => LaidOut::General(ModelCircuit::within(limit, model, &trace)),
+            Layout::Phased => LaidOut::Phased(PhasedCircuit::within(limit, model, &trace)),
+        };
+        let k = circuit.k();
+        Ok(if k > max_k { Err(k) } else { Ok(circuit) })
+    }
+
     /// Which layout it is.
     pub fn layout(&self) -> Layout {
         match self {

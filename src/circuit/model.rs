@@ -33,7 +33,12 @@ impl<F: PrimeField> ModelCircuit<F> {
     ///
     /// The fixed columns, the copies and the rows of the public values are the same for every trace.
     pub fn new(model: &IntegerModel, trace: &Trace) -> Self {
-        let layout = lay_out(Builder::new(), model, trace);
+        Self::within(usize::MAX, model, trace)
+    }
+
+    /// The same, with no more than `limit` rows kept: a circuit that takes more rows is good for its size only.
+    pub(super) fn within(limit: usize, model: &IntegerModel, trace: &Trace) -> Self {
+        let layout = lay_out(Builder::with_limit(limit), model, trace);
         let needed = layout.rows() + RESERVED_ROWS;
         let k = needed.next_power_of_two().ilog2().max(MIN_K);
         Self { layout, k }
@@ -232,7 +237,7 @@ mod tests {
                 prop_assert_eq!(&complete(&circuit, &[]).layout.a, &circuit.layout.a);
 
                 prop_assert_eq!(circuit.k, keygen.k);
-                let Builder { a, w, q, copies, public_rows } = circuit.layout;
+                let Builder { a, w, q, copies, public_rows, .. } = circuit.layout;
                 prop_assert_eq!(a.len(), keygen.layout.a.len());
                 prop_assert_eq!(w, &keygen.layout.w[..]);
                 prop_assert_eq!(q, &keygen.layout.q[..]);

@@ -99,7 +99,11 @@ pub fn others(plan: &Plan, alternatives: &[Alternative]) -> Vec<(&'static str, S
     let others = alternatives.iter().filter(|other| (other.layout, other.curve) != (plan.layout, plan.curve));
     let row = |other: &Alternative| {
         let cost = match (&other.plan, &other.reason) {
-            (Some(other), _) => format!("{} gas, 2^{} rows", thousands(other.estimate.transaction), other.k),
+            (Some(other), _) => {
+                let (gas, relative) = (thousands(other.estimate.transaction), other.proving / plan.proving);
+                let worse = if other.is_dominated_by(plan) { ": worse in both" } else { "" };
+                format!("{gas} gas, 2^{} rows, {relative:.1} x the proving time{worse}", other.k)
+            }
             (None, reason) => reason.clone().unwrap_or_default(),
         };
         ("instead of", format!("{} on {}: {cost}", other.layout, other.curve))

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use hallmark::{
     graph::Graph,
     onnx,
-    plan::Choice,
+    plan::{Choice, Optimize},
     project::{CompileOptions, Limits, Project, PublicInputs, Setup, compile},
     proof::CurveId,
     quant::{QuantOptions, read_input},
@@ -56,6 +56,7 @@ pub fn run(args: &Args, output: &Output) -> Outcome {
         quant: QuantOptions { max_error: 1e-4, ..QuantOptions::default() },
         setup: Setup::Embedded,
         layout: Choice::Auto,
+        optimize: Optimize::Gas,
         curve: Choice::Only(CurveId::Bn254),
         public_inputs: PublicInputs::None,
         allow_unsafe_srs: false,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use hallmark::{
     circuit::Layout,
-    plan::Choice,
+    plan::{Choice, Optimize},
     project::{CompileOptions, Limits, PublicInputs, Setup},
     proof::CurveId,
     quant::QuantOptions,
@@ -31,13 +31,17 @@ pub struct ModelOptions {
     /// Trusted setup: a file from `hallmark srs import`. The embedded ceremony by default, up to k = 14.
     #[arg(long, value_name = "FILE")]
     srs: Option<PathBuf>,
-    /// Layout of the circuit: general, periodic, or auto for the one whose verification costs least.
+    /// Layout of the circuit: periodic, general, phased, or auto for the best one.
     #[arg(long, default_value_t = Choice::Auto)]
     layout: Choice<Layout>,
-    /// Curve: bn254 (any EVM chain), bls12-381 (chains with the precompiles of EIP-2537 and EIP-4844), or auto for the one
-    /// whose verification costs least.
+    /// Curve: bn254 (any EVM chain), bls12-381 (chains with the precompiles of EIP-2537 and EIP-4844), or auto for the
+    /// best one.
     #[arg(long, default_value_t = Choice::Only(CurveId::Bn254))]
     curve: Choice<CurveId>,
+    /// What layout and curve are chosen for: gas, prover (the least time of proving), or balanced (the fastest prover for at most
+    /// a quarter more than the least gas).
+    #[arg(long, default_value_t = Optimize::Gas)]
+    optimize: Optimize,
     /// Inputs that a proof says in the open: names with commas between them, or all. They are packed, several in a word.
     #[arg(long, value_name = "NAMES", value_parser = public_inputs)]
     public_inputs: Option<PublicInputs>,
@@ -72,6 +76,7 @@ impl ModelOptions {
             setup: self.srs.clone().map_or(Setup::Embedded, Setup::File),
             layout: self.layout,
             curve: self.curve,
+            optimize: self.optimize,
             public_inputs: self.public_inputs.clone().unwrap_or_default(),
             allow_unsafe_srs: self.allow_unsafe_srs,
             limits: Limits { memory: self.max_memory, gas: self.max_gas, rows: self.max_rows },

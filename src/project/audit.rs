@@ -13,7 +13,7 @@ use crate::{
     gas::thousands,
     graph::IntegerModel,
     onnx,
-    plan::{Choice, PlanOptions, alternatives, choose},
+    plan::{Choice, Optimize, PlanOptions, alternatives, choose},
     proof::{CurveId, srs::EMBEDDED_K},
     quant::{
         Accuracy, AtPrecision, CalibrationData, Domain, DomainFile, Measured, QuantOptions, Quantised, TensorError,
@@ -170,7 +170,8 @@ impl PrecisionAudit {
 
 /// The circuit of a model; `None` beyond [`MAX_ROWS_K`].
 fn size(model: &IntegerModel) -> Option<Size> {
-    let options = PlanOptions { layout: Choice::Auto, curve: Choice::Only(CurveId::Bn254), bn254_k: MAX_ROWS_K };
+    let (layout, curve) = (Choice::Auto, Choice::Only(CurveId::Bn254));
+    let options = PlanOptions { layout, curve, bn254_k: MAX_ROWS_K, optimize: Optimize::Gas };
     let plan = choose(&alternatives(model, &options), &options).ok()?;
     Some(Size { layout: plan.layout, rows: plan.rows, k: plan.k })
 }

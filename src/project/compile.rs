@@ -17,7 +17,7 @@ use crate::{
     fsutil::StagedFolder,
     graph::{Feature, IntegerModel, Interval, MAX_BITS, PackedInput},
     onnx,
-    plan::{Alternative, Choice, Plan, PlanOptions, alternatives, choose, needed_k},
+    plan::{Alternative, Choice, Optimize, Plan, PlanOptions, alternatives, choose, needed_k},
     proof::{
         Bn254, CurveId, Srs, SrsError,
         artifact::{ArtifactKind, write_container},
@@ -86,6 +86,8 @@ pub struct CompileOptions {
     pub layout: Choice<Layout>,
     /// Which curve.
     pub curve: Choice<CurveId>,
+    /// What the layout and the curve are chosen for, where there is a choice.
+    pub optimize: Optimize,
     pub public_inputs: PublicInputs,
     /// Emit a contract on a setup whose secret is known.
     pub allow_unsafe_srs: bool,
@@ -174,7 +176,7 @@ pub fn compile(options: &CompileOptions, mut progress: impl FnMut(Stage)) -> Res
 
     progress(Stage::Plan);
     let bn254_k = setup_k(&options.setup)?;
-    let plan_options = PlanOptions { layout: options.layout, curve: options.curve, bn254_k };
+    let plan_options = PlanOptions { layout: options.layout, curve: options.curve, bn254_k, optimize: options.optimize };
     let alternatives = alternatives(&quantised.model, &plan_options);
     let plan = choose(&alternatives, &plan_options);
     if let (Err(_), Some(k)) = (&plan, needed_k(&alternatives, &plan_options)) {

@@ -84,11 +84,15 @@ pub struct PhasedBuilder<F> {
     pub table_start: Option<usize>,
     /// Range checks so far.
     checks: BTreeMap<Check, usize>,
+    /// Rows in use. Those beyond the limit are counted, and nothing is assigned to them.
+    rows: usize,
+    limit: usize,
 }
 
 impl<F: PrimeField> PhasedBuilder<F> {
-    /// Row 0: the constant. The anchor `public[0] = 1` makes the cell of row 0 one.
-    pub fn new(table_bits: u32) -> Self {
+    /// Row 0: the constant. The anchor `public[0] = 1` makes the cell of row 0 one. At most `limit` rows are kept, the others are
+    /// only counted.
+    pub fn new(table_bits: u32, limit: usize) -> Self {
         let mut builder = Self {
             a: vec![],
             weight: vec![],
@@ -102,6 +106,8 @@ impl<F: PrimeField> PhasedBuilder<F> {
             table_bits,
             table_start: None,
             checks: BTreeMap::new(),
+            rows: 0,
+            limit,
         };
         builder.fresh_term(F::ONE, F::ONE);
         builder.pin(ONE_ROW);
@@ -110,7 +116,7 @@ impl<F: PrimeField> PhasedBuilder<F> {
 
     /// Rows that are in use.
     pub fn rows(&self) -> usize {
-        self.a.len()
+        self.rows
     }
 
     /// Rows that the layout so far takes with another table, and that table.
@@ -127,32 +133,35 @@ impl<F: PrimeField> PhasedBuilder<F> {
 
     /// Append a row with a value that nothing constrains yet.
     pub(super) fn fresh(&mut self, value: F) -> usize {
-        self.a.push(value);
-        self.weight.push(F::ZERO);
-        self.next.push(F::ZERO);
-        self.lookup.push(false);
-        self.product.push(false);
-        self.a.len() - 1
+        if self.rows < self.limit {
+            self.a.push(value);
+            self.weight.push(F::ZERO);
+            self.next.push(F::ZERO);
+            self.lookup.push(false);
+            self.product.push(false);
+        }
+        self.rows += 1;
+        self.rows - 1
     }
 
     /// Append a row with a copy of the cell in `row`.
     pub(super) fn copy(&mut self, row: usize) -> usize {
-        let copy = self.fresh(self.a[row]);
-        self.copies.push((row, copy));
+        let copy = self.fresh(self.cell(row));
+        self.tie(row, copy);
         copy
     }
 
     /// A term with a value that is new; returns its cell.
     pub(super) fn fresh_term(&mut self, value: F, weight: F) -> usize {
         let row = self.fresh(value);
-        self.weight[row] = weight;
+        self.set_weight(row, weight);
         row
     }
 
     /// A term with a copy of a cell.
     pub(super) fn term(&mut self, row: usize, weight: F) -> usize {
         let copy = self.copy(row);
-        self.weight[copy] = weight;
+        self.set_weight(copy, weight);
         copy
     }
 
@@ -168,8 +177,47 @@ impl<F: PrimeField> PhasedBuilder<F> {
 
     /// The rows from `start` on add up to zero.
     pub(super) fn pin(&mut self, start: usize) {
-        if start < self.rows() {
-            self.pins.push((start, self.rows()));
+        if start < self.rows {
+            self.pin_rows(start, self.rows);
+        }
+    }
+
+    /// The cells of `c` in these rows are equal.
+    pub(super) fn pin_rows(&mut self, start: usize, end: usize) {
+        if end <= self.limit {
+            self.pins.push((start, end));
+        }
+    }
+
+    /// The cell in row `copy` is a copy of that in `row`.
+    pub(super) fn tie(&mut self, row: usize, copy: usize) {
+        if copy < self.limit {
+            self.copies.push((row, copy));
+        }
+    }
+
+    /// The value of a cell; zero beyond the limit.
+    fn cell(&self, row: usize) -> F {
+        self.a.get(row).copied().unwrap_or(F::ZERO)
+    }
+
+    fn set_weight(&mut self, row: usize, weight: F) {
+        if let Some(cell) = self.weight.get_mut(row) {
+            *cell = weight;
+        }
+    }
+
+    /// Multiply the cells in a row and the next one.
+    pub(super) fn multiply(&mut self, row: usize) {
+        if let Some(flag) = self.product.get_mut(row) {
+            *flag = true;
+        }
+    }
+
+    /// What is looked up in a row has so many times the next cell.
+    pub(super) fn set_next(&mut self, row: usize, next: F) {
+        if let Some(cell) = self.next.get_mut(row) {
+            *cell = next;
         }
     }
 
@@ -184,13 +232,15 @@ impl<F: PrimeField> PhasedBuilder<F> {
 
     /// The value of an expression.
     pub(super) fn value(&self, expr: &Expr<F>) -> F {
-        expr.terms.iter().fold(expr.constant, |sum, &(row, coefficient)| sum + coefficient * self.a[row])
+        expr.terms.iter().fold(expr.constant, |sum, &(row, coefficient)| sum + coefficient * self.cell(row))
     }
 
     /// Look up the cell in `row`, plus `next` times the cell below.
     pub(super) fn look_up(&mut self, row: usize, next: F) {
-        self.lookup[row] = true;
-        self.next[row] = next;
+        if let Some(flag) = self.lookup.get_mut(row) {
+            *flag = true;
+        }
+        self.set_next(row, next);
     }
 
     /// What is looked up in a row, if anything is.
@@ -202,7 +252,7 @@ impl<F: PrimeField> PhasedBuilder<F> {
     /// How often each entry of the table is looked up; what is not in the table is not counted.
     pub(super) fn multiplicities(&self, a: &[F]) -> Vec<F> {
         let mut counts = vec![0u64; 1 << self.table_bits];
-        let rows = self.table_start.unwrap_or(self.rows());
+        let rows = self.table_start.unwrap_or(self.rows).min(self.limit);
         for entry in (0..rows).filter_map(|row| self.looked_up(a, row)) {
             let bytes = entry.to_repr();
             let (low, high) = bytes.as_ref().split_at(8);
@@ -219,13 +269,13 @@ impl<F: PrimeField> PhasedBuilder<F> {
         if !self.checks.is_empty() {
             // what the last row reads below it, if anything, is in place: a look-up never is the last row of a gadget that
             // reads further
-            self.table_start = Some(self.rows());
+            self.table_start = Some(self.rows);
             let multiplicities = self.multiplicities(&self.a);
             for count in multiplicities {
                 self.fresh_term(count, -F::ONE);
             }
         }
-        self.pins.push((0, self.rows()));
+        self.pin_rows(0, self.rows);
     }
 
     /// The fixed columns, in the order of [`super::config::FIXED`].

@@ -44,7 +44,7 @@ impl<F: PrimeField> PhasedBuilder<F> {
         }
         let scaled = |builder: &mut Self| {
             let one = builder.term(ONE_ROW, F::ONE);
-            builder.next[one] = Self::power(spare);
+            builder.set_next(one, Self::power(spare));
         };
         if limbs == 1 {
             scaled(self);
@@ -60,7 +60,7 @@ impl<F: PrimeField> PhasedBuilder<F> {
     /// A pair of rows whose cells are multiplied: copies of these.
     fn factors(&mut self, x: usize, y: usize) {
         let row = self.copy(x);
-        self.product[row] = true;
+        self.multiply(row);
         self.copy(y);
     }
 
@@ -141,15 +141,15 @@ impl<F: PrimeField> Gadgets<F> for PhasedBuilder<F> {
         // the rows n, p, n: the first two are looked up as their sum, if that is one limb, the last two are multiplied
         let above = (limbs == 1).then(|| self.fresh(F::from_u128(negative)));
         let product = self.fresh(F::from_u128(positive));
-        self.product[product] = true;
-        self.pins.push((product, product + 1));
+        self.multiply(product);
+        self.pin_rows(product, product + 1);
         let rest = self.fresh_term(F::from_u128(negative), F::ONE);
         self.term(product, -F::ONE);
         self.terms(expr, F::ONE);
         self.pin(rest);
         match above {
             Some(above) => {
-                self.copies.push((rest, above));
+                self.tie(rest, above);
                 self.look_up(above, F::ONE);
             }
             None => {
@@ -218,8 +218,8 @@ impl<F: PrimeField> Gadgets<F> for PhasedBuilder<F> {
         let boolean = |place: usize| {
             let value = F::from(u64::from(place == hot));
             let row = self.fresh_term(value, -F::ONE);
-            self.product[row] = true;
-            self.pins.push((row, row + 1));
+            self.multiply(row);
+            self.pin_rows(row, row + 1);
             self.copy(row);
             Expr::cell(row)
         };

@@ -49,6 +49,9 @@ use crate::graph::{IntegerModel, Trace};
 /// Widest table: `[0, 2^MAX_TABLE_BITS)`.
 const MAX_TABLE_BITS: u32 = 16;
 
+/// The table while rows are counted.
+const SOME_TABLE_BITS: u32 = 8;
+
 /// Pairs of cells of `a` in the tail that are tied, as rows from its start.
 const TIED: [(usize, usize); 3] = [(0, 3), (1, 4), (2, 5)];
 
@@ -64,12 +67,20 @@ impl<F: PrimeField> PhasedCircuit<F> {
     /// Lay out the model with the witness `trace`, in the smallest domain that holds it and with the table that takes the fewest
     /// rows. Everything but the cells of `a` is the same for every trace.
     pub fn new(model: &IntegerModel, trace: &Trace) -> Self {
-        let first = lay_out(PhasedBuilder::new(8), model, trace);
-        let k_of = |rows: usize| (rows + TAIL).next_power_of_two().ilog2().max(MIN_K);
-        let best = (1..=MAX_TABLE_BITS).min_by_key(|&bits| first.rows_with(bits)).unwrap_or(8);
-        let mut layout = if best == 8 { first } else { lay_out(PhasedBuilder::new(best), model, trace) };
+        Self::within(usize::MAX, model, trace)
+    }
+
+    /// The same, with no more than `limit` rows kept: a circuit that takes more rows is good for its size only.
+    pub(super) fn within(limit: usize, model: &IntegerModel, trace: &Trace) -> Self {
+        let counted = lay_out(PhasedBuilder::new(SOME_TABLE_BITS, 0), model, trace);
+        let bits = (1..=MAX_TABLE_BITS).min_by_key(|&bits| counted.rows_with(bits)).unwrap_or(SOME_TABLE_BITS);
+        let rows = counted.rows_with(bits);
+        let k = (rows + TAIL).next_power_of_two().ilog2().max(MIN_K);
+        if rows > limit {
+            return Self { layout: counted, k };
+        }
+        let mut layout = lay_out(PhasedBuilder::new(bits, limit), model, trace);
         layout.finish();
-        let k = k_of(layout.rows());
         Self { layout, k }
     }
 

@@ -21,7 +21,7 @@ fn honest(model: &IntegerModel, input: &[i128]) -> PhasedCircuit<Fr> {
 
 /// The same with a table of `2^bits`.
 fn honest_with(bits: u32, model: &IntegerModel, input: &[i128]) -> PhasedCircuit<Fr> {
-    let mut layout = lay_out(PhasedBuilder::new(bits), model, &model.trace(input));
+    let mut layout = lay_out(PhasedBuilder::new(bits, usize::MAX), model, &model.trace(input));
     layout.finish();
     PhasedCircuit { layout, k: 20 }
 }
@@ -302,7 +302,7 @@ fn tables_take_the_rows_that_were_counted() {
         for model in [random_model(seed), random_general_model(seed)] {
             let lows: Vec<i128> = model.features.iter().map(|feature| feature.range.lo).collect();
             let trace = model.trace(&lows);
-            let laid_out = |bits| crate::circuit::model::lay_out(PhasedBuilder::<Fr>::new(bits), &model, &trace);
+            let laid_out = |bits| crate::circuit::model::lay_out(PhasedBuilder::<Fr>::new(bits, usize::MAX), &model, &trace);
             let first = laid_out(8);
             for bits in 1..=12 {
                 let mut layout = laid_out(bits);
