@@ -2,7 +2,7 @@
 
 PROFILES := default ir solc20 solc20-ir
 
-.PHONY: setup build demo test conformance operators exports collection matrix analyse snapshot fmt lint bench clean
+.PHONY: setup build demo test conformance operators exports collection fuzz matrix analyse snapshot fmt lint bench clean
 
 setup:
 	@script/setup.sh
@@ -41,6 +41,10 @@ exports: setup
 # contracts on anvil. HALLMARK_MODELS names some of them.
 collection: setup
 	cargo test --release --test collection -- --ignored --nocapture
+
+# Random models through the whole compiler, some of them to a contract. Minutes; HALLMARK_SEEDS is how many, or from..to.
+fuzz: setup
+	cargo test --release --test fuzz -- --ignored --nocapture
 
 # Every golden contract in 24 builds: four compilers, via-IR off and on, three numbers of runs. Minutes; writes docs/compilers.md.
 matrix: setup

@@ -1,16 +1,17 @@
 //! Proved ranges: interval arithmetic, and what it cannot see.
 //!
 //! An operator's own rule ([`Op::bounds`]) knows the intervals of what it reads and nothing of how these depend on each
-//! other. Three dependencies matter in practice, and are followed here:
+//! other. Four dependencies matter in practice, and are followed here:
 //!
 //! - a ReLU is 0 or what it reads, so `b + max(a - b, 0)` is `b` or `a`: maxima, minima, clamps;
 //! - the product of a boolean and a number is 0 or the number, so `b + c (a - b)` is `b` or `a`: selections;
-//! - of a one-hot encoding exactly one element is 1: look-ups in tables and in tensors.
+//! - of a one-hot encoding exactly one element is 1: look-ups in tables and in tensors;
+//! - `a - d floor(a / d)` is a remainder, which is not negative and less than `d`.
 
 use std::collections::BTreeMap;
 
 use super::{Affine, IntegerModel, Interval, MAX_BITS};
-use crate::ops::{BoundError, Op};
+use crate::ops::{BoundError, Divide, Op, Rescale};
 
 /// The most terms of a sum whose cases are told apart.
 const MAX_TERMS: usize = 64;
@@ -58,10 +59,26 @@ impl Sum {
     }
 }
 
-/// A sum in one case, and an interval that it has for that reason.
+/// What an element is if it is not 0: a sum, divided by `2^shift` and rounded to the nearest.
+struct Choice {
+    sum: Sum,
+    shift: u32,
+}
+
+/// `2^shift` times a sum in one case, up to `slack`, and an interval that it has for that reason.
 struct Case {
     sum: Sum,
     known: Option<Interval>,
+    shift: u32,
+    slack: i128,
+}
+
+impl Case {
+    /// The interval of the integers that are in `2^-shift` times this one.
+    fn rounded(&self, interval: Interval) -> Option<Interval> {
+        let (lo, hi) = (interval.lo.checked_sub(self.slack)?, interval.hi.checked_add(self.slack)?);
+        Interval::new(-(lo.checked_neg()? >> self.shift), hi >> self.shift)
+    }
 }
 
 impl IntegerModel {
@@ -92,10 +109,10 @@ impl IntegerModel {
     /// Whether elements of the tensor may be one of two numbers or of a one-hot encoding, directly or selected.
     fn has_cases(&self, tensor: usize) -> bool {
         match self.op(tensor) {
-            Some(Op::Relu | Op::OneHot(_)) => true,
+            Some(Op::Relu | Op::OneHot(_) | Op::Divide(_)) => true,
             Some(Op::Product(product)) => product.inner == 1,
             Some(Op::Linear(_)) => self.nodes[tensor - 1].inputs.iter().any(|&id| {
-                matches!(self.op(id), Some(Op::Relu | Op::OneHot(_)))
+                matches!(self.op(id), Some(Op::Relu | Op::OneHot(_) | Op::Divide(_)))
                     || matches!(self.op(id), Some(Op::Product(product)) if product.inner == 1)
             }),
             _ => false,
@@ -135,45 +152,64 @@ impl IntegerModel {
 
     /// What a sum may be. `cases` is how many more may be told apart.
     fn of_sum(&self, sum: &Sum, cases: &mut usize) -> Option<Interval> {
-        let plain = self.without_cases(sum)?;
-        let split = sum.terms.iter().rev().find_map(|(&element, &factor)| self.split(sum, element, factor));
-        match (split, cases.checked_sub(1)) {
-            (Some((without, with)), Some(left)) => {
-                *cases = left;
-                let (mut a, mut b) = (self.of_sum(&without.sum, cases)?, self.of_sum(&with.sum, cases)?);
-                for (interval, case) in [(&mut a, &without), (&mut b, &with)] {
-                    *interval = case.known.and_then(|known| intersection(*interval, known)).unwrap_or(*interval);
-                }
-                intersection(plain, Interval { lo: a.lo.min(b.lo), hi: a.hi.max(b.hi) })
-            }
-            _ => Some(plain),
+        let mut plain = self.without_cases(sum)?;
+        for (&element, &factor) in &sum.terms {
+            let remainder = self.remainder(sum, element, factor).and_then(|interval| intersection(plain, interval));
+            plain = remainder.unwrap_or(plain);
         }
+        let split = sum.terms.iter().rev().find_map(|(&element, &factor)| self.split(sum, element, factor));
+        let hull = split.zip(cases.checked_sub(1)).and_then(|(split, left)| {
+            *cases = left;
+            self.of_cases(&split, cases)
+        });
+        Some(hull.and_then(|hull| intersection(plain, hull)).unwrap_or(plain))
+    }
+
+    /// What a sum may be in one of these cases.
+    fn of_cases(&self, split: &[Case], cases: &mut usize) -> Option<Interval> {
+        let mut hull: Option<Interval> = None;
+        for case in split {
+            let interval = self.of_sum(&case.sum, cases)?;
+            // a case that contradicts itself is none
+            let interval = case.known.map_or(Some(interval), |known| intersection(interval, known));
+            let Some(interval) = interval else { continue };
+            let interval = case.rounded(interval)?;
+            hull = Some(hull.map_or(interval, |a| Interval { lo: a.lo.min(interval.lo), hi: a.hi.max(interval.hi) }));
+        }
+        hull
     }
 
     /// The sum without and with a term that is 0 or a sum, if putting that sum in cancels something.
-    fn split(&self, sum: &Sum, element: (usize, usize), factor: i128) -> Option<(Case, Case)> {
-        let choice = self.choice(element)?;
-        let mut without = sum.clone();
-        without.terms.remove(&element);
-        let mut with = without.clone();
-        with.offset = with.offset.checked_add(choice.offset.checked_mul(factor)?)?;
-        for (&part, &weight) in &choice.terms {
-            with.add(part, weight.checked_mul(factor)?)?;
-        }
-        if with.terms.len() == without.terms.len() + choice.terms.len() {
-            return None;
-        }
+    fn split(&self, sum: &Sum, element: (usize, usize), factor: i128) -> Option<[Case; 2]> {
         // a ReLU is 0 where what it reads is not positive
         let relu = matches!(self.op(element.0), Some(Op::Relu));
-        let case = |sum: Sum, positive: bool| {
-            let known = relu.then(|| sum.beside(&choice, positive)).flatten();
-            Case { sum, known }
-        };
-        Some((case(without, false), case(with, true)))
+        self.choices(element)?.into_iter().find_map(|Choice { sum: choice, shift }| {
+            let scale = 1i128 << shift;
+            let half = scale / 2;
+            let mut without = Sum { terms: BTreeMap::new(), offset: sum.offset.checked_mul(scale)? };
+            for (&part, &weight) in sum.terms.iter().filter(|term| *term.0 != element) {
+                without.terms.insert(part, weight.checked_mul(scale)?);
+            }
+            let mut with = without.clone();
+            with.offset = with.offset.checked_add(choice.offset.checked_mul(factor)?)?;
+            for (&part, &weight) in &choice.terms {
+                with.add(part, weight.checked_mul(factor)?)?;
+            }
+            if with.terms.len() == without.terms.len() + choice.terms.len() {
+                return None;
+            }
+            let case = |sum: Sum, positive: bool, slack: i128| {
+                let offset = choice.offset.checked_add(if positive { half } else { -half })?;
+                let limit = Sum { terms: choice.terms.clone(), offset };
+                let known = relu.then(|| sum.beside(&limit, positive)).flatten();
+                Some(Case { sum, known, shift, slack })
+            };
+            Some([case(without, false, 0)?, case(with, true, factor.checked_abs()?.checked_mul(half)?)?])
+        })
     }
 
     /// What an element is that is 0 or this.
-    fn choice(&self, (tensor, element): (usize, usize)) -> Option<Sum> {
+    fn choices(&self, (tensor, element): (usize, usize)) -> Option<Vec<Choice>> {
         let node = self.nodes.get(tensor.checked_sub(1)?)?;
         let source = match &node.op {
             Op::Relu => self.place(&node.inputs, element)?,
@@ -188,18 +224,57 @@ impl IntegerModel {
             }
             _ => return None,
         };
+        let itself = Sum { terms: BTreeMap::from([(source, 1)]), offset: 0 };
+        let mut choices = vec![Choice { sum: itself, shift: 0 }, Choice { sum: self.sum_at(source)?, shift: 0 }];
+        if let Some(Op::Rescale(Rescale { shift })) = self.op(source.0) {
+            let rescaled = self.place(&self.nodes[source.0 - 1].inputs, source.1)?;
+            choices.push(Choice { sum: self.sum_at(rescaled)?, shift: *shift });
+        }
+        Some(choices)
+    }
+
+    /// The interval of a sum that has `factor` times the quotient `element`, as far as that is part of a remainder.
+    fn remainder(&self, sum: &Sum, element: (usize, usize), factor: i128) -> Option<Interval> {
+        let Some(Op::Divide(Divide { shift: 0, nearest: false })) = self.op(element.0) else { return None };
+        let operands = &self.nodes[element.0 - 1].inputs;
+        let len = self.tensor_len(element.0);
+        let (dividend, divisor) = (self.place(operands, element.1)?, self.place(operands, len + element.1)?);
+        let Interval { lo: divisor, hi } = self.range(divisor);
+        if divisor != hi || divisor <= 0 || factor % divisor != 0 {
+            return None;
+        }
+        let times = -factor / divisor;
+        let single = Sum { terms: BTreeMap::from([(dividend, 1)]), offset: 0 };
+        [Some(single), self.sum_at(dividend)].into_iter().flatten().find_map(|dividend| {
+            let mut rest = sum.clone();
+            rest.terms.remove(&element);
+            rest.offset = rest.offset.checked_sub(dividend.offset.checked_mul(times)?)?;
+            for (&part, &weight) in &dividend.terms {
+                rest.add(part, weight.checked_mul(times)?.checked_neg()?)?;
+            }
+            if rest.terms.len() + dividend.terms.len() >= sum.terms.len() {
+                return None;
+            }
+            let rest = self.without_cases(&rest)?;
+            let most = times.checked_mul(divisor - 1)?;
+            Interval::new(rest.lo.checked_add(most.min(0))?, rest.hi.checked_add(most.max(0))?)
+        })
+    }
+
+    /// An element as a sum: of what a linear map reads, or itself.
+    fn sum_at(&self, (tensor, element): (usize, usize)) -> Option<Sum> {
         let mut sum = Sum { terms: BTreeMap::new(), offset: 0 };
-        match self.op(source.0) {
+        match self.op(tensor) {
             Some(Op::Linear(map)) => {
-                sum.offset = map.bias[source.1];
-                if map.row_starts[source.1 + 1] - map.row_starts[source.1] > MAX_TERMS as u32 {
+                sum.offset = map.bias[element];
+                if map.row_starts[element + 1] - map.row_starts[element] > MAX_TERMS as u32 {
                     return None;
                 }
-                for (column, weight) in map.row(source.1) {
-                    sum.add(self.place(&self.nodes[source.0 - 1].inputs, column)?, weight.into())?;
+                for (column, weight) in map.row(element) {
+                    sum.add(self.place(&self.nodes[tensor - 1].inputs, column)?, weight.into())?;
                 }
             }
-            _ => sum.add(source, 1)?,
+            _ => sum.add((tensor, element), 1)?,
         }
         Some(sum)
     }
@@ -333,6 +408,26 @@ mod tests {
         }
     }
 
+    /// `x + 2 - 3 floor((x + 2) / 3)` and twice that from 1, with the dividend as a tensor and written out.
+    #[test]
+    fn remainders_are_less_than_the_divisor() {
+        let mut model = model(&[(-50, 70)]);
+        let shifted = push(&mut model, linear(1, &[vec![1]], vec![2]), vec![0]);
+        let three = push(&mut model, linear(1, &[vec![0]], vec![3]), vec![0]);
+        let quotient = push(&mut model, Op::Divide(Divide { shift: 0, nearest: false }), vec![shifted, three]);
+        let of_tensor = push(&mut model, linear(2, &[vec![1, -3], vec![-2, 6]], vec![0, 1]), vec![shifted, quotient]);
+        assert_eq!(model.ranges(of_tensor), [Interval { lo: 0, hi: 2 }, Interval { lo: -3, hi: 1 }]);
+        let written_out = push(&mut model, linear(2, &[vec![1, -3], vec![1, -2]], vec![2, 0]), vec![0, quotient]);
+        let ranges = model.ranges(written_out);
+        assert_eq!(ranges[0], Interval { lo: 0, hi: 2 });
+        // no remainder
+        assert_eq!(ranges[1], Interval { lo: -50 - 2 * 24, hi: 70 + 2 * 16 });
+        for x in -50..=70 {
+            let trace = model.trace(&[x]);
+            assert!(ranges.iter().zip(&trace[written_out]).all(|(range, &v)| range.contains(v)));
+        }
+    }
+
     /// `sign * max(sign * x[2i], sign * x[2i + 1])` of the pairs of a tensor.
     fn extremes(model: &mut IntegerModel, x: usize, sign: i64) -> usize {
         let len = model.tensor_len(x);
@@ -391,6 +486,43 @@ mod tests {
         let magnitude = push(&mut model, linear(3, &rows, vec![0, 0]), vec![0, positive]);
         assert_eq!(range(&model, magnitude), (0, 9));
         assert_eq!((model.ranges(magnitude)[1].lo, model.ranges(magnitude)[1].hi), (-3, 5));
+    }
+
+    /// `2 max(y, 0) - y` of a tensor `y` that is itself a sum.
+    #[test]
+    fn magnitudes_of_sums_are_not_negative() {
+        let mut model = model(&[(-5, 9), (0, 2)]);
+        let sum = push(&mut model, linear(2, &[vec![3, -7]], vec![2]), vec![0]);
+        let positive = push(&mut model, Op::Relu, vec![sum]);
+        let magnitude = push(&mut model, linear(2, &[vec![-1, 2]], vec![0]), vec![sum, positive]);
+        assert_eq!(range(&model, magnitude), (0, 29));
+    }
+
+    /// `2 max(r, 0) - x / 4` where `r` is `x / 4` and rounded: less than zero by the rounding at most.
+    #[test]
+    fn magnitudes_of_rescaled_values_are_hardly_negative() {
+        let mut model = model(&[(-1000, 900)]);
+        let raised = push(&mut model, linear(1, &[vec![16]], vec![0]), vec![0]);
+        let rescaled = push(&mut model, Op::Rescale(Rescale { shift: 6 }), vec![raised]);
+        let positive = push(&mut model, Op::Relu, vec![rescaled]);
+        let magnitude = push(&mut model, linear(2, &[vec![-1, 8], vec![-4, 32]], vec![0, 100]), vec![0, positive]);
+        let found = model.ranges(magnitude);
+        assert!(found[0].lo >= -8 && found[0].hi <= 1008, "{found:?}");
+        assert!(found[1].lo >= 100 - 32 && found[1].hi <= 4100 + 32, "{found:?}");
+        for x in -1000..=900 {
+            let trace = model.trace(&[x]);
+            assert!(found.iter().zip(&trace[magnitude]).all(|(range, &v)| range.contains(v)));
+        }
+    }
+
+    /// `max(x, 0) + max(-x, 0)` of a positive number, as `2 max(x, 0) - x`.
+    #[test]
+    fn cases_that_cannot_be_do_not_count() {
+        let mut model = model(&[(5, 9)]);
+        let same = push(&mut model, linear(1, &[vec![1]], vec![0]), vec![0]);
+        let positive = push(&mut model, Op::Relu, vec![same]);
+        let magnitude = push(&mut model, linear(2, &[vec![-1, 2]], vec![0]), vec![0, positive]);
+        assert_eq!(range(&model, magnitude), (5, 9));
     }
 
     #[test]

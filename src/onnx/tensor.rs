@@ -66,6 +66,8 @@ impl Constant {
             let (what, elements) = (format!("tensor \"{name}\""), format!("{shape:?}"));
             return Err(OnnxError::TooLarge { what, elements, limit: MAX_ELEMENTS });
         }
+        let unsigned = raw_unsigned(proto, shape.iter().product()).map_err(malformed)?;
+        let proto = unsigned.as_ref().unwrap_or(proto);
         let tensor = tract_onnx::tensor::load_tensor(&MmapDataResolver, proto, None);
         let tensor = tensor.map_err(|e| malformed(format!("{e:#}")))?;
         let mut data = elements(&tensor).map_err(|e| malformed(format!("{e:#}")))?;
@@ -83,6 +85,26 @@ impl Constant {
     /// The elements of an integer tensor; `None` for other types.
     pub fn integers(&self) -> Option<Vec<i64>> {
         (self.kind == Kind::Integer).then(|| self.data.iter().map(|&v| v as i64).collect())
+    }
+}
+
+/// A tensor of 32 or 64 bits without sign whose elements are where ONNX wants them, as raw bytes: the decoder looks for
+/// them elsewhere. `None` for all others.
+fn raw_unsigned(proto: &TensorProto, expected: usize) -> Result<Option<TensorProto>, String> {
+    use tensor_proto::DataType;
+    let elements = proto.uint64_data.iter();
+    let raw_data: Vec<u8> = match DataType::try_from(proto.data_type) {
+        _ if proto.uint64_data.is_empty() => return Ok(None),
+        Ok(DataType::Uint64) => elements.flat_map(|v| v.to_le_bytes()).collect(),
+        Ok(DataType::Uint32) => {
+            let narrow = elements.map(|&v| u32::try_from(v).map_err(|_| format!("{v} does not fit in 32 bits")));
+            narrow.collect::<Result<Vec<u32>, _>>()?.into_iter().flat_map(u32::to_le_bytes).collect()
+        }
+        _ => return Ok(None),
+    };
+    match proto.uint64_data.len() {
+        found if found == expected => Ok(Some(TensorProto { raw_data, uint64_data: vec![], ..proto.clone() })),
+        found => Err(format!("it has {found} elements instead of {expected}")),
     }
 }
 
@@ -123,4 +145,28 @@ pub(super) fn integer_range(data_type: i32) -> Option<(f64, f64)> {
         DataType::Int64 => (i64::MIN as f64, i64::MAX as f64),
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use tract_onnx::pb::{TensorProto, tensor_proto::DataType};
+
+    use super::Constant;
+
+    #[test]
+    fn unsigned_integers_are_read_from_their_field() {
+        let tensor = |data_type: DataType, dims: &[i64], data: &[u64]| {
+            let (dims, data_type, uint64_data) = (dims.to_vec(), data_type as i32, data.to_vec());
+            Constant::decode("t", &TensorProto { dims, data_type, uint64_data, ..Default::default() })
+        };
+        let greatest = u64::from(u32::MAX);
+        for data_type in [DataType::Uint32, DataType::Uint64] {
+            assert_eq!(tensor(data_type, &[2], &[7, greatest]).unwrap().data, [7.0, greatest as f64]);
+            assert!(
+                tensor(data_type, &[3], &[7, greatest]).unwrap_err().to_string().contains("2 elements instead of 3")
+            );
+        }
+        let error = tensor(DataType::Uint32, &[], &[greatest + 1]).unwrap_err().to_string();
+        assert!(error.contains("4294967296 does not fit in 32 bits"), "{error}");
+    }
 }

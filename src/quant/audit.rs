@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::error::{DataError, QuantError};
 use super::input::CalibrationData;
-use crate::graph::{Graph, IntegerModel, Trace};
+use super::scales::ROUNDING;
+use crate::graph::{FloatOp, Graph, IntegerModel, Trace};
 
 /// How far the integer model is from the float model on a set of samples, in the units of the float model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -19,7 +20,7 @@ pub struct Accuracy {
     /// outputs is the largest (any of them, if several are).
     pub decisions_flipped: usize,
     /// Range of the output tensor that has the greatest: greatest less least element of the float model over all
-    /// samples; where that is zero, the greatest magnitude, or 1.
+    /// samples; where that is zero but for roundings, the greatest magnitude, that of the terms that cancel, or 1.
     pub output_range: f64,
 }
 
@@ -35,18 +36,24 @@ pub(super) struct Reference<'a> {
 
 impl<'a> Reference<'a> {
     pub fn new(graph: &Graph, file: &'a str, samples: &'a [Vec<f64>], threshold: f64) -> Result<Self, QuantError> {
-        let outputs: Vec<Vec<f64>> = samples.par_iter().map(|sample| graph.eval(sample)).collect();
+        let run = |sample: &Vec<f64>| {
+            let trace = graph.trace(sample);
+            let output = graph.outputs.iter().flat_map(|(_, id, _)| trace[*id].iter().copied()).collect();
+            let terms = graph.outputs.iter().map(|(_, id, _)| terms(graph, &trace, *id)).collect();
+            (output, terms)
+        };
+        let (outputs, terms): (Vec<Vec<f64>>, Vec<Vec<f64>>) = samples.par_iter().map(run).unzip();
         if let Some(sample) = outputs.iter().position(|o| o.iter().any(|v| !v.is_finite())) {
             return Err(QuantError::NonFiniteOutput { sample });
         }
         let (mut tensors, mut start) = (vec![], 0);
-        for (_, id, _) in &graph.outputs {
+        for (i, (_, id, _)) in graph.outputs.iter().enumerate() {
             let len = graph.value_len(*id);
             let all = || outputs.iter().flat_map(|o| o[start..start + len].iter().copied());
             let spread = all().fold(f64::NEG_INFINITY, f64::max) - all().fold(f64::INFINITY, f64::min);
             let magnitude = all().fold(0.0, |m: f64, v| m.max(v.abs()));
-            let range = [spread, magnitude].into_iter().find(|&r| r > 0.0 && r.is_finite()).unwrap_or(1.0);
-            tensors.push((len, range));
+            let terms = terms.iter().map(|t| t[i]).fold(0.0, f64::max);
+            tensors.push((len, range(spread, magnitude, terms)));
             start += len;
         }
         Ok(Self { file, samples, outputs, tensors, threshold })
@@ -80,15 +87,41 @@ impl<'a> Reference<'a> {
                 errors.relative = errors.relative.max(error / range);
                 errors.total += error;
             }
-            errors.flipped |= differs(found, expected, self.threshold, TIE * range);
+            errors.flipped |= differs(found, expected, self.threshold, ROUNDING * range);
             start += len;
         }
         Ok(errors)
     }
 }
 
-/// Relative to the range of outputs: numbers closer than this are equal but for the rounding of `f64`.
-const TIE: f64 = 1e-12;
+/// What errors of a tensor are relative to: its spread, else its magnitude, else that of the terms that make it up;
+/// roundings of these are no spread and no magnitude.
+pub(super) fn range(spread: f64, magnitude: f64, terms: f64) -> f64 {
+    let mut ranges = [spread, magnitude, terms].into_iter();
+    ranges.find(|&r| r > ROUNDING * terms && r > 0.0 && r.is_finite()).unwrap_or(1.0)
+}
+
+/// The greatest magnitude of a value, or for sums of what is added up: what the roundings of `f64` are relative to.
+pub(super) fn terms(graph: &Graph, trace: &[Vec<f64>], id: usize) -> f64 {
+    let greatest = |values: &mut dyn Iterator<Item = f64>| values.fold(0.0, |m: f64, v| m.max(v.abs()));
+    let Some(node) = id.checked_sub(graph.inputs.len()).map(|n| &graph.nodes[n]) else {
+        return greatest(&mut trace[id].iter().copied());
+    };
+    let x = || node.inputs.iter().flat_map(|&id| trace[id].iter().copied()).collect::<Vec<f64>>();
+    match &node.op {
+        FloatOp::Relu => terms(graph, trace, node.inputs[0]),
+        FloatOp::Affine(map) => {
+            let x = x();
+            let sum = |j: usize| map.row(j).fold(map.bias[j].abs(), |sum, (i, w)| sum + (w * x[i]).abs());
+            greatest(&mut (0..map.output_len()).map(sum))
+        }
+        FloatOp::Product(product) => {
+            let x = x();
+            greatest(&mut (0..product.output_len()).map(|j| product.terms(j).map(|(a, b)| (x[a] * x[b]).abs()).sum()))
+        }
+        _ => greatest(&mut trace[id].iter().copied()),
+    }
+}
 
 /// What is measured on one sample.
 #[derive(Default)]

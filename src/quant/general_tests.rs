@@ -304,3 +304,44 @@ fn a_feature_may_be_read_at_several_scales() {
         assert!(accuracy.max_relative_to_range <= expected, "{precision} bits: {accuracy:?}");
     }
 }
+
+/// A ReLU, a condition and a feature that are zero on all samples, and are not on other inputs.
+#[test]
+fn what_no_sample_shows_is_not_dropped() {
+    for hidden in [FloatOp::Relu, FloatOp::Compare(Comparison::Above)] {
+        let mut draft = Draft::new(2, 3);
+        let shifted = draft.affine(0, 1.0, -0.9);
+        let off = draft.node(hidden.clone(), &[shifted]);
+        let mut product = off;
+        if matches!(hidden, FloatOp::Compare(_)) {
+            product = draft.node(FloatOp::Product(Product::elementwise(2)), &[off, shifted]);
+        }
+        let mut sum = AffineBuilder::new(4);
+        sum.push(vec![(0, 0.6), (1, 0.3), (2, 1.3), (3, 0.4)], 0.1);
+        let y = draft.node(FloatOp::Affine(sum.finish()), &[0, product]);
+        let (graph, _) = draft.finish(y, 0);
+        let samples: Vec<Vec<f64>> = (0..20).map(|i| vec![f64::from(i % 7) / 10.0, 0.0]).collect();
+        let result = quantised(&graph, &samples, None);
+        for input in [[2.0, 2.0], [-1.5, 1.7], [1.9, -2.0]] {
+            let (found, expected) = (outputs(&result, &input)[0], graph.eval(&input)[0]);
+            assert!((found - expected).abs() <= 5e-3, "{hidden:?} of {input:?}: {found}, not {expected}");
+        }
+    }
+}
+
+/// `0.1 x + 0.2 x - 0.3 x`, as it is and with 1 added.
+#[test]
+fn roundings_are_no_range() {
+    for offset in [0.0, 1.0] {
+        let mut draft = Draft::new(1, 3);
+        let parts = [0.1, 0.2].map(|factor| draft.affine(0, factor, 0.0));
+        let mut sum = AffineBuilder::new(3);
+        sum.push(vec![(0, 1.0), (1, 1.0), (2, -0.3)], offset);
+        let y = draft.node(FloatOp::Affine(sum.finish()), &[parts[0], parts[1], 0]);
+        let y = draft.node(FloatOp::Relu, &[y]);
+        let (graph, samples) = draft.finish(y, 40);
+        let result = quantised(&graph, &samples, None);
+        assert!(result.within_tolerance && result.precision < 16.0, "{} bits: {:?}", result.precision, result.accuracy);
+        assert!(result.accuracy.output_range > 0.1, "{:?}", result.accuracy);
+    }
+}

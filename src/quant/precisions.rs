@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 use serde::Serialize;
 
-use super::audit::{Accuracy, Reference};
+use super::audit::{Accuracy, Reference, range, terms};
 use super::build::{aligned, build_with_tensors};
 use super::domain::Domain;
 use super::error::{DataError, QuantError};
@@ -40,7 +40,7 @@ pub struct TensorError {
     pub elements: usize,
     /// Bits after the point.
     pub fraction_bits: i32,
-    /// Greatest less least element over all samples; the magnitude of a constant.
+    /// Greatest less least element over all samples; the magnitude of a constant, or of the terms that cancel in it.
     pub range: f64,
     pub max_error: f64,
     /// `max_error` relative to the range.
@@ -53,16 +53,18 @@ struct Spread {
     error: f64,
     least: f64,
     greatest: f64,
+    terms: f64,
 }
 
 impl Spread {
-    const NOTHING: Self = Self { error: 0.0, least: f64::INFINITY, greatest: f64::NEG_INFINITY };
+    const NOTHING: Self = Self { error: 0.0, least: f64::INFINITY, greatest: f64::NEG_INFINITY, terms: 0.0 };
 
     fn join(self, other: &Self) -> Self {
         Self {
             error: self.error.max(other.error),
             least: self.least.min(other.least),
             greatest: self.greatest.max(other.greatest),
+            terms: self.terms.max(other.terms),
         }
     }
 }
@@ -130,15 +132,17 @@ impl Compared {
         let integers = model.trace(&model.quantise_input(sample)?);
         let floats = graph.trace(sample);
         let values = &floats[graph.inputs.len()..];
-        let spread = |(value, &(tensor, exponent)): (&Vec<f64>, &(usize, i32))| {
+        let spread = |(id, (value, &(tensor, exponent))): (usize, (&Vec<f64>, &(usize, i32)))| {
+            let terms = terms(graph, &floats, graph.inputs.len() + id);
             let one = |(&float, &integer): (&f64, &i128)| Spread {
                 error: (float - integer as f64 / exp2(exponent)).abs(),
                 least: float,
                 greatest: float,
+                terms,
             };
             value.iter().zip(&integers[tensor]).map(one).fold(Spread::NOTHING, |all, one| all.join(&one))
         };
-        let tensors = values.iter().zip(counterparts).map(spread).collect();
+        let tensors = values.iter().zip(counterparts).enumerate().map(spread).collect();
         let (mut squares, mut outputs, mut exact) = (0.0, 0, None);
         for (output, (_, id, _)) in model.outputs.iter().zip(&graph.outputs) {
             let errors = floats[*id].iter().zip(&integers[output.tensor]).map(|(f, &i)| f - i as f64 / output.scale);
@@ -162,9 +166,8 @@ fn summary(
 ) -> Measured {
     let tensors = graph.nodes.iter().zip(counterparts).enumerate().map(|(i, (node, &(tensor, fraction_bits)))| {
         let of_node = samples.iter().filter_map(|sample| sample.tensors.get(i));
-        let Spread { error, least, greatest } = of_node.fold(Spread::NOTHING, |all, one| all.join(one));
-        let magnitudes = [greatest - least, greatest.abs().max(least.abs())];
-        let range = magnitudes.into_iter().find(|&range| range > 0.0 && range.is_finite()).unwrap_or(1.0);
+        let Spread { error, least, greatest, terms } = of_node.fold(Spread::NOTHING, |all, one| all.join(one));
+        let range = range(greatest - least, greatest.abs().max(least.abs()), terms);
         TensorError {
             node: node.name.clone(),
             operator: node.onnx_op.clone(),

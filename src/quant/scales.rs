@@ -25,6 +25,9 @@ pub(super) const MAX_WEIGHT_BITS: i32 = 62;
 /// Weights are exact with at most so many fractional bits, or they are rounded.
 const MAX_EXACT_BITS: i32 = 24;
 
+/// What is at most this much of what was added up may be the roundings of `f64` and nothing else.
+pub(super) const ROUNDING: f64 = 1e-12;
+
 /// Rows of one output element of a linear map with `weights` weights.
 fn linear_rows(weights: usize) -> f64 {
     2.0 * (weights as f64 + 1.0)
@@ -55,7 +58,8 @@ pub(super) struct Scales {
     errors: Vec<Option<f64>>,
 }
 
-/// Magnitudes of a value on the calibration data, over all its elements; where there is none but zero, 1.
+/// Magnitudes of a value on the calibration data, over all its elements; where there is none but zero, those that it may
+/// have, or 1.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Observed {
     pub greatest: f64,
@@ -140,14 +144,14 @@ const MAX_NODES_TO_TRY: usize = 24;
 impl<'a> Planner<'a> {
     /// `graph` as [`super::build::aligned`] prepares it: ReLUs and outputs read nodes, never inputs.
     pub fn new(graph: &'a Graph, domain: &Domain, samples: &[Vec<f64>]) -> Self {
-        let (observed, summary) = observed_magnitudes(graph, samples);
         let intervals = float_intervals(graph, domain);
+        let (observed, summary) = observed_magnitudes(graph, samples, &intervals);
         let integer: Vec<bool> = domain.features.iter().map(|f| f.integer).collect();
         let first = graph.inputs.len();
         let mut facts: Vec<NodeFacts> = vec![];
         for (i, node) in graph.nodes.iter().enumerate() {
             let peak = observed[first + i].iter().copied().fold(0.0, f64::max);
-            let magnitudes: Vec<f64> = intervals[first + i].iter().map(|(lo, hi)| lo.abs().max(hi.abs())).collect();
+            let magnitudes: Vec<f64> = intervals[first + i].iter().copied().map(magnitude).collect();
             let proved = magnitudes.iter().copied().fold(0.0, f64::max);
             let (sources, weights, bias_bits) = match &node.op {
                 FloatOp::Affine(map) => {
@@ -600,7 +604,15 @@ impl Source {
 }
 
 /// Greatest magnitude of every element of every value over the samples, and a summary of every value.
-fn observed_magnitudes(graph: &Graph, samples: &[Vec<f64>]) -> (Vec<Vec<f64>>, Vec<Observed>) {
+///
+/// That no sample moves an element away from zero does not mean that it is zero: a ReLU may be off on all samples, and
+/// of a sum that cancels the rounding is left. Such an element is taken to be what the magnitudes of its operands allow
+/// within what is proved of it.
+fn observed_magnitudes(
+    graph: &Graph,
+    samples: &[Vec<f64>],
+    proved: &[Vec<(f64, f64)>],
+) -> (Vec<Vec<f64>>, Vec<Observed>) {
     let values = graph.inputs.len() + graph.nodes.len();
     let mut greatest: Vec<Vec<f64>> = (0..values).map(|id| vec![0.0; graph.value_len(id)]).collect();
     let none = Observed { greatest: 0.0, least: f64::INFINITY, lowest: f64::INFINITY, highest: f64::NEG_INFINITY };
@@ -614,13 +626,48 @@ fn observed_magnitudes(graph: &Graph, samples: &[Vec<f64>]) -> (Vec<Vec<f64>>, V
                 }
                 (seen.lowest, seen.highest) = (seen.lowest.min(v), seen.highest.max(v));
             }
-            seen.greatest = most.iter().copied().fold(0.0, f64::max);
         }
     }
-    for seen in summary.iter_mut().filter(|seen| !(seen.greatest > 0.0 && seen.greatest.is_finite())) {
-        *seen = Observed { greatest: 1.0, least: 1.0, lowest: -1.0, highest: 1.0 };
+    for id in 0..values {
+        let (before, own) = greatest.split_at_mut(id);
+        let node = id.checked_sub(graph.inputs.len()).map(|n| &graph.nodes[n]);
+        let allowed = match node {
+            Some(node) => {
+                let operands = node.inputs.iter().flat_map(|&id| before[id].iter().map(|&m| (-m, m)));
+                intervals_of(&node.op, &operands.collect::<Vec<_>>())
+            }
+            None => proved[id].clone(),
+        };
+        let sums = node.is_some_and(|n| {
+            matches!(n.op, FloatOp::Affine(_) | FloatOp::Relu | FloatOp::Square | FloatOp::Product(_))
+        });
+        let seen = &mut summary[id];
+        for (m, (allowed, proved)) in own[0].iter_mut().zip(allowed.into_iter().zip(&proved[id])) {
+            let noise = if sums { ROUNDING * magnitude(allowed) } else { 0.0 };
+            if *m > noise {
+                continue;
+            }
+            let lo = if allowed.0.is_finite() { allowed.0.max(proved.0) } else { proved.0 };
+            let hi = if allowed.1.is_finite() { allowed.1.min(proved.1) } else { proved.1 };
+            // what is near zero rounds to zero: that says nothing of others
+            let known = if magnitude((lo, hi)) > 0.0 { (lo, hi) } else { *proved };
+            if known.0.is_finite() && known.1.is_finite() && known.0 <= known.1 {
+                let (lo, hi) = known;
+                *m = magnitude(known);
+                (seen.lowest, seen.highest) = (seen.lowest.min(lo), seen.highest.max(hi));
+            }
+        }
+        seen.greatest = own[0].iter().copied().fold(0.0, f64::max);
+        seen.least = if seen.least >= ROUNDING * seen.greatest { seen.least.min(seen.greatest) } else { seen.greatest };
+        if !(seen.greatest > 0.0 && seen.greatest.is_finite()) {
+            *seen = Observed { greatest: 1.0, least: 1.0, lowest: -1.0, highest: 1.0 };
+        }
     }
     (greatest, summary)
+}
+
+fn magnitude((lo, hi): (f64, f64)) -> f64 {
+    lo.abs().max(hi.abs())
 }
 
 /// Interval of every element of every value over the domain, in floats: for estimates only.
@@ -630,20 +677,26 @@ fn float_intervals(graph: &Graph, domain: &Domain) -> Vec<Vec<(f64, f64)>> {
         graph.inputs.iter().map(|input| features.by_ref().take(input.len()).collect()).collect();
     for node in &graph.nodes {
         let x: Vec<(f64, f64)> = node.inputs.iter().flat_map(|&id| values[id].iter().copied()).collect();
-        values.push(match &node.op {
-            FloatOp::Relu => x.into_iter().map(|(lo, hi)| (lo.max(0.0), hi.max(0.0))).collect(),
-            FloatOp::Affine(map) => (0..map.output_len())
-                .map(|j| {
-                    map.row(j).fold((map.bias[j], map.bias[j]), |(lo, hi), (i, w)| {
-                        let (a, b) = (w * x[i].0, w * x[i].1);
-                        (lo + a.min(b), hi + a.max(b))
-                    })
-                })
-                .collect(),
-            op => other_intervals(op, &x),
-        });
+        values.push(intervals_of(&node.op, &x));
     }
     values
+}
+
+/// Intervals of the result of an operator, from those of its operands.
+fn intervals_of(op: &FloatOp, x: &[(f64, f64)]) -> Vec<(f64, f64)> {
+    match op {
+        FloatOp::Relu => x.iter().map(|(lo, hi)| (lo.max(0.0), hi.max(0.0))).collect(),
+        FloatOp::Affine(map) => {
+            let sum = |j: usize| {
+                map.row(j).fold((map.bias[j], map.bias[j]), |(lo, hi), (i, w)| {
+                    let (a, b) = (w * x[i].0, w * x[i].1);
+                    (lo + a.min(b), hi + a.max(b))
+                })
+            };
+            (0..map.output_len()).map(sum).collect()
+        }
+        op => other_intervals(op, x),
+    }
 }
 
 /// Intervals of the result of an operator that is neither affine nor a ReLU, from those of its operands.

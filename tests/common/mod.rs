@@ -4,6 +4,7 @@
 
 mod blocks;
 mod forgery;
+pub mod onnx;
 mod random;
 
 pub use blocks::Blocks;

@@ -65,7 +65,7 @@ impl<F: PrimeField> PhasedBuilder<F> {
     }
 
     /// The cell of an expression with the given value.
-    fn cell(&mut self, expr: &Expr<F>, value: F) -> usize {
+    fn in_cell(&mut self, expr: &Expr<F>, value: F) -> usize {
         match expr.terms.as_slice() {
             [(row, factor)] if *factor == F::ONE && expr.constant == F::ZERO => *row,
             _ => self.cell_of(expr, value),
@@ -107,7 +107,7 @@ impl<F: PrimeField> Gadgets<F> for PhasedBuilder<F> {
 
     fn check_bits(&mut self, expr: &Expr<F>, value: u128, bits: u32) {
         self.note(Check::AtMost(bits));
-        let cell = self.cell(expr, F::from_u128(value));
+        let cell = self.in_cell(expr, F::from_u128(value));
         self.at_most(Some(cell), value, bits);
     }
 
@@ -174,7 +174,7 @@ impl<F: PrimeField> Gadgets<F> for PhasedBuilder<F> {
         if y.0.terms.is_empty() {
             return x.0.scaled(y.0.constant);
         }
-        let (left, right) = (self.cell(x.0, x.1), self.cell(y.0, y.1));
+        let (left, right) = (self.in_cell(x.0, x.1), self.in_cell(y.0, y.1));
         let start = self.rows();
         self.factors(left, right);
         let product = self.fresh_term(x.1 * y.1, -F::ONE);
@@ -186,7 +186,7 @@ impl<F: PrimeField> Gadgets<F> for PhasedBuilder<F> {
     fn products(&mut self, product: &Product, factors: &[Valued<'_, F>]) -> Vec<Expr<F>> {
         // a cell for each factor that is used; constants have none
         let cells: Vec<Option<usize>> =
-            factors.iter().map(|&(x, value)| (!x.terms.is_empty()).then(|| self.cell(x, value))).collect();
+            factors.iter().map(|&(x, value)| (!x.terms.is_empty()).then(|| self.in_cell(x, value))).collect();
         let mut outputs = Vec::with_capacity(product.output_len());
         for j in 0..product.output_len() {
             let mut linear = Expr::constant(F::ZERO);
