@@ -7,7 +7,7 @@ use std::{hint::black_box, path::Path};
 use criterion::{Criterion, criterion_group, criterion_main};
 use hallmark::{
     circuit::LaidOut,
-    plan::Choice,
+    plan::{Choice, Optimize},
     project::{AnyProvingKey, Build, CompileOptions, Limits, PublicInputs, Setup, compile},
     proof::{CurveId, ProvingKey, Srs, prove, verify},
     quant::{QuantOptions, read_input},
@@ -28,6 +28,7 @@ fn build(example: &Path) -> Build {
         setup: Setup::Embedded,
         layout: Choice::Auto,
         curve: Choice::Only(CurveId::Bn254),
+        optimize: Optimize::Gas,
         public_inputs: PublicInputs::None,
         allow_unsafe_srs: false,
         limits: Limits::default(),

@@ -10,7 +10,7 @@ use std::{
 
 use hallmark::{
     circuit::Layout,
-    plan::Choice,
+    plan::{Choice, Optimize},
     project::{Build, CompileOptions, Limits, PublicInputs, Setup, compile},
     proof::{CurveId, Proof},
     quant::{QuantOptions, read_input},
@@ -36,6 +36,7 @@ fn build(model: &str, name: &str, layout: Choice<Layout>, curve: CurveId) -> Bui
         setup: Setup::Embedded,
         layout,
         curve: Choice::Only(curve),
+        optimize: Optimize::Gas,
         public_inputs: PublicInputs::None,
         allow_unsafe_srs: false,
         limits: Limits::default(),

@@ -215,8 +215,7 @@ fn many_outputs_are_read_in_a_loop() {
         }
         model
     });
-    let cases: Vec<Case> =
-        models.into_par_iter().zip(ANY).map(|(model, layout)| Case::new(0, model, layout)).collect();
+    let cases: Vec<Case> = models.into_par_iter().zip(ANY).map(|(model, layout)| Case::new(0, model, layout)).collect();
     let anvil = anvil();
     for case in &cases {
         assert!(case.protocol().shape.public_run().is_some());

@@ -82,7 +82,11 @@ impl<F: PrimeField> LaidOut<F> {
 
     /// As [`Self::for_keygen`], if the circuit fits a domain of `2^max_k` rows; else the k that it takes. Nothing is kept of rows
     /// that do not fit.
-    pub fn for_keygen_within(max_k: u32, layout: Layout, model: &IntegerModel) -> Result<Result<Self, u32>, NotPeriodic> {
+    pub fn for_keygen_within(
+        max_k: u32,
+        layout: Layout,
+        model: &IntegerModel,
+    ) -> Result<Result<Self, u32>, NotPeriodic> {
         if layout == Layout::Periodic {
             let geometry = PeriodicCircuit::<F>::plan(model)?;
             if geometry.k > max_k {

@@ -140,7 +140,8 @@ fn forecast(
 ) -> Result<Option<Forecast>, ProjectError> {
     let model = &quantised.model;
     let bn254_k = setup_k(&options.setup)?;
-    let mut plan_options = PlanOptions { layout: options.layout, curve: options.curve, bn254_k, optimize: options.optimize };
+    let mut plan_options =
+        PlanOptions { layout: options.layout, curve: options.curve, bn254_k, optimize: options.optimize };
     let mut found = alternatives(model, &plan_options);
     if let (Err(_), Some(k)) = (choose(&found, &plan_options), needed_k(&found, &plan_options)) {
         note(problems, options.setup.powers(k));

@@ -176,7 +176,8 @@ pub fn compile(options: &CompileOptions, mut progress: impl FnMut(Stage)) -> Res
 
     progress(Stage::Plan);
     let bn254_k = setup_k(&options.setup)?;
-    let plan_options = PlanOptions { layout: options.layout, curve: options.curve, bn254_k, optimize: options.optimize };
+    let plan_options =
+        PlanOptions { layout: options.layout, curve: options.curve, bn254_k, optimize: options.optimize };
     let alternatives = alternatives(&quantised.model, &plan_options);
     let plan = choose(&alternatives, &plan_options);
     if let (Err(_), Some(k)) = (&plan, needed_k(&alternatives, &plan_options)) {

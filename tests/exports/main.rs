@@ -12,7 +12,7 @@ use std::{
 use hallmark::{
     chain::{Anvil, AnvilOptions, ChainError, CompileSettings, Search},
     graph::IntegerModel,
-    plan::Choice,
+    plan::{Choice, Optimize},
     project::{Build, CompileOptions, Limits, Project, ProjectError, PublicInputs, Setup},
     proof::{CurveId, srs_file::generate_unsafe_file},
     quant::QuantOptions,
@@ -57,6 +57,7 @@ fn compiled(model: &Path, work: &Path) -> Result<Build, ProjectError> {
         setup,
         layout: Choice::Auto,
         curve: Choice::Only(CurveId::Bn254),
+        optimize: Optimize::Gas,
         public_inputs: PublicInputs::None,
         allow_unsafe_srs,
         limits: Limits::default(),

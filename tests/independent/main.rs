@@ -71,7 +71,8 @@ impl<L: Layout> Case<L> {
     fn compare_keys(&self) {
         let (protocol, vk) = (self.own.verifying_key().protocol(), self.stock.verifying_key());
         assert_eq!(&protocol.fixed, vk.fixed_commitments(), "seed {}", self.seed);
-        let sigma: Vec<_> = protocol.permutation.iter().flat_map(|permutation| permutation.sigma.iter().copied()).collect();
+        let sigma: Vec<_> =
+            protocol.permutation.iter().flat_map(|permutation| permutation.sigma.iter().copied()).collect();
         assert_eq!(&sigma, vk.permutation().commitments(), "seed {}", self.seed);
     }
 

@@ -302,7 +302,8 @@ fn tables_take_the_rows_that_were_counted() {
         for model in [random_model(seed), random_general_model(seed)] {
             let lows: Vec<i128> = model.features.iter().map(|feature| feature.range.lo).collect();
             let trace = model.trace(&lows);
-            let laid_out = |bits| crate::circuit::model::lay_out(PhasedBuilder::<Fr>::new(bits, usize::MAX), &model, &trace);
+            let laid_out =
+                |bits| crate::circuit::model::lay_out(PhasedBuilder::<Fr>::new(bits, usize::MAX), &model, &trace);
             let first = laid_out(8);
             for bits in 1..=12 {
                 let mut layout = laid_out(bits);
