@@ -2,7 +2,7 @@
 
 use ff::PrimeField;
 
-use crate::ops::Product;
+use crate::{graph::Affine, ops::Product};
 
 /// An affine combination of cells: `constant + sum(coefficient * a[row])`. Tensors live in the circuit in this form, so
 /// scales, offsets and sums of few terms cost nothing until somebody needs them in one cell.
@@ -82,6 +82,13 @@ impl<F: PrimeField> OneHot<F> {
     }
 }
 
+/// An output of a linear map, as an expression: whoever consumes it accumulates its terms.
+pub fn sum<F: PrimeField>(map: &Affine<i64, i128>, inputs: &[&Expr<F>], output: usize) -> Expr<F> {
+    let mut sum = Expr::constant(field(map.bias[output]));
+    map.row(output).for_each(|(i, w)| sum.add_scaled(inputs[i], field(w.into())));
+    sum
+}
+
 /// An expression with its value.
 pub type Valued<'a, F> = (&'a Expr<F>, F);
 
@@ -117,6 +124,13 @@ pub trait Gadgets<F: PrimeField> {
 
     /// Booleans of which exactly one is 1: the one at `hot`.
     fn one_hot(&mut self, len: usize, hot: usize) -> OneHot<F>;
+
+    /// The outputs of a linear map, whose values are `outputs`.
+    fn linear(&mut self, map: &Affine<i64, i128>, inputs: &[Valued<'_, F>], outputs: &[i128]) -> Vec<Expr<F>> {
+        let _ = outputs;
+        let inputs: Vec<&Expr<F>> = inputs.iter().map(|input| input.0).collect();
+        (0..map.output_len()).map(|j| sum(map, &inputs, j)).collect()
+    }
 
     /// Bind an expression to the next public value.
     fn bind_public(&mut self, expr: &Expr<F>);

@@ -150,11 +150,11 @@ impl<F: PrimeField> LaidOut<F> {
         any!(self, circuit => circuit.assignment())
     }
 
-    /// The advice column of the second phase for the challenge between the phases, as far as it follows from the first;
+    /// The advice column of the second phase for the challenges between the phases, as far as it follows from the first;
     /// `None` if there is one phase.
-    pub fn second_phase(&self, alpha: F) -> Option<Vec<F>> {
+    pub fn second_phase(&self, challenges: [F; 2]) -> Option<Vec<F>> {
         match self {
-            LaidOut::Phased(circuit) => Some(circuit.running_sum(alpha)),
+            LaidOut::Phased(circuit) => Some(circuit.running_sum(challenges)),
             _ => None,
         }
     }
@@ -169,8 +169,8 @@ impl<F: PrimeField> LaidOut<F> {
             LaidOut::General(_) => {
                 ModelCircuit::configure(&mut cs);
             }
-            LaidOut::Phased(_) => {
-                PhasedConfig::configure(&mut cs);
+            LaidOut::Phased(circuit) => {
+                PhasedConfig::configure(&mut cs, circuit.layout.is_projected());
             }
         }
         cs

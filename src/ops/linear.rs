@@ -1,12 +1,7 @@
 //! Sparse affine maps with integer weights.
 
-use ff::PrimeField;
-
 use super::BoundError;
-use crate::{
-    circuit::{Expr, field},
-    graph::{Affine, Interval, MAX_BITS},
-};
+use crate::graph::{Affine, Interval, MAX_BITS};
 
 /// Whether the compressed rows are well formed and fit `len` inputs.
 pub(super) fn accepts(map: &Affine<i64, i128>, len: usize) -> bool {
@@ -51,16 +46,6 @@ pub(super) fn bounds(map: &Affine<i64, i128>, inputs: &[&[Interval]]) -> Result<
             Interval::new(lo, hi).ok_or_else(|| BoundError::overflow(j, Some(magnitude)))
         })
         .collect()
-}
-
-/// A linear map lays out nothing by itself: its outputs are expressions, which whoever consumes them accumulates.
-pub(super) fn lay_out<F: PrimeField>(map: &Affine<i64, i128>, inputs: &[Expr<F>]) -> Vec<Expr<F>> {
-    let output = |j: usize| {
-        let mut sum = Expr::constant(field(map.bias[j]));
-        map.row(j).for_each(|(i, w)| sum.add_scaled(&inputs[i], field(w.into())));
-        sum
-    };
-    (0..map.output_len()).map(output).collect()
 }
 
 #[cfg(test)]

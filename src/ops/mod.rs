@@ -157,7 +157,10 @@ impl Op {
     ) -> Vec<Expr<F>> {
         let elements = || inputs.iter().zip(values).zip(ranges).map(|((x, &value), &range)| (x, value, range));
         match self {
-            Op::Linear(map) => linear::lay_out(map, inputs),
+            Op::Linear(map) => {
+                let factors: Vec<_> = inputs.iter().zip(values).map(|(x, &value)| (x, field(value))).collect();
+                gadgets.linear(map, &factors, &linear::eval(map, &[values]))
+            }
             Op::Relu => elements().map(|(x, value, range)| relu::lay_out(gadgets, x, value, range)).collect(),
             Op::Rescale(op) => elements().map(|(x, value, range)| op.lay_out(gadgets, x, value, range)).collect(),
             Op::Square => elements().map(|(x, value, _)| gadgets.square(x, field(value))).collect(),

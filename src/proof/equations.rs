@@ -141,7 +141,7 @@ impl<C: Curve> Protocol<C> {
         evaluations: &Evaluations<C::Scalar>,
         public_values: &[C::Scalar],
     ) -> Linearisation<C::Scalar> {
-        let Challenges { alpha, beta, gamma, y, x, .. } = *challenges;
+        let Challenges { between, beta, gamma, y, x, .. } = *challenges;
         let zero = C::Scalar::ZERO;
         let forms = self.closed_forms(x);
         let instances = self.instance_evaluations(x, &forms, public_values);
@@ -149,7 +149,7 @@ impl<C: Curve> Protocol<C> {
             Leaf::Advice(column, rotation) => evaluations.get(Polynomial::Advice(column), rotation),
             Leaf::Fixed(column) => evaluations.get(Polynomial::Fixed(column), 0),
             Leaf::Instance(column) => instances[column],
-            Leaf::Alpha => alpha,
+            Leaf::Challenge(index) => between[index],
         };
         // instance columns are scaled already
         let value = |[plain, scaled]: &[super::protocol::Expression<C::Scalar>; 2]| {

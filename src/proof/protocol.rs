@@ -45,8 +45,8 @@ pub enum Expression<F> {
     Advice(usize, i32),
     Fixed(usize),
     Instance(usize),
-    /// The challenge between the phases.
-    Alpha,
+    /// A challenge between the phases.
+    Challenge(usize),
     Negated(Box<Expression<F>>),
     Sum(Box<Expression<F>>, Box<Expression<F>>),
     Product(Box<Expression<F>>, Box<Expression<F>>),
@@ -58,7 +58,7 @@ pub enum Leaf {
     Advice(usize, i32),
     Fixed(usize),
     Instance(usize),
-    Alpha,
+    Challenge(usize),
 }
 
 impl<F: PrimeField> Expression<F> {
@@ -70,7 +70,7 @@ impl<F: PrimeField> Expression<F> {
             Expression::Advice(column, rotation) => leaf(Leaf::Advice(*column, *rotation)),
             Expression::Fixed(column) => leaf(Leaf::Fixed(*column)),
             Expression::Instance(column) => leaf(Leaf::Instance(*column)),
-            Expression::Alpha => leaf(Leaf::Alpha),
+            Expression::Challenge(index) => leaf(Leaf::Challenge(*index)),
             Expression::Negated(e) => -value(e),
             Expression::Sum(a, b) => value(a) + value(b),
             Expression::Product(a, b) => value(a) * value(b),
@@ -204,8 +204,8 @@ pub enum Denominator {
 /// Challenges, in the order in which they are drawn.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Challenges<F> {
-    /// Between the phases; drawn only if there are two.
-    pub alpha: F,
+    /// Between the phases, as many as the protocol has.
+    pub between: [F; 2],
     /// Of the permutation; drawn only if there is one, as is `gamma`.
     pub beta: F,
     pub gamma: F,
@@ -243,6 +243,8 @@ pub struct Protocol<C: Curve = Bn254> {
     pub s_g2: C::G2Affine,
     /// Number of advice columns; each is a phase.
     pub phases: usize,
+    /// Number of challenges between the phases.
+    pub challenges: usize,
     /// Rotations at which advice columns are opened, ascending.
     pub advice_rotations: Vec<i32>,
     /// Instance columns, and the fixed columns that are part of the linearisation.
@@ -275,8 +277,9 @@ impl<C: Curve> Protocol<C> {
             return unsupported("lookup arguments");
         }
         let phases = cs.num_advice_columns();
-        if !(1..=2).contains(&phases) || cs.num_challenges() + 1 != phases {
-            return unsupported("phases that are not one column each, or more than two");
+        let challenges = cs.num_challenges();
+        if !(1..=2).contains(&phases) || challenges > 2 || (challenges > 0) != (phases > 1) {
+            return unsupported("phases that are not one column each, more than two, or more than two challenges");
         }
         if cs.permutation().get_columns().len() != sigma.len() || !(sigma.is_empty() || sigma.len() == phases) {
             return unsupported("permutations of some columns");
@@ -301,8 +304,19 @@ impl<C: Curve> Protocol<C> {
         let blinding_rows = (phases == 1).then(|| cs.blinding_factors());
         let permutation = (!sigma.is_empty()).then_some(Permutation { sigma, blinding_rows });
         let advice_rotations = advice.into_iter().collect();
-        let protocol =
-            Self { k, omega, fixed, permutation, s_g2, phases, advice_rotations, shape, gates, quotient_pieces };
+        let protocol = Self {
+            k,
+            omega,
+            fixed,
+            permutation,
+            s_g2,
+            phases,
+            challenges,
+            advice_rotations,
+            shape,
+            gates,
+            quotient_pieces,
+        };
 
         // every polynomial is opened at some of the rotations of the advice column, and no two of these are one point
         let rotations = protocol.rotations();
@@ -470,7 +484,7 @@ impl<C: Curve> Protocol<C> {
         }
         // plain data without maps or floats: its debug form is a canonical encoding of the shape
         let shape = (
-            (&self.shape, &self.gates, self.phases, &self.advice_rotations, self.quotient_pieces),
+            (&self.shape, &self.gates, (self.phases, self.challenges), &self.advice_rotations, self.quotient_pieces),
             (self.permutation.as_ref().map(|permutation| permutation.blinding_rows), self.evaluations()),
             (self.rotation_sets(), self.denominators()),
         );
@@ -494,7 +508,7 @@ fn expression<F: PrimeField>(source: &plonk::Expression<F>) -> Result<Expression
     Ok(match source {
         plonk::Expression::Constant(value) => Expression::Constant(*value),
         plonk::Expression::Selector(_) => return Err(UnsupportedError { feature: "virtual selectors" }),
-        plonk::Expression::Challenge(_) => Expression::Alpha,
+        plonk::Expression::Challenge(challenge) => Expression::Challenge(challenge.index()),
         plonk::Expression::Advice(query) => Expression::Advice(query.column_index(), query.rotation().0),
         plonk::Expression::Fixed(query) => Expression::Fixed(query.column_index()),
         plonk::Expression::Instance(query) => Expression::Instance(query.column_index()),

@@ -118,11 +118,11 @@ fn proof_words<C: Curve>(
     send(&mut transcript, commit_to(&advice[0]));
 
     let zero = C::Scalar::ZERO;
-    let mut early = EarlyChallenges { alpha: zero, beta: zero, gamma: zero, y: zero };
+    let mut early = EarlyChallenges { between: [zero; 2], beta: zero, gamma: zero, y: zero };
     let mut rows = vec![rows];
     if protocol.phases > 1 {
-        early.alpha = transcript.challenge();
-        let mut values = circuit.second_phase(early.alpha)?;
+        early.between[..protocol.challenges].fill_with(|| transcript.challenge());
+        let mut values = circuit.second_phase(early.between)?;
         values.resize_with(n, || C::Scalar::random(&mut *rng));
         let polynomial = coefficients(domain, values.clone());
         send(&mut transcript, commit_to(&polynomial));
@@ -164,8 +164,8 @@ fn proof_words<C: Curve>(
 
     let evaluations = Evaluations::new(protocol, &values)?;
     let nu: C::Scalar = transcript.challenge();
-    let EarlyChallenges { alpha, beta, gamma, y } = early;
-    let mut challenges = Challenges { alpha, beta, gamma, y, x, nu, mu: C::Scalar::ZERO };
+    let EarlyChallenges { between, beta, gamma, y } = early;
+    let mut challenges = Challenges { between, beta, gamma, y, x, nu, mu: C::Scalar::ZERO };
     let scalars = protocol.linearisation(&challenges, &evaluations, &public_values);
     let linear: Vec<&[C::Scalar]> = protocol.shape.linear.iter().map(|&column| pk.fixed[column].as_slice()).collect();
     let linearisation = linearised(&scalars, &linear, permutation, &pieces);

@@ -17,7 +17,8 @@ const MIN_TASK: usize = 1 << 9;
 /// Challenges up to the quotient.
 #[derive(Clone, Copy, Debug)]
 pub struct EarlyChallenges<F> {
-    pub alpha: F,
+    /// Between the phases.
+    pub between: [F; 2],
     pub beta: F,
     pub gamma: F,
     pub y: F,
@@ -145,7 +146,7 @@ pub fn quotient<C: Curve>(
     public_values: &[C::Scalar],
     challenges: EarlyChallenges<C::Scalar>,
 ) -> Vec<C::Scalar> {
-    let EarlyChallenges { alpha, beta, gamma, y } = challenges;
+    let EarlyChallenges { between, beta, gamma, y } = challenges;
     let (zero, one) = (C::Scalar::ZERO, C::Scalar::ONE);
     let extend = |coefficients: &[C::Scalar]| {
         domain.coeff_to_extended(&Polynomial::<C::Scalar, Coeff>::new(coefficients.to_vec())).into_values()
@@ -179,7 +180,7 @@ pub fn quotient<C: Curve>(
             Leaf::Advice(column, rotation) => advice[column][rotated(row, rotation)],
             Leaf::Fixed(column) => fixed[column][row],
             Leaf::Instance(column) => instances[column][row % instances[column].len()],
-            Leaf::Alpha => alpha,
+            Leaf::Challenge(index) => between[index],
         };
         let mut sum = zero;
         for gate in &protocol.gates {

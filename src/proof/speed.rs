@@ -196,7 +196,7 @@ fn gate_values<C: Curve>(protocol: &Protocol<C>, column: &[C::Scalar]) -> Vec<C:
         let leaf = |leaf: Leaf| match leaf {
             Leaf::Advice(index, rotation) => at((row + index).wrapping_add_signed(rotation as isize)),
             Leaf::Fixed(index) | Leaf::Instance(index) => at(row + 7 * index),
-            Leaf::Alpha => column[0],
+            Leaf::Challenge(index) => column[index],
         };
         let combine = |sum: C::Scalar, value: C::Scalar| sum * column[0] + value;
         protocol.gates.iter().map(|gate| gate.evaluate(&leaf)).fold(C::Scalar::ZERO, combine)

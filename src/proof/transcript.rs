@@ -80,9 +80,9 @@ impl<'a> ProofWords<'a> {
     pub fn challenges<C: Curve>(&self, protocol: &Protocol<C>, statement: &Statement) -> Challenges<C::Scalar> {
         let mut transcript = Transcript::new(protocol, statement);
         transcript.absorb(self.advice);
-        let (mut alpha, mut beta, mut gamma) = (C::Scalar::ZERO, C::Scalar::ZERO, C::Scalar::ZERO);
+        let (mut between, mut beta, mut gamma) = ([C::Scalar::ZERO; 2], C::Scalar::ZERO, C::Scalar::ZERO);
         if protocol.phases > 1 {
-            alpha = transcript.challenge();
+            between[..protocol.challenges].fill_with(|| transcript.challenge());
             transcript.absorb(self.second);
         }
         if protocol.permutation.is_some() {
@@ -97,6 +97,6 @@ impl<'a> ProofWords<'a> {
         let nu = transcript.challenge();
         transcript.absorb(self.opening);
         let mu = transcript.challenge();
-        Challenges { alpha, beta, gamma, y, x, nu, mu }
+        Challenges { between, beta, gamma, y, x, nu, mu }
     }
 }

@@ -8,7 +8,7 @@ use group::prime::PrimeCurveAffine;
 
 use super::{
     contract::LEAVE_AFTER,
-    layout::CalldataLayout,
+    layout::{BETWEEN, CalldataLayout},
     verifier::{Generator, Step},
     yul::{Block, Emitter, Signed, Value, load, product},
 };
@@ -428,7 +428,7 @@ impl<C: Curve> Generator<'_, C> {
     fn leaf(&self, expression: &Expression<C::Scalar>) -> Value {
         match *expression {
             Expression::Advice(column, rotation) => self.evaluation(Polynomial::Advice(column), rotation),
-            Expression::Alpha => self.hash("ALPHA"),
+            Expression::Challenge(index) => self.hash(BETWEEN[index.min(1)]),
             Expression::Fixed(column) => self.evaluation(Polynomial::Fixed(column), 0),
             Expression::Instance(column) => self.slot(&format!("INSTANCE{column}")),
             _ => self.value("0"),

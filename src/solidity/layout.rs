@@ -38,6 +38,9 @@ pub const OUTPUTS: &str = "OUTPUTS";
 pub const ADVICE: &str = "ADVICE";
 pub const SECOND: &str = "SECOND_ADVICE";
 
+/// Names of the challenges between the phases.
+pub const BETWEEN: [&str; 2] = ["ALPHA", "THETA"];
+
 /// Positions of `context | public values | points | evaluations | opening` in calldata, from where the context is: every one
 /// fixed, since all types are static.
 #[derive(Clone, Debug)]

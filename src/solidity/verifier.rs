@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use super::{
     bls12_381, bn254,
-    layout::{CalldataLayout, Memory, OUTPUTS, SELECTOR, WORD},
+    layout::{BETWEEN, CalldataLayout, Memory, OUTPUTS, SELECTOR, WORD},
     yul::{Block, Value, hex_or_decimal, literal, load, wrapped},
 };
 use crate::{
@@ -338,8 +338,14 @@ impl<'a, C: Curve> Generator<'a, C> {
         block.comment("the digest, the context, the outputs and the first point");
         let mut hashed = 0;
         if p.phases > 1 {
-            self.memory.alias("ALPHA", &buffer, second - WORD);
+            // as many words before the second point as there are challenges
+            for (i, name) in BETWEEN.iter().take(p.challenges).enumerate() {
+                self.memory.alias(*name, &buffer, second - WORD * (p.challenges - i));
+            }
             block.line(format!("mstore(ALPHA, {})", hash(0, second)));
+            if p.challenges > 1 {
+                block.line(format!("mstore(THETA, keccak256(ALPHA, {WORD:#x}))"));
+            }
             block.comment("the advice column of the second phase");
             hashed = second - WORD;
         }
@@ -370,7 +376,11 @@ impl<'a, C: Curve> Generator<'a, C> {
             "BETA, GAMMA: permutation; Y: constraints; X: evaluation point; NU, MU: opening.",
         ];
         if p.phases > 1 {
-            notes.push("ALPHA: what the second advice column depends on; drawn when the first is committed to.");
+            let note = match p.challenges {
+                1 => "ALPHA: what the second advice column depends on; drawn when the first is committed to.",
+                _ => "ALPHA, THETA: what the second advice column depends on; drawn when the first is committed to.",
+            };
+            notes.push(note);
         }
         Step { title: "Transcript", notes, block }
     }

@@ -1,9 +1,10 @@
 //! Lays out rows of the `phased` layout: a cursor that walks down, and the runs it can place.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use ff::{BatchInvert, PrimeField};
 
+use super::{projection::Powers, shared::Shared};
 use crate::circuit::gadgets::Expr;
 
 /// Row of the cell constrained to one.
@@ -82,11 +83,25 @@ pub struct PhasedBuilder<F> {
     pub table_bits: u32,
     /// Its first row, once it is laid out.
     pub table_start: Option<usize>,
+    /// Steps of Horner's rule: rows, and by powers of which challenge.
+    pub steps: Vec<(usize, Powers)>,
+    /// Rows that the gate says nothing about, and the row whose cell of `c` the next one is a copy of, if it is one.
+    pub jumps: Vec<(usize, Option<usize>)>,
+    /// Rows of `c` that, with the product of the next two, add up to the third after them.
+    pub times: Vec<usize>,
+    /// Rows of `c` with zero and with `1 / alpha`, once they are there.
+    pub(super) constants: Option<(usize, usize)>,
+    /// What the linear maps laid out so far share, and those that were found before.
+    pub(super) shared: Vec<Arc<Vec<Shared>>>,
+    pub(super) found: Vec<Arc<Vec<Shared>>>,
     /// Range checks so far.
     checks: BTreeMap<Check, usize>,
     /// Rows in use. Those beyond the limit are counted, and nothing is assigned to them.
     rows: usize,
     limit: usize,
+    /// A cell of `c` that a prover makes up.
+    #[cfg(test)]
+    pub forged_sum: Option<(usize, F)>,
 }
 
 impl<F: PrimeField> PhasedBuilder<F> {
@@ -105,9 +120,17 @@ impl<F: PrimeField> PhasedBuilder<F> {
             public_values: vec![],
             table_bits,
             table_start: None,
+            steps: vec![],
+            jumps: vec![],
+            times: vec![],
+            constants: None,
+            shared: vec![],
+            found: vec![],
             checks: BTreeMap::new(),
             rows: 0,
             limit,
+            #[cfg(test)]
+            forged_sum: None,
         };
         builder.fresh_term(F::ONE, F::ONE);
         builder.pin(ONE_ROW);
@@ -187,6 +210,37 @@ impl<F: PrimeField> PhasedBuilder<F> {
         if end <= self.limit {
             self.pins.push((start, end));
         }
+    }
+
+    /// A row of Horner's rule.
+    pub(super) fn step(&mut self, row: usize, powers: Powers) {
+        if row < self.limit {
+            self.steps.push((row, powers));
+        }
+    }
+
+    /// A row that is off: the next cell of `c` is a copy of the one in row `to`, or, without one, whatever holds further on.
+    pub(super) fn jump(&mut self, to: Option<usize>) {
+        let row = self.copy(ONE_ROW);
+        if row + 1 < self.limit {
+            self.jumps.push((row, to));
+            if let Some(to) = to {
+                self.pin_rows(to, row + 1);
+            }
+        }
+    }
+
+    /// The next row begins a product: its cell of `c`, and those of the two rows after it, to which `c` jumps.
+    pub(super) fn times(&mut self) {
+        if self.rows < self.limit {
+            self.times.push(self.rows);
+        }
+    }
+
+    /// Behind a product: `c` goes on with the sum. Returns its row.
+    pub(super) fn product_of_jumps(&mut self) -> usize {
+        self.jump(None);
+        self.rows
     }
 
     /// The cell in row `copy` is a copy of that in `row`.
@@ -280,16 +334,34 @@ impl<F: PrimeField> PhasedBuilder<F> {
 
     /// The fixed columns, in the order of [`super::config::FIXED`].
     pub(super) fn fixed(&self) -> Vec<Vec<F>> {
-        let flags = |flags: &[bool]| flags.iter().map(|&flag| F::from(u64::from(flag))).collect();
+        let flag = |&flag: &bool| F::from(u64::from(flag));
+        let flags = |flags: &[bool]| flags.iter().map(flag).collect();
+        let at = |rows: &mut dyn Iterator<Item = usize>| {
+            let mut column = vec![F::ZERO; self.rows];
+            rows.for_each(|row| column[row] = F::ONE);
+            column
+        };
         let mut table = vec![F::ZERO; self.rows()];
         if let Some(start) = self.table_start {
             table[start..].iter_mut().zip(0u64..).for_each(|(cell, entry)| *cell = F::from(entry));
         }
-        vec![self.weight.clone(), table, flags(&self.lookup), self.next.clone(), flags(&self.product)]
+        let mut fixed = vec![self.weight.clone(), table, flags(&self.lookup), self.next.clone(), flags(&self.product)];
+        if self.is_projected() {
+            let by = |powers: Powers| self.steps.iter().filter(move |step| step.1 == powers).map(|step| step.0);
+            fixed.push(at(&mut self.jumps.iter().map(|jump| jump.0)));
+            fixed.extend([Powers::Alpha, Powers::Theta].map(|powers| at(&mut by(powers))));
+            fixed.push(at(&mut self.times.iter().copied()));
+        }
+        fixed
     }
 
-    /// The cells of `c` in rows `0..=rows`, from zero on, for these cells of `a`.
-    pub(super) fn running_sum(&self, a: &[F], alpha: F, rows: usize) -> Vec<F> {
+    /// Whether there are projections.
+    pub fn is_projected(&self) -> bool {
+        !self.jumps.is_empty()
+    }
+
+    /// The cells of `c` in rows `0..=rows`, from zero on, for these cells of `a` and the challenges `alpha` and `theta`.
+    pub(super) fn running_sum(&self, a: &[F], [alpha, theta]: [F; 2], rows: usize) -> Vec<F> {
         let used = self.rows();
         let inverse = alpha.invert().unwrap_or(F::ZERO);
         // denominators of the rows that have others than alpha
@@ -303,9 +375,26 @@ impl<F: PrimeField> PhasedBuilder<F> {
         let mut inverses = inverses.into_iter();
         let mut sum = Vec::with_capacity(rows + 1);
         let mut public = self.public_rows.iter().zip(&self.public_values).peekable();
+        let (mut steps, mut jumps) = (self.steps.iter().peekable(), self.jumps.iter().peekable());
+        let mut times = self.times.iter().peekable();
         let mut last = F::ZERO;
         sum.push(last);
         for row in 0..used.min(rows) {
+            #[cfg(test)]
+            if let Some((_, value)) = self.forged_sum.filter(|forged| forged.0 == row) {
+                (last, sum[row]) = (value, value);
+            }
+            if let Some((_, to)) = jumps.next_if(|jump| jump.0 == row) {
+                last = match to {
+                    Some(to) => sum[*to],
+                    // behind a product, or where zero is made
+                    None => times
+                        .next_if(|first| **first + 2 == row)
+                        .map_or(F::ZERO, |first| sum[*first] + sum[first + 1] * sum[first + 2]),
+                };
+                sum.push(last);
+                continue;
+            }
             let mut numerator = self.weight[row] * a[row];
             if self.product[row] {
                 numerator += a[row] * a.get(row + 1).copied().unwrap_or(F::ZERO);
@@ -321,8 +410,15 @@ impl<F: PrimeField> PhasedBuilder<F> {
             if let Some((_, value)) = public.next_if(|(public_row, _)| **public_row == row) {
                 numerator -= value;
             }
+            if let Some((_, powers)) = steps.next_if(|step| step.0 == row) {
+                last *= if *powers == Powers::Alpha { alpha } else { theta };
+            }
             last += numerator * if special { inverses.next().unwrap_or(F::ZERO) } else { inverse };
             sum.push(last);
+        }
+        #[cfg(test)]
+        if let Some((_, value)) = self.forged_sum.filter(|forged| forged.0 + 1 == sum.len()) {
+            (last, sum[used]) = (value, value);
         }
         sum.resize(rows + 1, last);
         sum

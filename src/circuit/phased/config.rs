@@ -1,8 +1,8 @@
-//! Columns and the gate of the `phased` layout.
+//! Columns and gates of the `phased` layout.
 
 use ff::PrimeField;
 use halo2_proofs::{
-    plonk::{Advice, Challenge, Column, ConstraintSystem, FirstPhase, Fixed, Instance, SecondPhase},
+    plonk::{Advice, Challenge, Column, ConstraintSystem, Expression, FirstPhase, Fixed, Instance, SecondPhase},
     poly::Rotation,
 };
 
@@ -13,18 +13,19 @@ use crate::circuit::{
 
 /// Rows at the end of the domain that hold randomness and in which the gate is off.
 ///
-/// Each advice column is opened at two points, and its commitment is one more: seven rows leave `a` four values of its own, and
-/// `c`, whose first one is the end of its sum, six. The running product has three.
-pub const TAIL: usize = 7;
+/// Each advice column is opened at two points, with projections at four, and its commitment is one more: nine rows leave `a` six
+/// values of its own, and `c`, whose first one is the end of its sum, eight. The running product has three.
+pub const TAIL: usize = 9;
 
 /// Columns of the `phased` layout.
 #[derive(Clone, Debug)]
 pub struct PhasedConfig {
     pub a: Column<Advice>,
     pub c: Column<Advice>,
-    pub alpha: Challenge,
-    /// In the order of [`FIXED`].
-    pub fixed: [Column<Fixed>; FIXED.len()],
+    /// `alpha`, and `theta` with projections.
+    pub challenges: Vec<Challenge>,
+    /// In the order of [`FIXED`], and of [`PROJECTION`] with projections.
+    pub fixed: Vec<Column<Fixed>>,
     pub public: Column<Instance>,
     pub active: Column<Instance>,
 }
@@ -32,13 +33,21 @@ pub struct PhasedConfig {
 /// Names of the fixed columns, in order.
 pub const FIXED: [&str; 5] = ["weight", "table", "lookup", "next", "product"];
 
+/// Names of those of projections.
+pub const PROJECTION: [&str; 4] = ["jump", "step_alpha", "step_theta", "times"];
+
+fn fixed_columns(projected: bool) -> usize {
+    FIXED.len() + if projected { PROJECTION.len() } else { 0 }
+}
+
 impl PhasedConfig {
-    /// Declare the columns and the gate.
-    pub fn configure<F: PrimeField>(cs: &mut ConstraintSystem<F>) -> Self {
+    /// Declare the columns and the gates.
+    pub fn configure<F: PrimeField>(cs: &mut ConstraintSystem<F>, projected: bool) -> Self {
         let a = cs.advice_column_in(FirstPhase);
-        let alpha = cs.challenge_usable_after(FirstPhase);
+        let challenges: Vec<Challenge> =
+            (0..1 + usize::from(projected)).map(|_| cs.challenge_usable_after(FirstPhase)).collect();
         let c = cs.advice_column_in(SecondPhase);
-        let fixed = FIXED.map(|_| cs.fixed_column());
+        let fixed: Vec<Column<Fixed>> = (0..fixed_columns(projected)).map(|_| cs.fixed_column()).collect();
         let (public, active) = (cs.instance_column(), cs.instance_column());
         cs.enable_equality(a);
         cs.enable_equality(c);
@@ -46,22 +55,36 @@ impl PhasedConfig {
         cs.create_gate("phased", |cells| {
             let [a0, a1] = [0, 1].map(|rotation| cells.query_advice(a, Rotation(rotation)));
             let [c0, c1] = [0, 1].map(|rotation| cells.query_advice(c, Rotation(rotation)));
-            let [weight, table, lookup, next, product] = fixed.map(|f| cells.query_fixed(f, Rotation::cur()));
+            let mut columns = fixed.iter().map(|column| cells.query_fixed(*column, Rotation::cur()));
+            let mut next = || columns.next().unwrap_or(Expression::Constant(F::ZERO));
+            let [weight, table, lookup, below, product] = std::array::from_fn(|_| next());
+            let [jump, step_alpha, step_theta, times] = std::array::from_fn(|_| next());
+            drop(columns);
             let [public, active] = [public, active].map(|column| cells.query_instance(column, Rotation::cur()));
-            let alpha = cells.query_challenge(alpha);
-            let denominator = active * alpha + table + lookup.clone() * a0.clone() + next * a1.clone();
-            let numerator = weight * a0.clone() + product * (a0 * a1) + lookup - public;
-            vec![(c1 - c0) * denominator - numerator]
+            let alpha = cells.query_challenge(challenges[0]);
+            let mut denominator = active * alpha.clone() + table + lookup.clone() * a0.clone() + below * a1.clone();
+            let mut numerator = weight * a0.clone() + product * (a0 * a1) + lookup - public;
+            if !projected {
+                return vec![(c1 - c0) * denominator - numerator];
+            }
+            let one = || Expression::Constant(F::ONE);
+            let theta = cells.query_challenge(challenges[1]);
+            let scaled = |challenge: Expression<F>| (challenge - one()) * alpha.clone() * c0.clone();
+            denominator = denominator - jump * alpha.clone();
+            numerator = numerator + step_alpha * scaled(alpha.clone()) + step_theta * scaled(theta);
+            let [c2, c3] = [2, 3].map(|rotation| cells.query_advice(c, Rotation(rotation)));
+            let product = times * (c3 - c0.clone() - c1.clone() * c2);
+            vec![(c1 - c0) * denominator - numerator, product]
         });
-        Self { a, c, alpha, fixed, public, active }
+        Self { a, c, challenges, fixed, public, active }
     }
 
     /// The two instance columns, with the public values in the given rows.
-    pub fn shape<F: PrimeField>(public_rows: &[usize]) -> Shape<F> {
+    pub fn shape<F: PrimeField>(public_rows: &[usize], projected: bool) -> Shape<F> {
         let anchor = PublicRow { row: 0, terms: Vec::new(), constant: F::from(ANCHOR) };
         let value = |(index, &row): (usize, &usize)| PublicRow { row, terms: vec![(index, F::ONE)], constant: F::ZERO };
         let public = std::iter::once(anchor).chain(public_rows.iter().enumerate().map(value)).collect();
         let instance_columns = vec![InstanceColumn::Public(public), InstanceColumn::ActiveRows { off: TAIL }];
-        Shape { instance_columns, periodic: None, linear: (0..FIXED.len()).collect() }
+        Shape { instance_columns, periodic: None, linear: (0..fixed_columns(projected)).collect() }
     }
 }

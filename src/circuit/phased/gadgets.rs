@@ -2,9 +2,13 @@
 
 use ff::PrimeField;
 
-use super::builder::{Check, ONE_ROW, PhasedBuilder};
+use super::{
+    builder::{Check, ONE_ROW, PhasedBuilder},
+    shared::Shared,
+};
 use crate::{
-    circuit::gadgets::{Expr, Gadgets, OneHot, Valued},
+    circuit::gadgets::{Expr, Gadgets, OneHot, Valued, sum},
+    graph::Affine,
     ops::Product,
 };
 
@@ -65,7 +69,7 @@ impl<F: PrimeField> PhasedBuilder<F> {
     }
 
     /// The cell of an expression with the given value.
-    fn in_cell(&mut self, expr: &Expr<F>, value: F) -> usize {
+    pub(super) fn in_cell(&mut self, expr: &Expr<F>, value: F) -> usize {
         match expr.terms.as_slice() {
             [(row, factor)] if *factor == F::ONE && expr.constant == F::ZERO => *row,
             _ => self.cell_of(expr, value),
@@ -182,8 +186,20 @@ impl<F: PrimeField> Gadgets<F> for PhasedBuilder<F> {
         Expr::cell(product)
     }
 
-    /// Two rows a term, one a sum. What is constant is a factor of a term.
+    /// Those with shared matrices by their projections, if that saves rows.
+    fn linear(&mut self, map: &Affine<i64, i128>, inputs: &[Valued<'_, F>], outputs: &[i128]) -> Vec<Expr<F>> {
+        let shared = self.shared_in(map);
+        let projected = self.project_shared(&shared, inputs, outputs);
+        let inputs: Vec<&Expr<F>> = inputs.iter().map(|input| input.0).collect();
+        projected.into_iter().enumerate().map(|(j, cell)| cell.unwrap_or_else(|| sum(map, &inputs, j))).collect()
+    }
+
+    /// By projections, if that saves rows; else two rows a term, one a sum. What is constant is a factor of a term.
     fn products(&mut self, product: &Product, factors: &[Valued<'_, F>]) -> Vec<Expr<F>> {
+        let Product { rows, inner, columns, .. } = *product;
+        if Shared::rows(rows, inner, columns) < rows * columns * (2 * inner + 1) {
+            return self.projected_products(product, factors);
+        }
         // a cell for each factor that is used; constants have none
         let cells: Vec<Option<usize>> =
             factors.iter().map(|&(x, value)| (!x.terms.is_empty()).then(|| self.in_cell(x, value))).collect();

@@ -25,6 +25,15 @@
 //! their difference has no higher degree), about `2^-230`; so does one for whom a denominator is zero. A look-up counts once, and
 //! there are fewer than `2^32`, so no multiplicity wraps around.
 //!
+//! **Projections** ([`projection`]) check products of matrices in fewer rows than they have terms. Circuits that have some have four
+//! more fixed columns, a second challenge `theta`, and a second gate:
+//!
+//! ```text
+//! (c1 - c) (active alpha + table + lookup a + next a1 - jump alpha)
+//!     = weight a + product a a1 + lookup - public + step_alpha (alpha - 1) alpha c + step_theta (theta - 1) alpha c
+//! times (c3 - c - c1 c2) = 0
+//! ```
+//!
 //! **The permutation** spans both columns and all rows: there is no last row, the running product ends where it began. The last
 //! [`TAIL`] rows hold randomness: `active`, which the verifier evaluates from its closed form, is zero there and one elsewhere.
 //! Some of the random cells are tied in pairs, which makes the running product random in that range, too.
@@ -32,6 +41,8 @@
 mod builder;
 mod config;
 mod gadgets;
+pub mod projection;
+mod shared;
 #[cfg(test)]
 mod tests;
 
@@ -79,14 +90,16 @@ impl<F: PrimeField> PhasedCircuit<F> {
         if rows > limit {
             return Self { layout: counted, k };
         }
-        let mut layout = lay_out(PhasedBuilder::new(bits, limit), model, trace);
+        let mut builder = PhasedBuilder::new(bits, limit);
+        builder.found = counted.shared;
+        let mut layout = lay_out(builder, model, trace);
         layout.finish();
         Self { layout, k }
     }
 
     /// What verifiers know of the layout besides its gate.
     pub fn shape(&self) -> Shape<F> {
-        PhasedConfig::shape(&self.layout.public_rows)
+        PhasedConfig::shape(&self.layout.public_rows, self.layout.is_projected())
     }
 
     /// What the prover commits to, but for `c`.
@@ -112,8 +125,8 @@ impl<F: PrimeField> PhasedCircuit<F> {
         }
     }
 
-    /// The cells of `c` for the challenge, from row 0 to the first of the tail; the random ones follow.
-    pub fn running_sum(&self, alpha: F) -> Vec<F> {
-        self.layout.running_sum(&self.layout.a, alpha, (1 << self.k) - TAIL)
+    /// The cells of `c` for the challenges `alpha` and `theta`, from row 0 to the first of the tail; the random ones follow.
+    pub fn running_sum(&self, challenges: [F; 2]) -> Vec<F> {
+        self.layout.running_sum(&self.layout.a, challenges, (1 << self.k) - TAIL)
     }
 }

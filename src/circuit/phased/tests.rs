@@ -11,8 +11,8 @@ use crate::circuit::{
 };
 use crate::ops::{Divide, OneHot, Op, Piecewise, Product, Rescale, Root, Segment};
 
-fn alpha() -> Fr {
-    Fr::from(0x1234_5678_9abc_def1).square()
+fn challenges() -> [Fr; 2] {
+    [0x1234_5678_9abc_def1, 0x9876_5432_10fe_dcb3].map(|seed| Fr::from(seed).square())
 }
 
 fn honest(model: &IntegerModel, input: &[i128]) -> PhasedCircuit<Fr> {
@@ -36,7 +36,7 @@ fn violations(circuit: &PhasedCircuit<Fr>, a: &[Fr], claims: &[Fr]) -> Vec<Strin
         let counts = layout.multiplicities(&a);
         a[start..].copy_from_slice(&counts);
     }
-    let c = layout.running_sum(&a, alpha(), layout.rows());
+    let c = layout.running_sum(&a, challenges(), layout.rows());
     let unequal = |column: &[Fr], pairs: &[(usize, usize)], name: &str| -> Vec<String> {
         let differ = pairs.iter().filter(|(left, right)| column[*left] != column[*right]);
         differ.map(|(left, right)| format!("{name}[{left}] != {name}[{right}]")).collect()
@@ -223,6 +223,52 @@ fn every_cell_of_every_operator_is_pinned() {
     }
 }
 
+/// A linear map with a shared matrix, and products of matrices.
+fn projected() -> Vec<IntegerModel> {
+    // 6 vectors of 9 elements, a 9 x 10 matrix
+    let weight = |j: usize, i: usize| (31 * j + 17 * i) as i64 % 11 - 5;
+    let row = |k: usize| -> Vec<i64> {
+        (0..54).map(|input| if input / 9 == k / 10 { weight(input % 9, k % 10) } else { 0 }).collect()
+    };
+    let rows: Vec<Vec<i64>> = (0..60).map(row).collect();
+    let bias = (0..60).map(|k| k % 10 - 4).collect();
+    let map = single_op(linear(54, &rows, bias), &[(-3, 4); 54]);
+    let product = Product { batch: 2, rows: 5, inner: 5, columns: 5 };
+    vec![map, single_op(Op::Product(product), &[(-2, 3); 100])]
+}
+
+#[test]
+fn projections_pin_every_cell() {
+    for model in projected() {
+        let mut draw = Draw::new(7);
+        let input = random_input(&model, &mut draw);
+        assert!(honest_with(4, &model, &input).layout.is_projected());
+        assert_pinned(4, &model, &input);
+    }
+}
+
+/// A prover who puts something else in a cell of `c` that neither gate determines, and goes on by the gates from there.
+#[test]
+fn every_jump_of_the_second_phase_is_pinned() {
+    for model in projected() {
+        let circuit = honest_with(4, &model, &random_input(&model, &mut Draw::new(3)));
+        let layout = &circuit.layout;
+        let c = layout.running_sum(&layout.a, challenges(), layout.rows());
+        let wrong = |c: &[Fr]| layout.pins.iter().any(|&(left, right)| c[left] != c[right]);
+        assert!(!wrong(&c));
+        let ends_product = |row: &usize| layout.times.contains(&(row - 3));
+        let rows: Vec<usize> = layout.jumps.iter().map(|jump| jump.0 + 1).filter(|row| !ends_product(row)).collect();
+        assert!(rows.len() > 50);
+        for row in rows {
+            let mut forged = layout.clone();
+            forged.forged_sum = Some((row, c[row] + Fr::ONE));
+            let forged = forged.running_sum(&layout.a, challenges(), layout.rows());
+            assert_eq!(forged[row], c[row] + Fr::ONE);
+            assert!(wrong(&forged), "row {row}");
+        }
+    }
+}
+
 #[test]
 fn what_is_not_in_the_table_is_noticed_whatever_the_multiplicities() {
     let model = single_op(Op::Rescale(Rescale { shift: 3 }), &[(-100, 200)]);
@@ -245,7 +291,7 @@ fn what_is_not_in_the_table_is_noticed_whatever_the_multiplicities() {
             let entry = start + draw.index(layout.rows() - start);
             a[entry] += Fr::from(1 + draw.index(4) as u64) - Fr::from(2);
         }
-        let c = lying.running_sum(&a, alpha(), lying.rows());
+        let c = lying.running_sum(&a, challenges(), lying.rows());
         assert!(lying.pins.iter().any(|&(left, right)| c[left] != c[right]));
     }
 }

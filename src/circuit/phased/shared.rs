@@ -1,0 +1,222 @@
+//! Finds sums that share their weights: the products of one matrix with many vectors that convolutions and products with a
+//! constant matrix are made of, in a linear map of which nothing else is known.
+
+use std::collections::HashMap;
+
+use crate::graph::Affine;
+
+/// `y[t][i] = sum over j of weights[j][i] x[t][j] + bias[i]`, by the places of `x` and `y` in the map.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Shared {
+    /// Per input `j` the weights of all outputs.
+    pub weights: Vec<Vec<i64>>,
+    pub bias: Vec<i128>,
+    /// Per vector `t`, its inputs and its outputs.
+    pub inputs: Vec<Vec<u32>>,
+    pub outputs: Vec<Vec<u32>>,
+}
+
+impl Shared {
+    /// Rows of a projection of `vectors` products with a matrix of `inputs x outputs`: outputs and their use, sums of inputs, of
+    /// weights, and their products.
+    pub fn rows(vectors: usize, inputs: usize, outputs: usize) -> usize {
+        vectors * (2 * outputs + 6) + inputs * (vectors + outputs + 6) + 8
+    }
+
+    fn own_rows(&self) -> usize {
+        Self::rows(self.inputs.len(), self.weights.len() + 1, self.bias.len())
+    }
+
+    /// Rows of the same sums, term by term.
+    fn direct_rows(&self) -> usize {
+        let terms: usize = self.weights.iter().flatten().filter(|weight| **weight != 0).count();
+        terms * self.inputs.len()
+    }
+
+    /// Whether a projection is worth its overhead.
+    fn pays(&self) -> bool {
+        3 * self.own_rows() < 2 * self.direct_rows()
+    }
+}
+
+/// How outputs are grouped: output `(b count + i) stride + t` is that of row `i` of the matrix and vector `(b, t)`.
+#[derive(Clone, Copy, Debug)]
+struct Grouping {
+    count: usize,
+    stride: usize,
+}
+
+impl Grouping {
+    /// The outputs of a vector.
+    fn outputs(self, vector: usize) -> impl Iterator<Item = usize> {
+        let (block, t) = (vector / self.stride, vector % self.stride);
+        (0..self.count).map(move |i| (block * self.count + i) * self.stride + t)
+    }
+
+    /// Whether some of the sums of two vectors have the same weights.
+    fn look_alike(self, map: &Affine<i64, i128>, vector: usize, other: usize) -> bool {
+        let weights = |vector: usize, i: usize| {
+            let output = self.outputs(vector).nth(i).unwrap_or(0);
+            &map.weights[map.row_starts[output] as usize..map.row_starts[output + 1] as usize]
+        };
+        [0, self.count / 2, self.count - 1].into_iter().all(|i| weights(vector, i) == weights(other, i))
+    }
+
+    /// Inputs and matrix of a vector.
+    fn vector(self, map: &Affine<i64, i128>, vector: usize) -> (Vec<u32>, Vec<Vec<i64>>) {
+        let mut inputs: Vec<u32> = self.outputs(vector).flat_map(|j| map.row(j).map(|(i, _)| i as u32)).collect();
+        inputs.sort_unstable();
+        inputs.dedup();
+        let mut weights = vec![vec![0; self.count]; inputs.len()];
+        for (i, output) in self.outputs(vector).enumerate() {
+            for (input, weight) in map.row(output) {
+                if let Ok(at) = inputs.binary_search(&(input as u32)) {
+                    weights[at][i] += weight;
+                }
+            }
+        }
+        (inputs, weights)
+    }
+}
+
+/// Vectors whose neighbours are looked at before a grouping is tried on all.
+const SAMPLES: usize = 7;
+
+/// The fewest terms of a map that is looked at.
+const MIN_TERMS: usize = 512;
+
+/// Products with shared matrices that are worth a projection; the other outputs are in none.
+pub fn find(map: &Affine<i64, i128>) -> Vec<Shared> {
+    let len = map.output_len();
+    if map.weights.len() < MIN_TERMS {
+        return vec![];
+    }
+    let divisors = |n: usize| (1..=n).filter(move |d| n.is_multiple_of(*d));
+    let saved = |found: &[Shared]| found.iter().map(|s| s.direct_rows() - s.own_rows()).sum::<usize>();
+    let mut best: Vec<Shared> = vec![];
+    for count in divisors(len).filter(|count| *count < len) {
+        for stride in divisors(len / count) {
+            let grouping = Grouping { count, stride };
+            let vectors = len / count;
+            let alike = |vector: usize| {
+                let other = vector + 1;
+                other < vectors
+                    && grouping.look_alike(map, vector, other)
+                    && grouping.vector(map, vector).1 == grouping.vector(map, other).1
+            };
+            if !(0..SAMPLES).any(|sample| alike((vectors - 1) * sample / SAMPLES)) {
+                continue;
+            }
+            let found = grouped(map, grouping);
+            if saved(&found) > saved(&best) {
+                best = found;
+            }
+        }
+    }
+    best
+}
+
+/// The products of a grouping that are worth it.
+fn grouped(map: &Affine<i64, i128>, grouping: Grouping) -> Vec<Shared> {
+    let mut found: Vec<Shared> = vec![];
+    let mut known: HashMap<(Vec<Vec<i64>>, Vec<i128>), usize> = HashMap::new();
+    for vector in 0..map.output_len() / grouping.count {
+        let (inputs, weights) = grouping.vector(map, vector);
+        let outputs: Vec<u32> = grouping.outputs(vector).map(|j| j as u32).collect();
+        let bias: Vec<i128> = grouping.outputs(vector).map(|j| map.bias[j]).collect();
+        let at = *known.entry((weights.clone(), bias.clone())).or_insert_with(|| {
+            found.push(Shared { weights, bias, inputs: vec![], outputs: vec![] });
+            found.len() - 1
+        });
+        found[at].inputs.push(inputs);
+        found[at].outputs.push(outputs);
+    }
+    found.retain(Shared::pays);
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The map with these rows.
+    fn map(input_len: usize, rows: &[Vec<(usize, i64)>], bias: &[i128]) -> Affine<i64, i128> {
+        let mut map = Affine { input_len, row_starts: vec![0], columns: vec![], weights: vec![], bias: bias.to_vec() };
+        for row in rows {
+            for &(column, weight) in row.iter().filter(|(_, weight)| *weight != 0) {
+                map.columns.push(column as u32);
+                map.weights.push(weight);
+            }
+            map.row_starts.push(map.columns.len() as u32);
+        }
+        map
+    }
+
+    /// What is found is part of the map.
+    fn holds(map: &Affine<i64, i128>, found: &[Shared]) {
+        let mut seen = vec![false; map.output_len()];
+        for shared in found {
+            for (inputs, outputs) in shared.inputs.iter().zip(&shared.outputs) {
+                for (i, &output) in outputs.iter().enumerate() {
+                    assert!(!std::mem::replace(&mut seen[output as usize], true));
+                    assert_eq!(map.bias[output as usize], shared.bias[i]);
+                    let mut expected: Vec<(usize, i64)> = map.row(output as usize).collect();
+                    expected.sort_unstable();
+                    let weights = inputs.iter().zip(&shared.weights).map(|(&input, w)| (input as usize, w[i]));
+                    assert_eq!(weights.filter(|(_, w)| *w != 0).collect::<Vec<_>>(), expected);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn products_with_a_matrix_are_found() {
+        // 12 vectors of 20 elements, a 20 x 15 matrix with a zero in every row
+        let weight = |j: usize, i: usize| if (i + j) % 7 == 3 { 0 } else { (31 * j + 17 * i) as i64 % 101 - 50 };
+        let row = |t: usize, i: usize| (0..20).map(|j| (20 * t + j, weight(j, i))).collect::<Vec<_>>();
+        for transposed in [false, true] {
+            let place = |k: usize| if transposed { (k % 12, k / 12) } else { (k / 15, k % 15) };
+            let rows: Vec<_> = (0..180).map(|k| row(place(k).0, place(k).1)).collect();
+            let bias: Vec<i128> = (0..180).map(|k| place(k).1 as i128).collect();
+            let map = map(240, &rows, &bias);
+            let found = find(&map);
+            holds(&map, &found);
+            assert_eq!(found.len(), 1);
+            assert_eq!((found[0].weights.len(), found[0].bias.len(), found[0].inputs.len()), (20, 15, 12));
+        }
+    }
+
+    #[test]
+    fn convolutions_are_found_with_their_padding() {
+        // 3 channels of 12 x 12, padded by one, 8 filters of 3 x 3
+        let weight = |o: usize, c: usize, k: usize| (7 * o + 5 * c + 3 * k) as i64 % 19 - 9;
+        let mut rows = vec![];
+        for o in 0..8usize {
+            for at in 0..144usize {
+                let (y, x) = (at / 12, at % 12);
+                let mut row = vec![];
+                for c in 0..3 {
+                    for k in 0..9 {
+                        let (v, u) = ((y + k / 3).wrapping_sub(1), (x + k % 3).wrapping_sub(1));
+                        if v < 12 && u < 12 {
+                            row.push((144 * c + 12 * v + u, weight(o, c, k)));
+                        }
+                    }
+                }
+                rows.push(row);
+            }
+        }
+        let map = map(432, &rows, &[0; 8 * 144]);
+        let found = find(&map);
+        holds(&map, &found);
+        assert!(found.iter().map(|shared| shared.inputs.len()).sum::<usize>() >= 100);
+        assert!(found.iter().any(|shared| shared.inputs.len() == 100 && shared.weights.len() == 27));
+    }
+
+    #[test]
+    fn nothing_is_found_where_nothing_is_shared() {
+        let row = |i: usize| (0..40).map(|j| (j, (31 * j + 17 * i * i) as i64 % 101 - 50)).collect::<Vec<_>>();
+        let map = map(40, &(0..40).map(row).collect::<Vec<_>>(), &[0; 40]);
+        assert_eq!(find(&map), []);
+    }
+}
