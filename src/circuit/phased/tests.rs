@@ -225,14 +225,14 @@ fn every_cell_of_every_operator_is_pinned() {
 
 /// A linear map with a shared matrix, and products of matrices.
 fn projected() -> Vec<IntegerModel> {
-    // 6 vectors of 9 elements, a 9 x 10 matrix
-    let weight = |j: usize, i: usize| (31 * j + 17 * i) as i64 % 11 - 5;
+    // 12 vectors of 9 elements, a 9 x 10 matrix
+    let weight = |j: usize, i: usize| (31 * j + 17 * i) as i64 % 10 - 12;
     let row = |k: usize| -> Vec<i64> {
-        (0..54).map(|input| if input / 9 == k / 10 { weight(input % 9, k % 10) } else { 0 }).collect()
+        (0..108).map(|input| if input / 9 == k / 10 { weight(input % 9, k % 10) } else { 0 }).collect()
     };
-    let rows: Vec<Vec<i64>> = (0..60).map(row).collect();
-    let bias = (0..60).map(|k| k % 10 - 4).collect();
-    let map = single_op(linear(54, &rows, bias), &[(-3, 4); 54]);
+    let rows: Vec<Vec<i64>> = (0..120).map(row).collect();
+    let bias = (0..120).map(|k| k % 10 - 4).collect();
+    let map = single_op(linear(108, &rows, bias), &[(-3, 4); 108]);
     let product = Product { batch: 2, rows: 5, inner: 5, columns: 5 };
     vec![map, single_op(Op::Product(product), &[(-2, 3); 100])]
 }
