@@ -7,6 +7,7 @@ use rayon::prelude::*;
 use super::{
     curve::Curve,
     keys::Sigma,
+    program::Program,
     protocol::{Leaf, Protocol},
 };
 use crate::circuit::InstanceColumn;
@@ -175,39 +176,41 @@ pub fn quotient<C: Curve>(
         (sigma, extend(product), indicator(&|row| row == 0), ends)
     });
     let extended_omega = domain.get_extended_omega();
-    let row_value = |row: usize, x: C::Scalar| {
-        let leaf = |leaf: Leaf| match leaf {
-            Leaf::Advice(column, rotation) => advice[column][rotated(row, rotation)],
-            Leaf::Fixed(column) => fixed[column][row],
-            Leaf::Instance(column) => instances[column][row % instances[column].len()],
-            Leaf::Challenge(index) => between[index],
+    let program = Program::new(&protocol.gates, &between, y);
+    let load = |leaf: Leaf, start: usize, values: &mut [C::Scalar]| {
+        let (column, start) = match leaf {
+            Leaf::Advice(column, rotation) => (&advice[column], rotated(start, rotation)),
+            Leaf::Fixed(column) => (&fixed[column], start),
+            Leaf::Instance(column) => (&instances[column], start % instances[column].len()),
+            Leaf::Challenge(index) => return values.fill(between[index]),
         };
-        let mut sum = zero;
-        for gate in &protocol.gates {
-            sum = sum * y + gate.evaluate(&leaf);
+        for (i, value) in values.iter_mut().enumerate() {
+            *value = column[(start + i) % column.len()];
         }
-        if let Some((sigma, product, first, ends)) = &permutation {
-            let (z, z_next) = (product[row], product[rotated(row, 1)]);
-            sum = sum * y + first[row] * (one - z);
-            let (mut left, mut right, mut shifted) = (z_next, z, beta * x);
-            for (column, sigma) in advice.iter().zip(sigma) {
-                left *= column[row] + beta * sigma[row] + gamma;
-                right *= column[row] + shifted + gamma;
-                shifted *= C::Scalar::DELTA;
-            }
-            sum = match ends {
-                Some([last, active]) => (sum * y + last[row] * (one - z)) * y + active[row] * (left - right),
-                None => sum * y + left - right,
-            };
+    };
+    // the sum of all constraints, of which `gates` is that of the gates
+    let with_permutation = |gates: C::Scalar, row: usize, x: C::Scalar| {
+        let Some((sigma, product, first, ends)) = &permutation else { return gates };
+        let (z, z_next) = (product[row], product[rotated(row, 1)]);
+        let sum = gates * y + first[row] * (one - z);
+        let (mut left, mut right, mut shifted) = (z_next, z, beta * x);
+        for (column, sigma) in advice.iter().zip(sigma) {
+            left *= column[row] + beta * sigma[row] + gamma;
+            right *= column[row] + shifted + gamma;
+            shifted *= C::Scalar::DELTA;
         }
-        sum
+        match ends {
+            Some([last, active]) => (sum * y + last[row] * (one - z)) * y + active[row] * (left - right),
+            None => sum * y + left - right,
+        }
     };
     let mut values = vec![zero; len];
-    values.par_chunks_mut(MIN_TASK).enumerate().for_each(|(chunk, values)| {
+    values.par_chunks_mut(MIN_TASK).enumerate().for_each_init(Vec::new, |registers, (chunk, values)| {
         let start = chunk * MIN_TASK;
+        program.run(start, &load, registers, values);
         let mut x = domain.g_coset * extended_omega.pow_vartime([start as u64]);
         for (i, value) in values.iter_mut().enumerate() {
-            *value = row_value(start + i, x);
+            *value = with_permutation(*value, start + i, x);
             x *= extended_omega;
         }
     });

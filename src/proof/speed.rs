@@ -18,6 +18,7 @@ use super::{
     curve::{Curve, pairings_cancel},
     msm::{additions, msm},
     opening::{evaluate, linear_combination},
+    program::Program,
     protocol::{Leaf, Protocol},
 };
 
@@ -191,17 +192,19 @@ fn some_points<C: Curve>(len: usize) -> Vec<C::G1Affine> {
 
 /// The gates' values in rows whose cells are all taken from one column.
 fn gate_values<C: Curve>(protocol: &Protocol<C>, column: &[C::Scalar]) -> Vec<C::Scalar> {
-    let at = |row: usize| column[row % column.len()];
-    let row_value = |row: usize| {
-        let leaf = |leaf: Leaf| match leaf {
-            Leaf::Advice(index, rotation) => at((row + index).wrapping_add_signed(rotation as isize)),
-            Leaf::Fixed(index) | Leaf::Instance(index) => at(row + 7 * index),
-            Leaf::Challenge(index) => column[index],
-        };
-        let combine = |sum: C::Scalar, value: C::Scalar| sum * column[0] + value;
-        protocol.gates.iter().map(|gate| gate.evaluate(&leaf)).fold(C::Scalar::ZERO, combine)
+    let program = Program::new(&protocol.gates, &[column[0], column[1]], column[2]);
+    let load = |leaf: Leaf, start: usize, values: &mut [C::Scalar]| {
+        let from = start
+            + match leaf {
+                Leaf::Advice(index, rotation) => index + rotation.unsigned_abs() as usize,
+                Leaf::Fixed(index) | Leaf::Instance(index) | Leaf::Challenge(index) => 7 * index,
+            };
+        values.iter_mut().enumerate().for_each(|(i, value)| *value = column[(from + i) % column.len()]);
     };
-    (0..column.len()).into_par_iter().with_min_len(1 << 9).map(row_value).collect()
+    let mut values = vec![C::Scalar::ZERO; column.len()];
+    let tasks = values.par_chunks_mut(1 << 9).enumerate();
+    tasks.for_each_init(Vec::new, |registers, (chunk, values)| program.run(chunk << 9, &load, registers, values));
+    values
 }
 
 #[cfg(test)]

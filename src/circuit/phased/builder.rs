@@ -66,6 +66,8 @@ pub struct PhasedBuilder<F> {
     pub a: Vec<F>,
     /// Fixed: coefficients of the cells.
     pub weight: Vec<F>,
+    /// Fixed: the table's entries, and in other rows what is added to what is looked up.
+    pub table: Vec<F>,
     /// Fixed: coefficients of the next cells in what is looked up.
     pub next: Vec<F>,
     /// Fixed: rows that look up their cell, and rows that multiply it with the next one.
@@ -111,6 +113,7 @@ impl<F: PrimeField> PhasedBuilder<F> {
         let mut builder = Self {
             a: vec![],
             weight: vec![],
+            table: vec![],
             next: vec![],
             lookup: vec![],
             product: vec![],
@@ -159,6 +162,7 @@ impl<F: PrimeField> PhasedBuilder<F> {
         if self.rows < self.limit {
             self.a.push(value);
             self.weight.push(F::ZERO);
+            self.table.push(F::ZERO);
             self.next.push(F::ZERO);
             self.lookup.push(false);
             self.product.push(false);
@@ -289,6 +293,13 @@ impl<F: PrimeField> PhasedBuilder<F> {
         expr.terms.iter().fold(expr.constant, |sum, &(row, coefficient)| sum + coefficient * self.cell(row))
     }
 
+    /// What is looked up in a row has this constant.
+    pub(super) fn set_constant(&mut self, row: usize, constant: F) {
+        if let Some(cell) = self.table.get_mut(row) {
+            *cell = constant;
+        }
+    }
+
     /// Look up the cell in `row`, plus `next` times the cell below.
     pub(super) fn look_up(&mut self, row: usize, next: F) {
         if let Some(flag) = self.lookup.get_mut(row) {
@@ -299,7 +310,7 @@ impl<F: PrimeField> PhasedBuilder<F> {
 
     /// What is looked up in a row, if anything is.
     fn looked_up(&self, a: &[F], row: usize) -> Option<F> {
-        let next = || self.next[row] * a.get(row + 1).copied().unwrap_or(F::ZERO);
+        let next = || self.table[row] + self.next[row] * a.get(row + 1).copied().unwrap_or(F::ZERO);
         if self.lookup[row] { Some(a[row] + next()) } else { (self.next[row] != F::ZERO).then(next) }
     }
 
@@ -325,8 +336,9 @@ impl<F: PrimeField> PhasedBuilder<F> {
             // reads further
             self.table_start = Some(self.rows);
             let multiplicities = self.multiplicities(&self.a);
-            for count in multiplicities {
-                self.fresh_term(count, -F::ONE);
+            for (entry, count) in (0u64..).zip(multiplicities) {
+                let row = self.fresh_term(count, -F::ONE);
+                self.set_constant(row, F::from(entry));
             }
         }
         self.pin_rows(0, self.rows);
@@ -341,11 +353,8 @@ impl<F: PrimeField> PhasedBuilder<F> {
             rows.for_each(|row| column[row] = F::ONE);
             column
         };
-        let mut table = vec![F::ZERO; self.rows()];
-        if let Some(start) = self.table_start {
-            table[start..].iter_mut().zip(0u64..).for_each(|(cell, entry)| *cell = F::from(entry));
-        }
-        let mut fixed = vec![self.weight.clone(), table, flags(&self.lookup), self.next.clone(), flags(&self.product)];
+        let mut fixed =
+            vec![self.weight.clone(), self.table.clone(), flags(&self.lookup), self.next.clone(), flags(&self.product)];
         if self.is_projected() {
             let by = |powers: Powers| self.steps.iter().filter(move |step| step.1 == powers).map(|step| step.0);
             fixed.push(at(&mut self.jumps.iter().map(|jump| jump.0)));

@@ -7,10 +7,28 @@ use super::{
     shared::Shared,
 };
 use crate::{
-    circuit::gadgets::{Expr, Gadgets, OneHot, Valued, sum},
+    circuit::gadgets::{Expr, Gadgets, OneHot, Valued, field, sum},
     graph::Affine,
     ops::Product,
 };
+
+/// Where a value that is checked is: in a cell, or in a new one, less a constant.
+#[derive(Clone, Copy)]
+struct Source<F> {
+    cell: Option<usize>,
+    added: F,
+}
+
+/// The integer that a field element stands for, if it is below `2^127` in magnitude.
+fn integer<F: PrimeField>(value: F) -> Option<i128> {
+    let magnitude = |value: F| {
+        let bytes = value.to_repr();
+        let (low, high) = bytes.as_ref().split_at(16);
+        let low = i128::from_le_bytes(low.try_into().ok()?);
+        (high.iter().all(|&byte| byte == 0) && low >= 0).then_some(low)
+    };
+    magnitude(value).or_else(|| magnitude(-value).map(|value| -value))
+}
 
 impl<F: PrimeField> PhasedBuilder<F> {
     /// `2^bits`.
@@ -19,11 +37,11 @@ impl<F: PrimeField> PhasedBuilder<F> {
     }
 
     /// Look up the limbs of `value`, lowest first: the row after a limb's holds the value without it and those before. The first
-    /// row is the value's cell, a copy of `source` if there is one. Returns that row; there are as many as limbs.
-    fn limbs(&mut self, source: Option<usize>, value: u128, limbs: u32) -> usize {
-        let first = match source {
+    /// row is a copy of `source`, whose cell holds the value less `added`. Returns that row; there are as many as limbs.
+    fn limbs(&mut self, source: Source<F>, value: u128, limbs: u32) -> usize {
+        let first = match source.cell {
             Some(row) => self.copy(row),
-            None => self.fresh(F::from_u128(value)),
+            None => self.fresh(F::from_u128(value) - source.added),
         };
         for i in 1..limbs {
             let rest = value.checked_shr(i * self.table_bits).unwrap_or(0);
@@ -32,31 +50,32 @@ impl<F: PrimeField> PhasedBuilder<F> {
         }
         let last = self.rows() - 1;
         self.look_up(last, F::ZERO);
+        self.set_constant(first, source.added);
         first
     }
 
-    /// A cell in `[0, 2^b)`, `bits <= b < bits + table_bits`.
-    fn at_most(&mut self, source: Option<usize>, value: u128, bits: u32) -> usize {
+    /// A value in `[0, 2^b)`, `bits <= b < bits + table_bits`.
+    fn at_most(&mut self, source: Source<F>, value: u128, bits: u32) -> usize {
         self.limbs(source, value, Check::limbs(bits, self.table_bits))
     }
 
-    /// A cell in `[0, 2^bits)`: the highest limb is looked up shifted to the top of the table as well. `bits > 0`.
-    fn exactly(&mut self, source: Option<usize>, value: u128, bits: u32) -> usize {
+    /// A value in `[0, 2^bits)`: the highest limb is looked up shifted to the top of the table as well. `bits > 0`.
+    fn exactly(&mut self, source: Source<F>, value: u128, bits: u32) -> usize {
         let (limbs, spare) = (Check::limbs(bits, self.table_bits), self.table_bits - 1 - (bits - 1) % self.table_bits);
         if spare == 0 {
             return self.limbs(source, value, limbs);
         }
-        let scaled = |builder: &mut Self| {
-            let one = builder.term(ONE_ROW, F::ONE);
-            builder.set_next(one, Self::power(spare));
-        };
+        let scale = Self::power(spare);
         if limbs == 1 {
-            scaled(self);
+            let one = self.term(ONE_ROW, F::ONE);
+            self.set_next(one, scale);
+            self.set_constant(one, scale * source.added);
             return self.limbs(source, value, 1);
         }
         let first = self.limbs(source, value, limbs);
         let top = self.rows() - 1;
-        scaled(self);
+        let one = self.term(ONE_ROW, F::ONE);
+        self.set_next(one, scale);
         self.copy(top);
         first
     }
@@ -97,44 +116,47 @@ impl<F: PrimeField> Gadgets<F> for PhasedBuilder<F> {
         let bits = u128::BITS - max.leading_zeros();
         if (max + 1).is_power_of_two() {
             self.note(Check::Exactly(bits));
-            return Expr::cell(self.exactly(None, value, bits));
+            return Expr::cell(self.exactly(Source { cell: None, added: F::ZERO }, value, bits));
         }
         (0..2).for_each(|_| self.note(Check::AtMost(bits)));
-        let cell = self.at_most(None, value, bits);
-        let rest = self.cell_of(
-            &Expr::cell(cell).scaled(-F::ONE).offset(F::from_u128(max)),
-            F::from_u128(max.saturating_sub(value)),
-        );
-        self.at_most(Some(rest), max.saturating_sub(value), bits);
+        let cell = self.at_most(Source { cell: None, added: F::ZERO }, value, bits);
+        let rest = self.cell_of(&Expr::cell(cell).scaled(-F::ONE), -F::from_u128(value));
+        self.at_most(Source { cell: Some(rest), added: F::from_u128(max) }, max.saturating_sub(value), bits);
         Expr::cell(cell)
     }
 
     fn check_bits(&mut self, expr: &Expr<F>, value: u128, bits: u32) {
         self.note(Check::AtMost(bits));
-        let cell = self.in_cell(expr, F::from_u128(value));
-        self.at_most(Some(cell), value, bits);
+        let variable = Expr { terms: expr.terms.clone(), constant: F::ZERO };
+        let cell = self.in_cell(&variable, F::from_u128(value) - expr.constant);
+        self.at_most(Source { cell: Some(cell), added: expr.constant }, value, bits);
     }
 
     /// `expr = 2^shift quotient + remainder`. If the shift is a number of whole limbs, the quotient is what remains of the
-    /// expression without them; else both have cells of their own and checks.
+    /// expression without them; else both have cells of their own and checks. The constant of the expression is added to what is
+    /// looked up.
     fn shifted(&mut self, expr: &Expr<F>, value: u128, bits: u32, shift: u32) -> Expr<F> {
         self.note(Check::Shifted(shift, bits));
+        let variable = Expr { terms: expr.terms.clone(), constant: F::ZERO };
         if shift.is_multiple_of(self.table_bits) {
-            let whole = self.cell_of(expr, F::from_u128(value));
+            let whole = self.cell_of(&variable, F::from_u128(value) - expr.constant);
             let skipped = shift / self.table_bits;
-            let first = self.limbs(Some(whole), value, Check::limbs(bits, self.table_bits).max(skipped + 1));
+            let source = Source { cell: Some(whole), added: expr.constant };
+            let first = self.limbs(source, value, Check::limbs(bits, self.table_bits).max(skipped + 1));
             return Expr::cell(first + skipped as usize);
         }
-        let quotient = value >> shift;
-        let remainder = value & ((1 << shift) - 1);
+        let (quotient, remainder) = (value >> shift, value & ((1 << shift) - 1));
+        let constant = integer(expr.constant);
+        let [of_quotient, of_remainder] =
+            constant.map_or([F::ZERO; 2], |c| [field(c.div_euclid(1 << shift)), field(c.rem_euclid(1 << shift))]);
         let start = self.rows();
-        self.terms(expr, F::ONE);
-        let quotient_cell = self.fresh_term(F::from_u128(quotient), -Self::power(shift));
-        let remainder_cell = self.fresh_term(F::from_u128(remainder), -F::ONE);
+        self.terms(if constant.is_some() { &variable } else { expr }, F::ONE);
+        let quotient_cell = self.fresh_term(F::from_u128(quotient) - of_quotient, -Self::power(shift));
+        let remainder_cell = self.fresh_term(F::from_u128(remainder) - of_remainder, -F::ONE);
         self.pin(start);
-        self.exactly(Some(remainder_cell), remainder, shift);
-        self.at_most(Some(quotient_cell), quotient, bits - shift);
-        Expr::cell(quotient_cell)
+        self.exactly(Source { cell: Some(remainder_cell), added: of_remainder }, remainder, shift);
+        self.at_most(Source { cell: Some(quotient_cell), added: of_quotient }, quotient, bits - shift);
+        Expr::cell(quotient_cell).offset(of_quotient)
     }
 
     /// `expr = p - n` with `p n = 0` and `p + n` in range: one of the two is zero, the other is not negative.
@@ -157,7 +179,7 @@ impl<F: PrimeField> Gadgets<F> for PhasedBuilder<F> {
                 self.look_up(above, F::ONE);
             }
             None => {
-                let magnitude = self.limbs(None, positive + negative, limbs);
+                let magnitude = self.limbs(Source { cell: None, added: F::ZERO }, positive + negative, limbs);
                 let start = self.term(magnitude, -F::ONE);
                 self.term(product, F::ONE);
                 self.term(rest, F::ONE);

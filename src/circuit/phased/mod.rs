@@ -11,8 +11,8 @@
 //! | --- | --- | --- |
 //! | term | `weight` | `weight a / alpha` |
 //! | product | `product = 1` | `a a1 / alpha`, beside a term |
-//! | look-up | `lookup = 1`, `next` | `1 / (alpha + a + next a1)` |
-//! | scaled look-up | `weight = 1`, `next`, `a = 1` by copy | `1 / (alpha + next a1)` |
+//! | look-up | `lookup = 1`, `next`, `table` | `1 / (alpha + table + a + next a1)` |
+//! | scaled look-up | `weight = 1`, `next`, `table`, `a = 1` by copy | `1 / (alpha + table + next a1)` |
 //! | table | `table = v`, `weight = -1` | `-m / (alpha + v)` for the multiplicity `m = a` |
 //!
 //! A *constraint* is a run of term and product rows whose sum is zero: copies tie the cells of `c` before and behind it. The sum

@@ -93,9 +93,10 @@ fn complete(circuit: &PhasedCircuit<Fr>, chosen: &[(usize, Fr)]) -> Vec<Fr> {
             a[row] = a[source];
         } else if row > 0 && layout.next[row - 1] == -base {
             // the rest of a value without its lowest limb
-            let bytes = a[row - 1].to_repr();
+            let whole = a[row - 1] + layout.table[row - 1];
+            let bytes = whole.to_repr();
             let low = u64::from_le_bytes(bytes.as_ref()[..8].try_into().unwrap()) & ((1 << layout.table_bits) - 1);
-            a[row] = (a[row - 1] - Fr::from(low)) * base.invert().unwrap();
+            a[row] = (whole - Fr::from(low)) * base.invert().unwrap();
         } else if let Some(&start) = pins.get(&(row + 1)) {
             // a cell that closes its run
             let fresh = layout.weight[row] == -Fr::ONE && !layout.public_rows.contains(&row) && row > 0;
