@@ -20,7 +20,7 @@ struct Source<F> {
 }
 
 /// The integer that a field element stands for, if it is below `2^127` in magnitude.
-fn integer<F: PrimeField>(value: F) -> Option<i128> {
+pub(super) fn integer<F: PrimeField>(value: F) -> Option<i128> {
     let magnitude = |value: F| {
         let bytes = value.to_repr();
         let (low, high) = bytes.as_ref().split_at(16);
@@ -52,6 +52,15 @@ impl<F: PrimeField> PhasedBuilder<F> {
         self.look_up(last, F::ZERO);
         self.set_constant(first, source.added);
         first
+    }
+
+    /// Make the cell of a limb that is not the first hold so much less: what is looked up there and above has it added.
+    fn lower(&mut self, row: usize, added: F) {
+        if let Some(cell) = self.a.get_mut(row) {
+            *cell -= added;
+            self.table[row] += added;
+            self.table[row - 1] -= Self::power(self.table_bits) * added;
+        }
     }
 
     /// A value in `[0, 2^b)`, `bits <= b < bits + table_bits`.
@@ -138,17 +147,19 @@ impl<F: PrimeField> Gadgets<F> for PhasedBuilder<F> {
     fn shifted(&mut self, expr: &Expr<F>, value: u128, bits: u32, shift: u32) -> Expr<F> {
         self.note(Check::Shifted(shift, bits));
         let variable = Expr { terms: expr.terms.clone(), constant: F::ZERO };
+        let (quotient, remainder) = (value >> shift, value & ((1 << shift) - 1));
+        let constant = integer(expr.constant);
+        let [of_quotient, of_remainder] =
+            constant.map_or([F::ZERO; 2], |c| [field(c.div_euclid(1 << shift)), field(c.rem_euclid(1 << shift))]);
         if shift.is_multiple_of(self.table_bits) {
             let whole = self.cell_of(&variable, F::from_u128(value) - expr.constant);
             let skipped = shift / self.table_bits;
             let source = Source { cell: Some(whole), added: expr.constant };
             let first = self.limbs(source, value, Check::limbs(bits, self.table_bits).max(skipped + 1));
-            return Expr::cell(first + skipped as usize);
+            let cell = first + skipped as usize;
+            self.lower(cell, of_quotient);
+            return Expr::cell(cell).offset(of_quotient);
         }
-        let (quotient, remainder) = (value >> shift, value & ((1 << shift) - 1));
-        let constant = integer(expr.constant);
-        let [of_quotient, of_remainder] =
-            constant.map_or([F::ZERO; 2], |c| [field(c.div_euclid(1 << shift)), field(c.rem_euclid(1 << shift))]);
         let start = self.rows();
         self.terms(if constant.is_some() { &variable } else { expr }, F::ONE);
         let quotient_cell = self.fresh_term(F::from_u128(quotient) - of_quotient, -Self::power(shift));

@@ -86,15 +86,15 @@ impl<F: PrimeField> PhasedCircuit<F> {
         let counted = lay_out(PhasedBuilder::new(SOME_TABLE_BITS, 0), model, trace);
         let bits = (1..=MAX_TABLE_BITS).min_by_key(|&bits| counted.rows_with(bits)).unwrap_or(SOME_TABLE_BITS);
         let rows = counted.rows_with(bits);
-        let k = (rows + TAIL).next_power_of_two().ilog2().max(MIN_K);
+        let k_of = |rows: usize| (rows + TAIL).next_power_of_two().ilog2().max(MIN_K);
         if rows > limit {
-            return Self { layout: counted, k };
+            return Self { k: k_of(rows), layout: counted };
         }
         let mut builder = PhasedBuilder::new(bits, limit);
         builder.found = counted.shared;
         let mut layout = lay_out(builder, model, trace);
         layout.finish();
-        Self { layout, k }
+        Self { k: k_of(layout.rows()), layout }
     }
 
     /// What verifiers know of the layout besides its gate.

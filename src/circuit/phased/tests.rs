@@ -94,8 +94,10 @@ fn complete(circuit: &PhasedCircuit<Fr>, chosen: &[(usize, Fr)]) -> Vec<Fr> {
         } else if row > 0 && layout.next[row - 1] == -base {
             // the rest of a value without its lowest limb
             let whole = a[row - 1] + layout.table[row - 1];
-            let bytes = whole.to_repr();
-            let low = u64::from_le_bytes(bytes.as_ref()[..8].try_into().unwrap()) & ((1 << layout.table_bits) - 1);
+            let low = match gadgets::integer(whole) {
+                Some(whole) => whole.rem_euclid(1 << layout.table_bits) as u64,
+                None => whole.to_repr().as_ref()[0].into(),
+            };
             a[row] = (whole - Fr::from(low)) * base.invert().unwrap();
         } else if let Some(&start) = pins.get(&(row + 1)) {
             // a cell that closes its run
