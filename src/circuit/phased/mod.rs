@@ -32,6 +32,7 @@
 mod builder;
 mod config;
 mod gadgets;
+mod halo2;
 #[cfg(test)]
 mod tests;
 
