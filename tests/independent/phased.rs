@@ -148,3 +148,28 @@ fn input_cell(model: &IntegerModel, i: usize) -> usize {
     let high = PhasedCircuit::<Fr>::new(model, &model.trace(&input)).layout.a;
     low.iter().zip(&high).position(|(low, high)| low != high).unwrap()
 }
+
+/// How many copies of both columns a prover's cells break.
+fn broken(circuit: &PhasedCircuit<Fr>) -> usize {
+    let (a, c) = (&circuit.layout.a, circuit.running_sum(Fr::from(0x1234_5678_9abc_def1).square()));
+    let copies = circuit.layout.copies.iter().filter(|(source, copy)| a[*source] != a[*copy]).count();
+    copies + circuit.layout.pins.iter().filter(|(start, end)| c[*start] != c[*end]).count()
+}
+
+/// A lie that breaks much says little about each constraint.
+#[test]
+fn lies_break_few_constraints() {
+    for seed in 0..100 {
+        let (model, input) = crate::drawn(seed);
+        let honest = PhasedCircuit::<Fr>::lay_out(&model, &input).unwrap();
+        let runs = Runs::new(&honest);
+        assert_eq!(runs.complete(&[]), honest.layout.a, "seed {seed}");
+        assert_eq!(runs.claims(&honest.layout.a), crate::outputs(&model, &input), "seed {seed}");
+        assert_eq!(broken(&honest), 0, "seed {seed}");
+        for Lie { kind, prover, .. } in honest.lies(&model, &input, &mut Draw::new(seed)) {
+            let (broken, jumps) =
+                (broken(&prover.circuit), prover.circuit.layout.public_rows != honest.layout.public_rows);
+            assert!(broken <= 3 && (broken > 0 || jumps), "seed {seed}: {kind:?} breaks {broken}");
+        }
+    }
+}
