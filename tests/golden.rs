@@ -106,6 +106,11 @@ fn so_are_those_of_the_layout_general() {
 }
 
 #[test]
+fn so_are_those_of_the_layout_phased() {
+    check_golden("CreditPhasedVerifier", Choice::Only(Layout::Phased), CurveId::Bn254, "CreditPhasedVerifier");
+}
+
+#[test]
 fn so_are_those_on_bls12_381() {
     check_golden("CreditBlsVerifier", Choice::Auto, CurveId::Bls12381, "CreditBlsVerifier");
 }

@@ -28,12 +28,17 @@ impl Golden {
     }
 }
 
-const GOLDEN: [Golden; 5] = [
+const GOLDEN: [Golden; 7] = [
     Golden::one("CreditVerifier", &["applicant0", "applicant1"], "other_model"),
     Golden::one(
         "CreditGeneralVerifier",
         &["CreditGeneralVerifier/applicant0", "CreditGeneralVerifier/applicant1"],
         "CreditGeneralVerifier/other_model",
+    ),
+    Golden::one(
+        "CreditPhasedVerifier",
+        &["CreditPhasedVerifier/applicant0", "CreditPhasedVerifier/applicant1"],
+        "CreditPhasedVerifier/other_model",
     ),
     Golden::one(
         "CreditBlsVerifier",
@@ -42,6 +47,7 @@ const GOLDEN: [Golden; 5] = [
     ),
     Golden::batch("CreditVerifierBatch", &["batch"]),
     Golden::batch("CreditGeneralVerifierBatch", &["CreditGeneralVerifier/batch"]),
+    Golden::batch("CreditPhasedVerifierBatch", &["CreditPhasedVerifier/batch"]),
 ];
 
 const VERSIONS: [&str; 4] = ["0.8.20", "0.8.24", "0.8.28", "0.8.37"];

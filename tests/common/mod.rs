@@ -5,10 +5,12 @@
 mod blocks;
 mod forgery;
 pub mod onnx;
+mod phased;
 mod random;
 
 pub use blocks::Blocks;
 pub use forgery::{Digits, claims, complete};
+pub use phased::{Division, Rectified, Runs};
 pub use random::{Draw, linear, mlp, push, random_general_model, random_input, random_model};
 
 use hallmark::{

@@ -3,6 +3,7 @@ pragma solidity ^0.8.20;
 
 import {CreditBlsVerifier} from "./golden/CreditBlsVerifier.sol";
 import {CreditGeneralVerifier} from "./golden/CreditGeneralVerifier.sol";
+import {CreditPhasedVerifier} from "./golden/CreditPhasedVerifier.sol";
 import {Call} from "./utils/Call.sol";
 import {Deploy} from "./utils/Deploy.sol";
 import {vm} from "./utils/Vm.sol";
@@ -199,6 +200,27 @@ contract CreditGeneralTest is LayoutTest {
 
     function scalars() internal pure override returns (uint256 first, uint256 end) {
         return (8, 14);
+    }
+
+    function precompiles() internal pure override returns (uint160[] memory addresses) {
+        addresses = new uint160[](3);
+        (addresses[0], addresses[1], addresses[2]) = (6, 7, 8);
+    }
+}
+
+/// @notice The layout `phased` on BN254.
+contract CreditPhasedTest is LayoutTest {
+    function name() internal pure override returns (string memory) {
+        return type(CreditPhasedVerifier).name;
+    }
+
+    function order() internal pure override returns (uint256) {
+        return 0x30644e72e131a029b85045b68181585d2833e84879b9709143e1f593f0000001;
+    }
+
+    /// @dev Behind two advice columns, the running product and the quotient.
+    function scalars() internal pure override returns (uint256 first, uint256 end) {
+        return (10, 16);
     }
 
     function precompiles() internal pure override returns (uint160[] memory addresses) {

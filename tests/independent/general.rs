@@ -36,12 +36,12 @@ impl Layout for ModelCircuit<Fr> {
         ProvingKey::generate(model, &circuit, srs).unwrap()
     }
 
-    fn lies(&self, _: &IntegerModel, _: &[i128], draw: &mut Draw) -> Vec<Lie> {
+    fn lies(&self, _: &IntegerModel, _: &[i128], draw: &mut Draw) -> Vec<Lie<Self>> {
         Kind::ALL
             .into_iter()
             .filter_map(|kind| {
                 let forged = complete(self, &forgery(self, kind, draw)?);
-                Some(Lie::new(kind, &self.layout.a, &forged.layout.a, claims(&forged)))
+                Some(Lie::new(kind, self.clone(), &self.layout.a, &forged.layout.a, claims(&forged)))
             })
             .collect()
     }

@@ -34,9 +34,14 @@ pub trait Layout: Circuit<Fr> + Clone + Send + Sync {
     /// Hallmark's keys of the model.
     fn own_keys(model: &IntegerModel, srs: Srs) -> ProvingKey;
 
+    /// Pairs of rows of the first column that Hallmark's permutation ties and halo2's has no room for.
+    fn tied_rows(&self) -> Vec<(usize, usize)> {
+        vec![]
+    }
+
     /// Lies of a prover who has this honest witness of an input, at most one of each kind that the layout gives room
     /// for.
-    fn lies(&self, model: &IntegerModel, input: &[i128], draw: &mut Draw) -> Vec<Lie>;
+    fn lies(&self, model: &IntegerModel, input: &[i128], draw: &mut Draw) -> Vec<Lie<Self>>;
 }
 
 /// What is wrong with a forged witness.
@@ -61,20 +66,21 @@ impl Kind {
         [Self::Activation, Self::Accumulator, Self::Digit, Self::Domain, Self::WrapAround, Self::Copy];
 }
 
-/// A forged witness: advice cells to overwrite, and the public values that it arrives at.
-pub struct Lie {
+/// A forged witness, and the public values that it arrives at.
+pub struct Lie<C> {
     pub kind: Kind,
-    pub cells: Vec<Cell>,
+    pub prover: Forged<C>,
     pub claims: Vec<Fr>,
 }
 
-impl Lie {
-    /// The lie that one advice column tells in place of the honest one.
-    pub fn new(kind: Kind, honest: &[Fr], forged: &[Fr], claims: Vec<Fr>) -> Self {
+impl<C> Lie<C> {
+    /// The lie that one advice column tells in place of the honest one. What follows from that column in a later phase follows
+    /// from the circuit's.
+    pub fn new(kind: Kind, circuit: C, honest: &[Fr], forged: &[Fr], claims: Vec<Fr>) -> Self {
         let cells = forged.iter().zip(honest).enumerate().filter(|(_, (new, old))| new != old);
         let cells: Vec<Cell> = cells.map(|(row, (&new, _))| (0, row, new)).collect();
         assert!(!cells.is_empty(), "{kind:?}");
-        Self { kind, cells, claims }
+        Self { kind, prover: Forged { circuit, cells }, claims }
     }
 }
 
@@ -88,12 +94,12 @@ pub type Cell = (usize, usize, Fr);
 
 /// A circuit whose advice cells are overwritten after it has assigned them.
 #[derive(Clone)]
-pub struct Forged<'a, C> {
+pub struct Forged<C> {
     pub circuit: C,
-    pub cells: &'a [Cell],
+    pub cells: Vec<Cell>,
 }
 
-impl<C: Layout> Circuit<Fr> for Forged<'_, C> {
+impl<C: Layout> Circuit<Fr> for Forged<C> {
     type Config = (C::Config, Vec<Column<Advice>>);
     type FloorPlanner = SimpleFloorPlanner;
     type Params = C::Params;
@@ -103,7 +109,7 @@ impl<C: Layout> Circuit<Fr> for Forged<'_, C> {
     }
 
     fn without_witnesses(&self) -> Self {
-        Self { circuit: self.circuit.without_witnesses(), cells: &[] }
+        Self { circuit: self.circuit.without_witnesses(), cells: vec![] }
     }
 
     fn configure_with_params(cs: &mut ConstraintSystem<Fr>, params: C::Params) -> Self::Config {
@@ -124,7 +130,7 @@ impl<C: Layout> Circuit<Fr> for Forged<'_, C> {
         layouter.assign_region(
             || "forged",
             |mut region| {
-                for &(column, row, value) in self.cells {
+                for &(column, row, value) in &self.cells {
                     region.assign_advice(columns[column], row, Value::known(value));
                 }
                 Ok(())

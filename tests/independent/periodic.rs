@@ -44,11 +44,11 @@ impl Layout for PeriodicCircuit<Fr> {
         ProvingKey::generate(model, &circuit, srs).unwrap()
     }
 
-    fn lies(&self, model: &IntegerModel, input: &[i128], draw: &mut Draw) -> Vec<Lie> {
+    fn lies(&self, model: &IntegerModel, input: &[i128], draw: &mut Draw) -> Vec<Lie<Self>> {
         let liar = Liar::new(self, model, input);
         let lie = |kind| {
             let forged = liar.forged(kind, draw)?;
-            Some(Lie::new(kind, liar.honest(), &forged, liar.claims(&forged)))
+            Some(Lie::new(kind, self.clone(), liar.honest(), &forged, liar.claims(&forged)))
         };
         Kind::ALL.into_iter().filter_map(lie).collect()
     }

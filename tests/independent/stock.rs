@@ -4,9 +4,9 @@ use std::sync::OnceLock;
 
 use hallmark::proof::Srs;
 use halo2_proofs::{
-    plonk::{self, create_proof, keygen_pk, keygen_vk, verify_proof},
+    plonk::{self, Circuit, create_proof, keygen_pk, keygen_vk, verify_proof},
     poly::{
-        commitment::ParamsProver,
+        commitment::{Blind, Params, ParamsProver},
         kzg::{
             commitment::{KZGCommitmentScheme, ParamsKZG},
             multiopen::{ProverSHPLONK, VerifierSHPLONK},
@@ -14,7 +14,7 @@ use halo2_proofs::{
         },
     },
 };
-use halo2curves::bn256::{Bn256, Fr, G1Affine, G2Affine};
+use halo2curves::bn256::{Bn256, Fr, G1, G1Affine, G2Affine};
 use rand_chacha::ChaCha20Rng;
 use rand_core::{OsRng, SeedableRng};
 use snark_verifier::{
@@ -27,7 +27,7 @@ use snark_verifier::{
     verifier::{self, SnarkVerifier, plonk::PlonkProtocol},
 };
 
-use crate::layout::{Cell, Forged, Layout};
+use crate::layout::Layout;
 
 /// The largest domain has `2^MAX_K` rows.
 const MAX_K: u32 = 10;
@@ -76,19 +76,24 @@ impl Stock {
         self.pk.get_vk()
     }
 
+    /// The commitment to a column.
+    pub fn commit(&self, column: Vec<Fr>) -> G1 {
+        let column = self.verifying_key().get_domain().lagrange_from_vec(column);
+        self.params.commit_lagrange(&column, Blind::default())
+    }
+
     pub fn deciding_key(&self) -> KzgDecidingKey<Bn256> {
         (self.params.get_g()[0], self.params.g2(), self.params.s_g2()).into()
     }
 
-    /// The proof of a circuit's witness with these cells overwritten, whether it satisfies the circuit or not.
-    pub fn prove(&self, circuit: &impl Layout, forged: &[Cell], instances: &[Vec<Fr>]) -> Vec<u8> {
-        let circuit = Forged { circuit: circuit.clone(), cells: forged };
+    /// The proof of a circuit's witness, whether it satisfies the circuit or not.
+    pub fn prove(&self, circuit: &impl Circuit<Fr>, instances: &[Vec<Fr>]) -> Vec<u8> {
         let instances: Vec<&[Fr]> = instances.iter().map(Vec::as_slice).collect();
         let mut transcript = Transcript::<Vec<u8>>::new(Vec::new());
         create_proof::<KZGCommitmentScheme<Bn256>, ProverSHPLONK<'_, Bn256>, ChallengeEvm<G1Affine>, _, _, _>(
             self.params,
             &self.pk,
-            &[circuit],
+            std::slice::from_ref(circuit),
             &[&instances],
             OsRng,
             &mut transcript,

@@ -41,6 +41,7 @@
 mod builder;
 mod config;
 mod gadgets;
+mod halo2;
 pub mod projection;
 mod shared;
 #[cfg(test)]

@@ -27,7 +27,7 @@ contract CreditBlsVerifier {
     error PrecompileMissing();
 
     /// @notice Names the approved model: the digest of its verifying key.
-    bytes32 public constant MODEL_ID = 0xb6ec589ed14266b7ff140403cb9e6b8dd05e56e6995a15cf4473dcbf0d70fb04;
+    bytes32 public constant MODEL_ID = 0x6ca3c873f35bbfcbfd7cf5216ba883a220a8a573de2b43bbf61fcb19ad9cb3e4;
 
     /// @notice outputs[0], "score", is the model's value times this scale.
     uint256 public constant OUTPUT0_SCALE = 17592186044416;
@@ -47,7 +47,7 @@ contract CreditBlsVerifier {
     int256 private constant OUTPUT0_MIN = -107161918346192; // proved range of the output
     int256 private constant OUTPUT0_MAX = 136300470050272;
     // Keccak-256 of the verifying key and everything else that is fixed
-    uint256 private constant PROTOCOL_DIGEST = 0xb6ec589ed14266b7ff140403cb9e6b8dd05e56e6995a15cf4473dcbf0d70fb04;
+    uint256 private constant PROTOCOL_DIGEST = 0x6ca3c873f35bbfcbfd7cf5216ba883a220a8a573de2b43bbf61fcb19ad9cb3e4;
     uint256 private constant MINUS_ONE = 0x73eda753299d7d483339d80809a1d80553bda402fffe5bfeffffffff00000000;
     // -g^1, g of order 64
     uint256 private constant MINUS_G1 = 0x2e3e440d3d981efb1e97f596a4c8da48262724b71d050aa97ebf2fcc0f5611ae;
@@ -169,8 +169,8 @@ contract CreditBlsVerifier {
     uint256 private constant LAGRANGE_4054 = 0x800;
     uint256 private constant SCALE = 0x820;
     uint256 private constant INSTANCE0 = 0x840;
-    uint256 private constant CONSTANT = 0x860;
-    uint256 private constant WEIGHTS = 0x880;
+    uint256 private constant WEIGHTS = 0x860;
+    uint256 private constant CONSTANT = 0x880;
     uint256 private constant TERM_OPENING = 0x8a0;
     uint256 private constant SCALAR_OPENING = 0x920;
     uint256 private constant TERM_WEIGHTS = 0x940;

@@ -37,7 +37,7 @@ contract CreditGeneralVerifierBatch {
     error PrecompileMissing();
 
     /// @notice Names the approved model: the digest of its verifying key.
-    bytes32 public constant MODEL_ID = 0xda706b3d1938e19896c375b6e8ffaeb5ee43cb630f9a4de85c1bf1a436dcd97a;
+    bytes32 public constant MODEL_ID = 0xa7d5bd881f0e4cf1a147aa7d68dd25b052bff5855639019fb268c290dd807762;
 
     /// @notice outputs[0], "score", is the model's value times this scale.
     uint256 public constant OUTPUT0_SCALE = 17592186044416;
@@ -55,7 +55,7 @@ contract CreditGeneralVerifierBatch {
     int256 private constant OUTPUT0_MIN = -107161918346192; // proved range of the output
     int256 private constant OUTPUT0_MAX = 136300470050272;
     // Keccak-256 of the verifying key and everything else that is fixed
-    uint256 private constant PROTOCOL_DIGEST = 0xda706b3d1938e19896c375b6e8ffaeb5ee43cb630f9a4de85c1bf1a436dcd97a;
+    uint256 private constant PROTOCOL_DIGEST = 0xa7d5bd881f0e4cf1a147aa7d68dd25b052bff5855639019fb268c290dd807762;
     uint256 private constant MINUS_ONE = 0x30644e72e131a029b85045b68181585d2833e84879b9709143e1f593f0000000;
     // -omega^-8
     uint256 private constant MINUS_OMEGA_MINUS8 = 0x1116dcf201e18ba5202a51ecd098bae3e5079653eb03ec265da6b254c7545ef6;
@@ -169,10 +169,10 @@ contract CreditGeneralVerifierBatch {
     uint256 private constant SCALE = 0xc00;
     uint256 private constant INSTANCE0 = 0xc20;
     uint256 private constant INSTANCE1 = 0xc40;
-    uint256 private constant SIGMA = 0xc60;
-    uint256 private constant MINUS_PRODUCT = 0xc80;
-    uint256 private constant CONSTANT = 0xca0;
-    uint256 private constant WEIGHTS = 0xcc0;
+    uint256 private constant WEIGHTS = 0xc60;
+    uint256 private constant SIGMA = 0xc80;
+    uint256 private constant MINUS_PRODUCT = 0xca0;
+    uint256 private constant CONSTANT = 0xcc0;
     uint256 private constant TERM_OPENING = 0xce0;
     uint256 private constant SCALAR_OPENING = 0xd20;
     uint256 private constant TERM_FIXED1 = 0xd40;
@@ -574,15 +574,14 @@ contract CreditGeneralVerifierBatch {
                     ),
                     r
                 )
-            let next := mulmod(active, calldataload(add(claim, EVAL_PRODUCT_NEXT1)), r)
             let ends := add(mulmod(mload(LAGRANGE_0), y, r), mload(LAGRANGE_MINUS7))
             let y2 := mulmod(y, y, r)
+            let next := mulmod(active, calldataload(add(claim, EVAL_PRODUCT_NEXT1)), r)
             c := add(mulmod(add(mulmod(c, y2, r), ends), y, r), mulmod(next, a, r))
-            w := mulmod(mulmod(w, y2, r), y, r)
             mstore(SIGMA, mulmod(next, mload(BETA), r))
             mstore(MINUS_PRODUCT, add(mulmod(ends, y, r), mulmod(active, add(mulmod(mload(BETA), mload(X), r), a), r)))
             mstore(CONSTANT, c)
-            mstore(WEIGHTS, w)
+            mstore(WEIGHTS, mulmod(mulmod(w, y2, r), y, r))
         }
 
         // 6. Opening: scalars

@@ -27,7 +27,7 @@ contract CreditVerifier {
     error PrecompileMissing();
 
     /// @notice Names the approved model: the digest of its verifying key.
-    bytes32 public constant MODEL_ID = 0xcf77d77c479de3dd7ed0dc991c3cba81acfd1aa908a0b1e9a55f78ca330c23e5;
+    bytes32 public constant MODEL_ID = 0x9cfb78ef3e3e79187e5d62e6e0ff01c7ffac8977dab32b8ac6bf17cc4df1ba54;
 
     /// @notice outputs[0], "score", is the model's value times this scale.
     uint256 public constant OUTPUT0_SCALE = 17592186044416;
@@ -45,7 +45,7 @@ contract CreditVerifier {
     int256 private constant OUTPUT0_MIN = -107161918346192; // proved range of the output
     int256 private constant OUTPUT0_MAX = 136300470050272;
     // Keccak-256 of the verifying key and everything else that is fixed
-    uint256 private constant PROTOCOL_DIGEST = 0xcf77d77c479de3dd7ed0dc991c3cba81acfd1aa908a0b1e9a55f78ca330c23e5;
+    uint256 private constant PROTOCOL_DIGEST = 0x9cfb78ef3e3e79187e5d62e6e0ff01c7ffac8977dab32b8ac6bf17cc4df1ba54;
     uint256 private constant MINUS_ONE = 0x30644e72e131a029b85045b68181585d2833e84879b9709143e1f593f0000000;
     // -g^1, g of order 64
     uint256 private constant MINUS_G1 = 0x1418144d5b080fcac24cdb7649bdadf246a6cb2426e324bedb94fb05118f023a;
@@ -169,8 +169,8 @@ contract CreditVerifier {
     uint256 private constant LAGRANGE_4054 = 0x720;
     uint256 private constant SCALE = 0x740;
     uint256 private constant INSTANCE0 = 0x760;
-    uint256 private constant CONSTANT = 0x780;
-    uint256 private constant WEIGHTS = 0x7a0;
+    uint256 private constant WEIGHTS = 0x780;
+    uint256 private constant CONSTANT = 0x7a0;
     uint256 private constant TERM_OPENING = 0x7c0;
     uint256 private constant SCALAR_OPENING = 0x800;
     uint256 private constant TERM_WEIGHTS = 0x820;
