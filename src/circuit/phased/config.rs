@@ -13,9 +13,10 @@ use crate::circuit::{
 
 /// Rows at the end of the domain that hold randomness and in which the gate is off.
 ///
-/// Each advice column is opened at two points, with projections at four, and its commitment is one more: nine rows leave `a` six
-/// values of its own, and `c`, whose first one is the end of its sum, eight. The running product has three.
-pub const TAIL: usize = 9;
+/// With projections each advice column is used at up to four rotations of two points, `x` and the setup's secret: twelve rows leave
+/// `a` eight values of its own, as four are ties, and `c` eleven, as its first one is the end of its sum. The running product, used
+/// at two rotations of the same points, has four.
+pub const TAIL: usize = 12;
 
 /// Columns of the `phased` layout.
 #[derive(Clone, Debug)]

@@ -65,7 +65,7 @@ const MAX_TABLE_BITS: u32 = 16;
 const SOME_TABLE_BITS: u32 = 8;
 
 /// Pairs of cells of `a` in the tail that are tied, as rows from its start.
-const TIED: [(usize, usize); 3] = [(0, 3), (1, 4), (2, 5)];
+const TIED: [(usize, usize); 4] = [(0, 4), (1, 5), (2, 6), (3, 7)];
 
 /// An integer model laid out on the columns, with the witness of one run.
 #[derive(Clone, Debug)]
