@@ -84,7 +84,7 @@ pub enum Optimize {
     Gas,
     /// The fastest prover among the plans that take no more than a quarter more gas than the least.
     Balanced,
-    /// The fastest prover.
+    /// The fastest prover: with the quotient in two pieces.
     Prover,
 }
 
@@ -152,8 +152,8 @@ pub fn needed_k(alternatives: &[Alternative], options: &PlanOptions) -> Option<u
 pub fn alternatives(model: &IntegerModel, options: &PlanOptions) -> Vec<Alternative> {
     let mut alternatives = Vec::new();
     for layout in Layout::ALL {
-        alternatives.push(alternative::<Bn254>(layout, model, options.bn254_k));
-        alternatives.push(alternative::<Bls12381>(layout, model, ETHEREUM_K));
+        alternatives.push(alternative::<Bn254>(layout, model, options.bn254_k, options.optimize));
+        alternatives.push(alternative::<Bls12381>(layout, model, ETHEREUM_K, options.optimize));
     }
     alternatives
 }
@@ -176,9 +176,9 @@ pub fn choose(alternatives: &[Alternative], options: &PlanOptions) -> Result<Pla
     })
 }
 
-fn alternative<C: Curve>(layout: Layout, model: &IntegerModel, setup_k: u32) -> Alternative {
+fn alternative<C: Curve>(layout: Layout, model: &IntegerModel, setup_k: u32, optimize: Optimize) -> Alternative {
     let mut alternative = Alternative { layout, curve: C::ID, plan: None, reason: None, needs_k: None };
-    match plan::<C>(layout, model, setup_k) {
+    match plan::<C>(layout, model, setup_k, optimize) {
         Ok(plan) => alternative.plan = Some(plan),
         Err(NoPlan::Setup { k }) => {
             alternative.needs_k = Some(k);
@@ -198,12 +198,13 @@ enum NoPlan {
     Other(String),
 }
 
-fn plan<C: Curve>(layout: Layout, model: &IntegerModel, setup_k: u32) -> Result<Plan, NoPlan> {
+fn plan<C: Curve>(layout: Layout, model: &IntegerModel, setup_k: u32, optimize: Optimize) -> Result<Plan, NoPlan> {
     let other = |error: &dyn fmt::Display| NoPlan::Other(error.to_string());
     let circuit = LaidOut::<C::Scalar>::for_keygen_within(setup_k, layout, model).map_err(|error| other(&error))?;
     let circuit = circuit.map_err(|k| NoPlan::Setup { k })?;
     let (k, rows) = (circuit.k(), circuit.rows());
-    let quotient_pieces = if setup_k > k { 1 } else { 2 };
+    // in one piece the quotient and both polynomials of the opening are twice as long, which saves the verifier a commitment
+    let quotient_pieces = if setup_k > k && optimize != Optimize::Prover { 1 } else { 2 };
     let ranges = model.public_ranges();
     let outline = VerifyingKey::<C>::outline(&circuit, quotient_pieces, ranges, SrsOrigin::Unsafe);
     let outline = outline.map_err(|error| other(&error))?;
@@ -225,4 +226,41 @@ fn estimate<C: Curve>(outline: &VerifyingKey<C>) -> Result<Estimate, Box<dyn std
     };
     let source = verifier_source(protocol, ranges, &info)?;
     Ok(Estimate::new(&source, &CalldataCost::of_verify(ranges, protocol.proof_words()))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::circuit::testing::mlp;
+
+    fn options(optimize: Optimize) -> PlanOptions {
+        PlanOptions { layout: Choice::Auto, curve: Choice::Only(CurveId::Bn254), bn254_k: 16, optimize }
+    }
+
+    fn plans(alternatives: &[Alternative]) -> impl Iterator<Item = &Plan> {
+        alternatives.iter().filter_map(|a| a.plan.as_ref()).filter(|plan| plan.curve == CurveId::Bn254)
+    }
+
+    #[test]
+    fn plans_are_what_they_are_chosen_for() {
+        for widths in [&[3, 4, 1][..], &[40, 40, 30, 2], &[100, 60, 4]] {
+            let model = mlp(widths, 1000, 1);
+            let mut chosen = vec![];
+            for optimize in [Optimize::Gas, Optimize::Balanced, Optimize::Prover] {
+                let options = options(optimize);
+                let found = alternatives(&model, &options);
+                let plan = choose(&found, &options).unwrap();
+                assert!(plans(&found).all(|other| !plan.is_dominated_by(other)), "{widths:?}, {optimize}");
+                chosen.push((plan, found));
+            }
+            let [(gas, of_gas), (balanced, of_balanced), (prover, of_prover)] = chosen.try_into().unwrap();
+            let least = gas.estimate.transaction;
+            assert!(plans(&of_gas).all(|plan| plan.estimate.transaction >= least));
+            assert!(balanced.estimate.transaction <= least + least / 4);
+            assert!(plans(&of_prover).all(|plan| plan.proving >= prover.proving));
+            assert!(plans(&of_balanced).any(|plan| *plan == balanced));
+            assert!(prover.proving <= balanced.proving && balanced.proving <= gas.proving, "{widths:?}");
+            assert_eq!((gas.quotient_pieces, prover.quotient_pieces), (1, 2));
+        }
+    }
 }

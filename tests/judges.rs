@@ -5,7 +5,7 @@ use hallmark::{
     chain::{Anvil, AnvilOptions, CompileSettings, Compiled, Search, compile},
     circuit::Layout,
     graph::{IntegerModel, Output},
-    ops::Op,
+    ops::{Op, Product},
     proof::{Bn254, Curve, Proof, ProvingKey, curve::Word, protocol::Protocol, verify},
     solidity::Calldata,
 };
@@ -225,6 +225,47 @@ fn many_outputs_are_read_in_a_loop() {
             assert_eq!(judges.verdict(&proof), Ok(()));
         }
         let proof = common::prove(&case.pk, &case.model, &[1, -2, 30]);
+        for (what, forged) in tampered(&proof, case.protocol(), &mut Draw::new(1)) {
+            assert!(judges.verdict(&forged).is_err(), "accepted with {what}");
+        }
+        let calldata = Calldata::new(&proof).encode("verify");
+        for at in 4..calldata.len() {
+            let mut forged = calldata.clone();
+            forged[at] ^= 1 << (at % 8);
+            assert!(judges.verify(&forged).is_err(), "accepted with another byte {at}");
+        }
+    }
+}
+
+/// Products of matrices that the layout `phased` checks by projections: one with a constant matrix, one of two tensors.
+#[test]
+fn projected_products_are_verified() {
+    let weight = |j: usize, i: usize| (31 * j + 17 * i) as i64 % 10 - 12;
+    let row = |k: usize| (0..108).map(|x| if x / 9 == k / 10 { weight(x % 9, k % 10) } else { 0 }).collect();
+    let shared = common::linear(108, &(0..120).map(row).collect::<Vec<Vec<i64>>>(), vec![3; 120]);
+    let product = Op::Product(Product { batch: 2, rows: 6, inner: 5, columns: 6 });
+    let models: Vec<IntegerModel> = [(shared, 108), (product, 120)]
+        .into_iter()
+        .map(|(op, inputs)| {
+            let mut model = common::mlp(&[inputs, 1], 7, 1);
+            (model.nodes, model.outputs) = (vec![], vec![]);
+            let tensor = common::push(&mut model, op, vec![0]);
+            let len = model.tensor_len(tensor);
+            let sum = common::linear(len, &[vec![1; len], (0..len as i64).collect()], vec![0; 2]);
+            let tensor = common::push(&mut model, sum, vec![tensor]);
+            model.outputs.push(Output { name: "sums".into(), tensor, scale: 1.0 });
+            model
+        })
+        .collect();
+    let cases: Vec<Case> = models.into_par_iter().map(|model| Case::new(0, model, Layout::Phased)).collect();
+    let anvil = anvil();
+    for case in &cases {
+        assert_eq!(case.protocol().challenges, 2);
+        let judges = case.deploy(&anvil);
+        let input = random_input(&case.model, &mut Draw::new(2));
+        let proof = common::prove(&case.pk, &case.model, &input);
+        assert_eq!(proof.statement.public_values, case.model.public_values(&case.model.trace(&input)));
+        assert_eq!(judges.verdict(&proof), Ok(()));
         for (what, forged) in tampered(&proof, case.protocol(), &mut Draw::new(1)) {
             assert!(judges.verdict(&forged).is_err(), "accepted with {what}");
         }

@@ -51,7 +51,7 @@ fn an_unsafe_setup_is_refused_or_named_everywhere() {
 fn a_setup_that_is_too_small_says_which_k_is_needed() {
     let scene = Scene::new();
     let srs = unsafe_srs(&scene, "small.srs", "5");
-    let words = ["small.srs", "supports k = 5", "k = 11 is needed", "generate-unsafe -k 11"];
+    let words = ["small.srs", "supports k = 5", "k = 10 is needed", "generate-unsafe -k 10"];
     scene.untouched(|| compile(&scene, &srs, &["--allow-unsafe-srs"])).fails(1, &words);
     for k in ["0", "25", "60", "4294967295"] {
         let target = scene.path("new.srs");

@@ -189,12 +189,15 @@ fn assert_pinned(bits: u32, model: &IntegerModel, input: &[i128]) {
     }
 }
 
+/// An operator, the domains of its inputs, and inputs.
+type Case = (Op, Vec<(i128, i128)>, Vec<Vec<i128>>);
+
 #[test]
 fn every_cell_of_every_operator_is_pinned() {
     let segments: Vec<Segment> = [(-8, [1, 2, 3]), (-2, [0, -1, 0]), (5, [7, 0, -2])]
         .map(|(start, coefficients)| Segment { start, coefficients })
         .into();
-    let cases: Vec<(Op, Vec<(i128, i128)>, Vec<Vec<i128>>)> = vec![
+    let cases: Vec<Case> = vec![
         (linear(2, &[vec![3, -2], vec![0, 5]], vec![7, -1]), vec![(-5, 6), (0, 15)], vec![vec![2, 9]]),
         (Op::Relu, vec![(-9, 12)], vec![vec![-9], vec![0], vec![5]]),
         (Op::Relu, vec![(-90_000, 120_000)], vec![vec![-77_123], vec![99_999]]),

@@ -27,7 +27,7 @@ contract CreditBlsVerifier {
     error PrecompileMissing();
 
     /// @notice Names the approved model: the digest of its verifying key.
-    bytes32 public constant MODEL_ID = 0x6ca3c873f35bbfcbfd7cf5216ba883a220a8a573de2b43bbf61fcb19ad9cb3e4;
+    bytes32 public constant MODEL_ID = 0x739dc6893db3d8d4c5a38b3ea26b0094770d35d920aa15be7b0494d12080353d;
 
     /// @notice outputs[0], "score", is the model's value times this scale.
     uint256 public constant OUTPUT0_SCALE = 17592186044416;
@@ -47,7 +47,7 @@ contract CreditBlsVerifier {
     int256 private constant OUTPUT0_MIN = -107161918346192; // proved range of the output
     int256 private constant OUTPUT0_MAX = 136300470050272;
     // Keccak-256 of the verifying key and everything else that is fixed
-    uint256 private constant PROTOCOL_DIGEST = 0x6ca3c873f35bbfcbfd7cf5216ba883a220a8a573de2b43bbf61fcb19ad9cb3e4;
+    uint256 private constant PROTOCOL_DIGEST = 0x739dc6893db3d8d4c5a38b3ea26b0094770d35d920aa15be7b0494d12080353d;
     uint256 private constant MINUS_ONE = 0x73eda753299d7d483339d80809a1d80553bda402fffe5bfeffffffff00000000;
     // -g^1, g of order 64
     uint256 private constant MINUS_G1 = 0x2e3e440d3d981efb1e97f596a4c8da48262724b71d050aa97ebf2fcc0f5611ae;

@@ -37,7 +37,7 @@ contract CreditGeneralVerifierBatch {
     error PrecompileMissing();
 
     /// @notice Names the approved model: the digest of its verifying key.
-    bytes32 public constant MODEL_ID = 0xa7d5bd881f0e4cf1a147aa7d68dd25b052bff5855639019fb268c290dd807762;
+    bytes32 public constant MODEL_ID = 0xca2e6ecfd5a5d54d0da8b1584700d505a4b4eb59db96aefbc8871e049a98cd56;
 
     /// @notice outputs[0], "score", is the model's value times this scale.
     uint256 public constant OUTPUT0_SCALE = 17592186044416;
@@ -55,7 +55,7 @@ contract CreditGeneralVerifierBatch {
     int256 private constant OUTPUT0_MIN = -107161918346192; // proved range of the output
     int256 private constant OUTPUT0_MAX = 136300470050272;
     // Keccak-256 of the verifying key and everything else that is fixed
-    uint256 private constant PROTOCOL_DIGEST = 0xa7d5bd881f0e4cf1a147aa7d68dd25b052bff5855639019fb268c290dd807762;
+    uint256 private constant PROTOCOL_DIGEST = 0xca2e6ecfd5a5d54d0da8b1584700d505a4b4eb59db96aefbc8871e049a98cd56;
     uint256 private constant MINUS_ONE = 0x30644e72e131a029b85045b68181585d2833e84879b9709143e1f593f0000000;
     // -omega^-8
     uint256 private constant MINUS_OMEGA_MINUS8 = 0x1116dcf201e18ba5202a51ecd098bae3e5079653eb03ec265da6b254c7545ef6;

@@ -27,7 +27,7 @@ contract CreditPhasedVerifier {
     error PrecompileMissing();
 
     /// @notice Names the approved model: the digest of its verifying key.
-    bytes32 public constant MODEL_ID = 0x42b456be940db3482a4c2ff14d08f450e54f574acec44d2e2661d373426f6a30;
+    bytes32 public constant MODEL_ID = 0xb8a1bd2d0260ea3b2c1c93a2525d995d4f3c757c4885cf4346a59e1858ef2586;
 
     /// @notice outputs[0], "score", is the model's value times this scale.
     uint256 public constant OUTPUT0_SCALE = 17592186044416;
@@ -45,8 +45,18 @@ contract CreditPhasedVerifier {
     int256 private constant OUTPUT0_MIN = -107161918346192; // proved range of the output
     int256 private constant OUTPUT0_MAX = 136300470050272;
     // Keccak-256 of the verifying key and everything else that is fixed
-    uint256 private constant PROTOCOL_DIGEST = 0x42b456be940db3482a4c2ff14d08f450e54f574acec44d2e2661d373426f6a30;
+    uint256 private constant PROTOCOL_DIGEST = 0xb8a1bd2d0260ea3b2c1c93a2525d995d4f3c757c4885cf4346a59e1858ef2586;
     uint256 private constant MINUS_ONE = 0x30644e72e131a029b85045b68181585d2833e84879b9709143e1f593f0000000;
+    // -omega^-12
+    uint256 private constant MINUS_OMEGA_MINUS12 = 0x1722b04b3b0f9143b1742dadc20a97f41873bef1533fe7879a590ef331fcfcc7;
+    // -omega^-11
+    uint256 private constant MINUS_OMEGA_MINUS11 = 0x00e2bea1c6facd030946bf280e819e53584ec6c2dc3c3bb9fe5dc7096f77d84a;
+    // -omega^-10
+    uint256 private constant MINUS_OMEGA_MINUS10 = 0x0723bcf2f8575a311037215968bcc7da14d5d44ef185d9fed737f3812bce4447;
+    // -omega^-9
+    uint256 private constant MINUS_OMEGA_MINUS9 = 0x2304338003e60dbe264ea7624379bbdba6db295d2b8c9b77718cbbc22b525a18;
+    // -omega^-8
+    uint256 private constant MINUS_OMEGA_MINUS8 = 0x12275f14792a3f6b7ffcf1047487161212ee32c998865c5dfff5741b3d1b5176;
     // -omega^-7
     uint256 private constant MINUS_OMEGA_MINUS7 = 0x09d4c000e691f218e90cbc49b1e9beb108c57a95b20204550eeed89e161a172f;
     // -omega^-6
@@ -61,33 +71,48 @@ contract CreditPhasedVerifier {
     uint256 private constant MINUS_OMEGA_MINUS2 = 0x26f8aee75b98e8663054dc0a8f4aa78747e5c37603cad86cff9e07ee1c43bfcc;
     // -omega^-1
     uint256 private constant MINUS_OMEGA_MINUS1 = 0x2580851320f595ca8a679cc2157d8b7d4846bc8eed1b25b092d6dfa64b1c4e1e;
-    // -omega^797
-    uint256 private constant MINUS_OMEGA_797 = 0x036ad962fe3532bff62d26f63aa00823e030c2d88518f3efcb79e8a7342cabb2;
+    // -omega^790
+    uint256 private constant MINUS_OMEGA_790 = 0x24b1c5a35edf2b6b9a599c2fb20ebbf3459bbeac868a3cfebd4ae67b58a2de2a;
     // of the Lagrange polynomials' numerator
-    uint256 private constant NUMERATOR_797_C0 = 0x2cb3cfc2c84acb29dac89d1d5d15562006abe7e63e528a41374360e5016af4d6;
+    uint256 private constant NUMERATOR_790_C0 = 0x1a2517ffbdfda15bb750d7503123f69f696eae3b8ab930d7578a6ca2ea81d749;
     // of the Lagrange polynomials' numerator
     uint256 private constant NUMERATOR_0_C0 = 0x3058355f447953c1ade231a513e0f80710e9db4e679b02351f90fd168b040001;
     // of the Lagrange polynomials' numerator
-    uint256 private constant NUMERATOR_MINUS7_MINUS6_MINUS5_MINUS4_MINUS3_MINUS2_MINUS1_C6 =
-        0x190d4387bc08317e73c52f3c41ecba7de2e95571be97bd321de3569d9ed97356;
+    uint256 private constant NUMERATOR_MINUS12_MINUS11_MINUS10_MINUS9_MINUS8_MINUS7_MINUS6_MINUS5_MINUS4_MINUS3_MINUS2_MINUS1_C11 =
+        0x23d6b5f6ec7efa766a4ee77b1a86f562cba125b07b759ebd792a3b0802740725;
     // of the Lagrange polynomials' numerator
-    uint256 private constant NUMERATOR_MINUS7_MINUS6_MINUS5_MINUS4_MINUS3_MINUS2_MINUS1_C5 =
-        0x21fb8eb77d7f00f6228f7b13b40d64b23866c5535bf01cdd6ffa7ad40f254c27;
+    uint256 private constant NUMERATOR_MINUS12_MINUS11_MINUS10_MINUS9_MINUS8_MINUS7_MINUS6_MINUS5_MINUS4_MINUS3_MINUS2_MINUS1_C10 =
+        0x21122029c948dba0edd8eac72f645f15b9cadec536ce3afe0b239d2a54a9bf42;
     // of the Lagrange polynomials' numerator
-    uint256 private constant NUMERATOR_MINUS7_MINUS6_MINUS5_MINUS4_MINUS3_MINUS2_MINUS1_C4 =
-        0x2369808ab9dcc2e098efd97d9932872913757dfb086395c9a7d02a429e159c36;
+    uint256 private constant NUMERATOR_MINUS12_MINUS11_MINUS10_MINUS9_MINUS8_MINUS7_MINUS6_MINUS5_MINUS4_MINUS3_MINUS2_MINUS1_C9 =
+        0x17032f4a8647d277eb2cb56c71dda204e29983238fe0fa8f98c9eaf19f1ad0bd;
     // of the Lagrange polynomials' numerator
-    uint256 private constant NUMERATOR_MINUS7_MINUS6_MINUS5_MINUS4_MINUS3_MINUS2_MINUS1_C3 =
-        0x0ddb2a179a4b2535d7fea8c7107b8b962f5a9e10466505d698964e651673c5d3;
+    uint256 private constant NUMERATOR_MINUS12_MINUS11_MINUS10_MINUS9_MINUS8_MINUS7_MINUS6_MINUS5_MINUS4_MINUS3_MINUS2_MINUS1_C8 =
+        0x1833c4e9d71398b02930bd7c7c7b016a3193f1401f899e65a8d18e5612ead51d;
     // of the Lagrange polynomials' numerator
-    uint256 private constant NUMERATOR_MINUS7_MINUS6_MINUS5_MINUS4_MINUS3_MINUS2_MINUS1_C2 =
-        0x26db96c4f07be57c3da40592d51f6a2a858c7a1d0a92f81ab3813ec8fc33faec;
+    uint256 private constant NUMERATOR_MINUS12_MINUS11_MINUS10_MINUS9_MINUS8_MINUS7_MINUS6_MINUS5_MINUS4_MINUS3_MINUS2_MINUS1_C7 =
+        0x082a90369490e6b66dea45f8489866f327594bb0ce2240374f5328a854aa10e2;
     // of the Lagrange polynomials' numerator
-    uint256 private constant NUMERATOR_MINUS7_MINUS6_MINUS5_MINUS4_MINUS3_MINUS2_MINUS1_C1 =
-        0x03429b36a25ff077a9fdb23c7b42982d02271a643ae60ceb47ea597d9ffabd55;
+    uint256 private constant NUMERATOR_MINUS12_MINUS11_MINUS10_MINUS9_MINUS8_MINUS7_MINUS6_MINUS5_MINUS4_MINUS3_MINUS2_MINUS1_C6 =
+        0x23064efd1beb963eadfa6964797075999736859de50d775d93fdc66dc83b3a6c;
     // of the Lagrange polynomials' numerator
-    uint256 private constant NUMERATOR_MINUS7_MINUS6_MINUS5_MINUS4_MINUS3_MINUS2_MINUS1_C0 =
-        0x1000d6158ff5c85c3feea91b15a1f57e1ffff9ed441e440f35dee7d21906f076;
+    uint256 private constant NUMERATOR_MINUS12_MINUS11_MINUS10_MINUS9_MINUS8_MINUS7_MINUS6_MINUS5_MINUS4_MINUS3_MINUS2_MINUS1_C5 =
+        0x228c5427a5e29c9c1730e3921f71e66fd448dca67366dd061dae967eb4d364c2;
+    // of the Lagrange polynomials' numerator
+    uint256 private constant NUMERATOR_MINUS12_MINUS11_MINUS10_MINUS9_MINUS8_MINUS7_MINUS6_MINUS5_MINUS4_MINUS3_MINUS2_MINUS1_C4 =
+        0x0c89eeabc497f725fc64fa9813a98b1b86f3209e4ddf49816cfed5a53b66b5ac;
+    // of the Lagrange polynomials' numerator
+    uint256 private constant NUMERATOR_MINUS12_MINUS11_MINUS10_MINUS9_MINUS8_MINUS7_MINUS6_MINUS5_MINUS4_MINUS3_MINUS2_MINUS1_C3 =
+        0x297a2b9adeff43615ee4adb8574534a697370f53102e213d61464797836d4e28;
+    // of the Lagrange polynomials' numerator
+    uint256 private constant NUMERATOR_MINUS12_MINUS11_MINUS10_MINUS9_MINUS8_MINUS7_MINUS6_MINUS5_MINUS4_MINUS3_MINUS2_MINUS1_C2 =
+        0x15675bccb12885cb15eea72422b5ab40f7c0b48f46e27a06a900dc6b16db520e;
+    // of the Lagrange polynomials' numerator
+    uint256 private constant NUMERATOR_MINUS12_MINUS11_MINUS10_MINUS9_MINUS8_MINUS7_MINUS6_MINUS5_MINUS4_MINUS3_MINUS2_MINUS1_C1 =
+        0x240c2e076dce16618965398fac519a9a1bf2197f0ad7970be3fcad7b4fb45fa5;
+    // of the Lagrange polynomials' numerator
+    uint256 private constant NUMERATOR_MINUS12_MINUS11_MINUS10_MINUS9_MINUS8_MINUS7_MINUS6_MINUS5_MINUS4_MINUS3_MINUS2_MINUS1_C0 =
+        0x2ff2faa1b4e7af199476ecd9d352e2d7f24bd61a54fe883a4da53c19a10cb8b8;
     // moves the cells of the second column apart from those of the first
     uint256 private constant DELTA = 0x09226b6e22c6f0ca64ec26aad4c86e715b5f898e5e963f25870e56bbe533e9a2;
     // -omega^1
@@ -95,26 +120,26 @@ contract CreditPhasedVerifier {
     uint256 private constant INTERPOLATION = 0x0ae40d87d78f5a107a23c7ed450224dee728428eeec3e903667f934df6c82c49;
     uint256 private constant INTERPOLATION_NEXT1 = 0x258040eb09a246193e2c7dc93c7f337e410ba5b98af5878ddd626245f937d3b8;
     // verifying key
-    uint256 private constant SIGMA0_0 = 0x2d87f01f7f2d0aa3740c46e8f16c688b759bea2464373f0c273d351d09b6b10c;
-    uint256 private constant SIGMA0_1 = 0x16be5a825cc5a7bf9b08ba9a6f23ddaa005844132a8b0696759c714702142ec3;
+    uint256 private constant SIGMA0_0 = 0x256b6b8730169c310129fcd04af8df799f9683ef007d09c89e5ad66760cc9d8b;
+    uint256 private constant SIGMA0_1 = 0x23bb22919994bc9cad4ed94e0a41b1be6ddd73afca3bd05c9a2fd8bff64ebb6a;
     // verifying key
-    uint256 private constant LINEAR0_0 = 0x1812c6c46c4bf32734ee5cd2b218c7006b5fe84a126745b1544625d45feb221a;
-    uint256 private constant LINEAR0_1 = 0x12226d05b33c80c3468573edd833df1642b84d2c2f56b4729efa08e3c0636e6e;
+    uint256 private constant LINEAR0_0 = 0x23104fdb6bb9b00afe910ad2f9d2ec95bdb802b92fbf12ffafb4289af3881314;
+    uint256 private constant LINEAR0_1 = 0x14d96465563ae0660a3d656235195a54e7c498ddf3bdddd423b4b002d9b03147;
     // verifying key
-    uint256 private constant LINEAR1_0 = 0x2283bc54584a2978e61f9bb4c6573c53b2dd96506b5344d3ac58df8f80284a88;
-    uint256 private constant LINEAR1_1 = 0x1327f25b8782b3ade7afd8154549480f020bb4a113771f7512a75af54d4ab64f;
+    uint256 private constant LINEAR1_0 = 0x1ef6da3c4d46b1c4e9dd8f72607f324aa515b61990ad1c5201231c3731f2b910;
+    uint256 private constant LINEAR1_1 = 0x001bcabf4a5fbccacad2ebc379891f5a69f9f28f39630f1a956b6b5e28e84a9a;
     // verifying key
-    uint256 private constant LINEAR2_0 = 0x186b4db0706888c47309840d6b2084c361c3566b1236130c04b9339f755b6a51;
-    uint256 private constant LINEAR2_1 = 0x25afa62ee3a0c4731799e113ca77890151a19584a0ebc390ad3ead78130643d4;
+    uint256 private constant LINEAR2_0 = 0x0c83a7be3636eb3e559bcdc4dc4e02bf696c4d61348607fe23e71e12e386db2d;
+    uint256 private constant LINEAR2_1 = 0x01f86dc9b012528cefa26102fc4258ee5f3089d5e9cbae9b1374753a68ade6ee;
     // verifying key
-    uint256 private constant LINEAR3_0 = 0x02177a4f0f99c6209dc6e94557d650242eee5e3f32ad1893f120d0ffb2f491d5;
-    uint256 private constant LINEAR3_1 = 0x224fcf75129da9eeef50ee4d2e800584140dad36b10377883c8eefad8cc6b0ab;
+    uint256 private constant LINEAR3_0 = 0x221f367a7ba30cf61f75eec91a7316c6b9c185bd86c07642a5937a3c8dc8730b;
+    uint256 private constant LINEAR3_1 = 0x08da6f14895b1e0265b1b426ea2652345f5eb34d2382781a82af1af34de7e64c;
     // verifying key
-    uint256 private constant LINEAR4_0 = 0x2f20447033726768fc26539a2670bb4a44b3b8bd35fe086d068c59309be0b88f;
-    uint256 private constant LINEAR4_1 = 0x108408ecd96d5937eadc8f7bbf9b8b828146e3cfb24ccca602fb23b5bf10c0e6;
+    uint256 private constant LINEAR4_0 = 0x09c5baa7ccbc52dcc09b5aa735ce24a756908340243d7f9952f74dc0e00f9621;
+    uint256 private constant LINEAR4_1 = 0x1f3bbe54d5c54e5eed4cfcf47dde938ae5ab796239710ed1a0a5d20d23704a92;
     // verifying key
-    uint256 private constant SIGMA_0 = 0x297e70e6fcd7d8812c95e655f1c91cecb806afca949097f28e88e3f1f9a817ba;
-    uint256 private constant SIGMA_1 = 0x0a894b463f399c71038aa609fa64011b81f00b823963b23ca135b90bce4ee93b;
+    uint256 private constant SIGMA_0 = 0x0f8a4061525adb0a974467fe1d81d306cf5f7c563ed0e509d734050be8e22473;
+    uint256 private constant SIGMA_1 = 0x19ae7fb20211895d5170e4155d6f6b9c634909918d6b8ff572dcdf86b05f8b05;
     // generator of G2, imaginary parts first
     uint256 private constant G2_0 = 0x198e9393920d483a7260bfb731fb5d25f1aa493335a9e71297e485b7aef312c2;
     uint256 private constant G2_1 = 0x1800deef121f1e76426a00665e5c4479674322d4f75edadd46debd5cd992f6ed;
@@ -151,10 +176,12 @@ contract CreditPhasedVerifier {
     uint256 private constant BETA = 0x8a0;
     uint256 private constant GAMMA = 0xaa0;
     uint256 private constant VANISHING = 0xac0;
-    uint256 private constant LAGRANGE_MINUS7_MINUS6_MINUS5_MINUS4_MINUS3_MINUS2_MINUS1 = 0xae0;
-    uint256 private constant LAGRANGE_MINUS7_MINUS6_MINUS5_MINUS4_MINUS3_MINUS2_MINUS1_ROOTS = 0xb00;
+    uint256 private constant LAGRANGE_MINUS12_MINUS11_MINUS10_MINUS9_MINUS8_MINUS7_MINUS6_MINUS5_MINUS4_MINUS3_MINUS2_MINUS1 =
+        0xae0;
+    uint256 private constant LAGRANGE_MINUS12_MINUS11_MINUS10_MINUS9_MINUS8_MINUS7_MINUS6_MINUS5_MINUS4_MINUS3_MINUS2_MINUS1_ROOTS =
+        0xb00;
     uint256 private constant LAGRANGE_0 = 0xb20;
-    uint256 private constant LAGRANGE_797 = 0xb40;
+    uint256 private constant LAGRANGE_790 = 0xb40;
     uint256 private constant SCALE = 0xb60;
     uint256 private constant NUMERATOR = 0xb80;
     uint256 private constant INSTANCE0 = 0xba0;
@@ -337,42 +364,68 @@ contract CreditPhasedVerifier {
             let t := addmod(p, MINUS_ONE, r)
             // distances of x from the rows of Lagrange polynomials; sums of these have one denominator
             mstore(
-                LAGRANGE_MINUS7_MINUS6_MINUS5_MINUS4_MINUS3_MINUS2_MINUS1_ROOTS,
+                LAGRANGE_MINUS12_MINUS11_MINUS10_MINUS9_MINUS8_MINUS7_MINUS6_MINUS5_MINUS4_MINUS3_MINUS2_MINUS1_ROOTS,
                 mulmod(
                     mulmod(
-                        mulmod(add(x, MINUS_OMEGA_MINUS7), add(x, MINUS_OMEGA_MINUS6), r),
-                        add(x, MINUS_OMEGA_MINUS5),
+                        mulmod(add(x, MINUS_OMEGA_MINUS12), add(x, MINUS_OMEGA_MINUS11), r),
+                        add(x, MINUS_OMEGA_MINUS10),
                         r
                     ),
-                    add(x, MINUS_OMEGA_MINUS4),
+                    add(x, MINUS_OMEGA_MINUS9),
                     r
                 )
             )
             mstore(
-                LAGRANGE_MINUS7_MINUS6_MINUS5_MINUS4_MINUS3_MINUS2_MINUS1_ROOTS,
+                LAGRANGE_MINUS12_MINUS11_MINUS10_MINUS9_MINUS8_MINUS7_MINUS6_MINUS5_MINUS4_MINUS3_MINUS2_MINUS1_ROOTS,
                 mulmod(
-                    mload(LAGRANGE_MINUS7_MINUS6_MINUS5_MINUS4_MINUS3_MINUS2_MINUS1_ROOTS),
+                    mload(
+                        LAGRANGE_MINUS12_MINUS11_MINUS10_MINUS9_MINUS8_MINUS7_MINUS6_MINUS5_MINUS4_MINUS3_MINUS2_MINUS1_ROOTS
+                    ),
                     mulmod(
-                        mulmod(add(x, MINUS_OMEGA_MINUS3), add(x, MINUS_OMEGA_MINUS2), r),
+                        mulmod(
+                            mulmod(add(x, MINUS_OMEGA_MINUS8), add(x, MINUS_OMEGA_MINUS7), r),
+                            add(x, MINUS_OMEGA_MINUS6),
+                            r
+                        ),
+                        add(x, MINUS_OMEGA_MINUS5),
+                        r
+                    ),
+                    r
+                )
+            )
+            mstore(
+                LAGRANGE_MINUS12_MINUS11_MINUS10_MINUS9_MINUS8_MINUS7_MINUS6_MINUS5_MINUS4_MINUS3_MINUS2_MINUS1_ROOTS,
+                mulmod(
+                    mload(
+                        LAGRANGE_MINUS12_MINUS11_MINUS10_MINUS9_MINUS8_MINUS7_MINUS6_MINUS5_MINUS4_MINUS3_MINUS2_MINUS1_ROOTS
+                    ),
+                    mulmod(
+                        mulmod(
+                            mulmod(add(x, MINUS_OMEGA_MINUS4), add(x, MINUS_OMEGA_MINUS3), r),
+                            add(x, MINUS_OMEGA_MINUS2),
+                            r
+                        ),
                         add(x, MINUS_OMEGA_MINUS1),
                         r
                     ),
                     r
                 )
             )
-            p := mload(LAGRANGE_MINUS7_MINUS6_MINUS5_MINUS4_MINUS3_MINUS2_MINUS1_ROOTS)
+            p := mload(
+                LAGRANGE_MINUS12_MINUS11_MINUS10_MINUS9_MINUS8_MINUS7_MINUS6_MINUS5_MINUS4_MINUS3_MINUS2_MINUS1_ROOTS
+            )
             mstore(LAGRANGE_0, p)
             p := mulmod(p, add(x, MINUS_ONE), r)
-            mstore(LAGRANGE_797, p)
-            p := mulmod(p, add(x, MINUS_OMEGA_797), r)
+            mstore(LAGRANGE_790, p)
+            p := mulmod(p, add(x, MINUS_OMEGA_790), r)
             // the scale is complete
             mstore(SCALE, p)
             mstore(VANISHING, mulmod(t, p, r))
             // a write that the optimizer cannot follow: with via-IR it would otherwise keep all products on the stack
             mstore8(0, 0)
             // back from the last: x^n - 1, which Lagrange polynomials and selectors have, times all factors but one
-            mstore(LAGRANGE_797, mulmod(mulmod(t, mload(LAGRANGE_797), r), NUMERATOR_797_C0, r))
-            t := mulmod(t, add(x, MINUS_OMEGA_797), r)
+            mstore(LAGRANGE_790, mulmod(mulmod(t, mload(LAGRANGE_790), r), NUMERATOR_790_C0, r))
+            t := mulmod(t, add(x, MINUS_OMEGA_790), r)
             mstore(LAGRANGE_0, mulmod(mulmod(t, mload(LAGRANGE_0), r), NUMERATOR_0_C0, r))
             t := mulmod(t, add(x, MINUS_ONE), r)
             mstore(
@@ -380,17 +433,56 @@ contract CreditPhasedVerifier {
                 add(
                     mulmod(
                         add(
-                            mulmod(NUMERATOR_MINUS7_MINUS6_MINUS5_MINUS4_MINUS3_MINUS2_MINUS1_C6, x, r),
-                            NUMERATOR_MINUS7_MINUS6_MINUS5_MINUS4_MINUS3_MINUS2_MINUS1_C5
+                            mulmod(
+                                add(
+                                    mulmod(
+                                        NUMERATOR_MINUS12_MINUS11_MINUS10_MINUS9_MINUS8_MINUS7_MINUS6_MINUS5_MINUS4_MINUS3_MINUS2_MINUS1_C11,
+                                        x,
+                                        r
+                                    ),
+                                    NUMERATOR_MINUS12_MINUS11_MINUS10_MINUS9_MINUS8_MINUS7_MINUS6_MINUS5_MINUS4_MINUS3_MINUS2_MINUS1_C10
+                                ),
+                                x,
+                                r
+                            ),
+                            NUMERATOR_MINUS12_MINUS11_MINUS10_MINUS9_MINUS8_MINUS7_MINUS6_MINUS5_MINUS4_MINUS3_MINUS2_MINUS1_C9
                         ),
                         x,
                         r
                     ),
-                    NUMERATOR_MINUS7_MINUS6_MINUS5_MINUS4_MINUS3_MINUS2_MINUS1_C4
+                    NUMERATOR_MINUS12_MINUS11_MINUS10_MINUS9_MINUS8_MINUS7_MINUS6_MINUS5_MINUS4_MINUS3_MINUS2_MINUS1_C8
                 )
             )
             mstore(
-                LAGRANGE_MINUS7_MINUS6_MINUS5_MINUS4_MINUS3_MINUS2_MINUS1,
+                NUMERATOR,
+                add(
+                    mulmod(
+                        add(
+                            mulmod(
+                                add(
+                                    mulmod(
+                                        add(
+                                            mulmod(mload(NUMERATOR), x, r),
+                                            NUMERATOR_MINUS12_MINUS11_MINUS10_MINUS9_MINUS8_MINUS7_MINUS6_MINUS5_MINUS4_MINUS3_MINUS2_MINUS1_C7
+                                        ),
+                                        x,
+                                        r
+                                    ),
+                                    NUMERATOR_MINUS12_MINUS11_MINUS10_MINUS9_MINUS8_MINUS7_MINUS6_MINUS5_MINUS4_MINUS3_MINUS2_MINUS1_C6
+                                ),
+                                x,
+                                r
+                            ),
+                            NUMERATOR_MINUS12_MINUS11_MINUS10_MINUS9_MINUS8_MINUS7_MINUS6_MINUS5_MINUS4_MINUS3_MINUS2_MINUS1_C5
+                        ),
+                        x,
+                        r
+                    ),
+                    NUMERATOR_MINUS12_MINUS11_MINUS10_MINUS9_MINUS8_MINUS7_MINUS6_MINUS5_MINUS4_MINUS3_MINUS2_MINUS1_C4
+                )
+            )
+            mstore(
+                LAGRANGE_MINUS12_MINUS11_MINUS10_MINUS9_MINUS8_MINUS7_MINUS6_MINUS5_MINUS4_MINUS3_MINUS2_MINUS1,
                 mulmod(
                     t,
                     add(
@@ -401,22 +493,22 @@ contract CreditPhasedVerifier {
                                         mulmod(
                                             add(
                                                 mulmod(mload(NUMERATOR), x, r),
-                                                NUMERATOR_MINUS7_MINUS6_MINUS5_MINUS4_MINUS3_MINUS2_MINUS1_C3
+                                                NUMERATOR_MINUS12_MINUS11_MINUS10_MINUS9_MINUS8_MINUS7_MINUS6_MINUS5_MINUS4_MINUS3_MINUS2_MINUS1_C3
                                             ),
                                             x,
                                             r
                                         ),
-                                        NUMERATOR_MINUS7_MINUS6_MINUS5_MINUS4_MINUS3_MINUS2_MINUS1_C2
+                                        NUMERATOR_MINUS12_MINUS11_MINUS10_MINUS9_MINUS8_MINUS7_MINUS6_MINUS5_MINUS4_MINUS3_MINUS2_MINUS1_C2
                                     ),
                                     x,
                                     r
                                 ),
-                                NUMERATOR_MINUS7_MINUS6_MINUS5_MINUS4_MINUS3_MINUS2_MINUS1_C1
+                                NUMERATOR_MINUS12_MINUS11_MINUS10_MINUS9_MINUS8_MINUS7_MINUS6_MINUS5_MINUS4_MINUS3_MINUS2_MINUS1_C1
                             ),
                             x,
                             r
                         ),
-                        NUMERATOR_MINUS7_MINUS6_MINUS5_MINUS4_MINUS3_MINUS2_MINUS1_C0
+                        NUMERATOR_MINUS12_MINUS11_MINUS10_MINUS9_MINUS8_MINUS7_MINUS6_MINUS5_MINUS4_MINUS3_MINUS2_MINUS1_C0
                     ),
                     r
                 )
@@ -432,13 +524,21 @@ contract CreditPhasedVerifier {
             let v := mload(LAGRANGE_0)
             v := add(
                 v,
-                mulmod(add(calldataload(OUTPUT0), mul(r, slt(calldataload(OUTPUT0), 0))), mload(LAGRANGE_797), r)
+                mulmod(add(calldataload(OUTPUT0), mul(r, slt(calldataload(OUTPUT0), 0))), mload(LAGRANGE_790), r)
             )
             mstore(INSTANCE0, v)
-            // 1 on all rows but the last 7: 1 less their Lagrange polynomials
+            // 1 on all rows but the last 12: 1 less their Lagrange polynomials
             mstore(
                 INSTANCE1,
-                add(mload(SCALE), sub(r, mload(LAGRANGE_MINUS7_MINUS6_MINUS5_MINUS4_MINUS3_MINUS2_MINUS1)))
+                add(
+                    mload(SCALE),
+                    sub(
+                        r,
+                        mload(
+                            LAGRANGE_MINUS12_MINUS11_MINUS10_MINUS9_MINUS8_MINUS7_MINUS6_MINUS5_MINUS4_MINUS3_MINUS2_MINUS1
+                        )
+                    )
+                )
             )
         }
 

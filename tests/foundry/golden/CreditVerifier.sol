@@ -27,7 +27,7 @@ contract CreditVerifier {
     error PrecompileMissing();
 
     /// @notice Names the approved model: the digest of its verifying key.
-    bytes32 public constant MODEL_ID = 0x9cfb78ef3e3e79187e5d62e6e0ff01c7ffac8977dab32b8ac6bf17cc4df1ba54;
+    bytes32 public constant MODEL_ID = 0xc1f1f4e5bf8c7934cd852f763ffb6ba6c44f3f924a5044c19d3a0133f66a7bc6;
 
     /// @notice outputs[0], "score", is the model's value times this scale.
     uint256 public constant OUTPUT0_SCALE = 17592186044416;
@@ -45,7 +45,7 @@ contract CreditVerifier {
     int256 private constant OUTPUT0_MIN = -107161918346192; // proved range of the output
     int256 private constant OUTPUT0_MAX = 136300470050272;
     // Keccak-256 of the verifying key and everything else that is fixed
-    uint256 private constant PROTOCOL_DIGEST = 0x9cfb78ef3e3e79187e5d62e6e0ff01c7ffac8977dab32b8ac6bf17cc4df1ba54;
+    uint256 private constant PROTOCOL_DIGEST = 0xc1f1f4e5bf8c7934cd852f763ffb6ba6c44f3f924a5044c19d3a0133f66a7bc6;
     uint256 private constant MINUS_ONE = 0x30644e72e131a029b85045b68181585d2833e84879b9709143e1f593f0000000;
     // -g^1, g of order 64
     uint256 private constant MINUS_G1 = 0x1418144d5b080fcac24cdb7649bdadf246a6cb2426e324bedb94fb05118f023a;
