@@ -22,7 +22,7 @@
 //!
 //! ```no_run
 //! use hallmark::{
-//!     plan::Choice,
+//!     plan::{Choice, Optimize},
 //!     project::{CompileOptions, Limits, Project, PublicInputs, Setup, compile},
 //!     quant::{QuantOptions, read_input},
 //!     solidity::Calldata,
@@ -39,6 +39,7 @@
 //!     setup: Setup::Embedded,
 //!     layout: Choice::Auto,
 //!     curve: Choice::Auto,
+//!     optimize: Optimize::Gas,
 //!     public_inputs: PublicInputs::None,
 //!     allow_unsafe_srs: false,
 //!     limits: Limits::default(),

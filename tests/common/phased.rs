@@ -7,11 +7,17 @@ use ff::{Field, PrimeField};
 use hallmark::circuit::PhasedCircuit;
 use halo2curves::bn256::Fr;
 
-/// The lowest `bits < 128` of a value, as an integer of `[0, r)`.
+/// The remainder of a value by `2^bits`, `bits < 128`; above `r / 2` it is negative.
 fn low_bits(value: Fr, bits: u32) -> Fr {
-    let bytes = value.to_repr();
-    let low = u128::from_le_bytes(bytes.as_ref()[..16].try_into().unwrap());
-    Fr::from_u128(low & ((1 << bits) - 1))
+    let of = |value: Fr| {
+        let bytes = value.to_repr();
+        u128::from_le_bytes(bytes.as_ref()[..16].try_into().unwrap()) & ((1 << bits) - 1)
+    };
+    Fr::from_u128(if value <= -value {
+        of(value)
+    } else {
+        (1u128 << bits).wrapping_sub(of(-value)) & ((1 << bits) - 1)
+    })
 }
 
 /// `value / 2^bits` in the field.
@@ -28,7 +34,7 @@ pub struct Runs<'a> {
     starts: HashMap<usize, usize>,
 }
 
-/// A value and what is left of it: `value = 2^bits rest + low`, with `low` in range.
+/// A value and what is left of it: `value = 2^bits rest + low`, with `low + added` in range.
 #[derive(Clone, Copy, Debug)]
 pub struct Division {
     /// The rows of the value and of the rest; a sum has no row of its own.
@@ -37,6 +43,7 @@ pub struct Division {
     /// The row of what is below, if it has one; else it is looked up as a difference.
     pub low: Option<usize>,
     pub bits: u32,
+    pub added: Fr,
 }
 
 /// A number in two parts of which one is zero: `x = p - n`.
@@ -89,7 +96,7 @@ impl<'a> Runs<'a> {
         let (layout, value) = (&self.circuit.layout, row.checked_sub(1)?);
         let bits = layout.table_bits;
         let is = layout.lookup[value] && layout.next[value] == -Fr::from(1 << bits);
-        is.then_some(Division { value: Some(value), rest: row, low: None, bits })
+        is.then_some(Division { value: Some(value), rest: row, low: None, bits, added: layout.table[value] })
     }
 
     /// The division whose quotient is in this row, and its remainder in the next one.
@@ -99,7 +106,9 @@ impl<'a> Runs<'a> {
         }
         let weight = -self.circuit.layout.weight[row];
         let bits = (1..128).find(|&bits| Fr::from_u128(1 << bits) == weight)?;
-        Some(Division { value: None, rest: row, low: Some(row + 1), bits })
+        let checked = |check: &usize| self.sources.get(check) == Some(&(row + 1)) && self.circuit.layout.lookup[*check];
+        let added = self.circuit.layout.table[(row + 2..self.end()).find(checked)?];
+        Some(Division { value: None, rest: row, low: Some(row + 1), bits, added })
     }
 
     /// All numbers in two parts.
@@ -152,11 +161,12 @@ impl<'a> Runs<'a> {
                 value
             } else if let Some(&source) = self.sources.get(&row) {
                 a[source]
-            } else if let Some(Division { value, low, bits, .. }) = self.limb(row).or_else(|| self.quotient(row)) {
+            } else if let Some(Division { value, low, bits, added, .. }) = self.limb(row).or_else(|| self.quotient(row))
+            {
                 let value = value.map(|row| a[row]);
                 let value = value.unwrap_or_else(|| self.sum(&a, self.starts[&(row + 2)]..row));
                 let low = low.and_then(|row| chosen.get(&row)).copied();
-                shifted(value - low.unwrap_or_else(|| low_bits(value, bits)), bits)
+                shifted(value - low.unwrap_or_else(|| low_bits(value + added, bits) - added), bits)
             } else if let Some(start) = self.closes(row) {
                 self.sum(&a, start..row)
             } else {
@@ -175,7 +185,7 @@ impl<'a> Runs<'a> {
         a[start..].fill(Fr::ZERO);
         for row in (0..start).filter(|&row| layout.lookup[row] || layout.next[row] != Fr::ZERO) {
             let own = if layout.lookup[row] { a[row] } else { Fr::ZERO };
-            if let Some(&entry) = entries.get(&(own + layout.next[row] * a[row + 1])) {
+            if let Some(&entry) = entries.get(&(own + layout.table[row] + layout.next[row] * a[row + 1])) {
                 a[entry] += Fr::ONE;
             }
         }
