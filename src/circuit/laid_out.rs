@@ -50,7 +50,7 @@ impl FromStr for Layout {
 pub enum LaidOut<F: PrimeField> {
     Periodic(PeriodicCircuit<F>),
     General(ModelCircuit<F>),
-    Phased(PhasedCircuit<F>),
+    Phased(Box<PhasedCircuit<F>>),
 }
 
 /// Do the same for the circuit of any layout.
@@ -70,7 +70,7 @@ impl<F: PrimeField> LaidOut<F> {
         Ok(match layout {
             Layout::Periodic => LaidOut::Periodic(PeriodicCircuit::new(model, trace)?),
             Layout::General => LaidOut::General(ModelCircuit::new(model, trace)),
-            Layout::Phased => LaidOut::Phased(PhasedCircuit::new(model, trace)),
+            Layout::Phased => LaidOut::Phased(Box::new(PhasedCircuit::new(model, trace))),
         })
     }
 
@@ -98,7 +98,7 @@ impl<F: PrimeField> LaidOut<F> {
         let circuit = match layout {
             Layout::Periodic => LaidOut::Periodic(PeriodicCircuit::new(model, &trace)?),
             Layout::General => LaidOut::General(ModelCircuit::within(limit, model, &trace)),
-            Layout::Phased => LaidOut::Phased(PhasedCircuit::within(limit, model, &trace)),
+            Layout::Phased => LaidOut::Phased(Box::new(PhasedCircuit::within(limit, model, &trace))),
         };
         let k = circuit.k();
         Ok(if k > max_k { Err(k) } else { Ok(circuit) })

@@ -309,7 +309,7 @@ fn mock(layout: Layout, model: &IntegerModel, given: &[i128]) -> Result<(), Stri
                 // the running sum of a prover who claims these outputs
                 let mut circuit = circuit.clone();
                 circuit.layout.public_values = values.clone();
-                satisfied(k, &circuit, circuit.instances(&values))
+                satisfied(k, &*circuit, circuit.instances(&values))
             }
         }
     };
