@@ -47,7 +47,11 @@ struct RowGroup {
 impl RowGroup {
     fn slot(&self) -> String {
         let rows: Vec<String> = self.rows.iter().map(|&row| row_name(row)).collect();
-        format!("LAGRANGE_{}", rows.join("_"))
+        match rows.as_slice() {
+            // many rows follow each other
+            [first, .., last] if rows.len() > 8 => format!("LAGRANGE_{first}_TO_{last}"),
+            _ => format!("LAGRANGE_{}", rows.join("_")),
+        }
     }
 
     /// The coefficients of `1/n sum omega^row prod (X - omega^other)`, the constant one first: the numerator of the sum of

@@ -78,40 +78,40 @@ contract CreditPhasedVerifier {
     // of the Lagrange polynomials' numerator
     uint256 private constant NUMERATOR_0_C0 = 0x3058355f447953c1ade231a513e0f80710e9db4e679b02351f90fd168b040001;
     // of the Lagrange polynomials' numerator
-    uint256 private constant NUMERATOR_MINUS12_MINUS11_MINUS10_MINUS9_MINUS8_MINUS7_MINUS6_MINUS5_MINUS4_MINUS3_MINUS2_MINUS1_C11 =
+    uint256 private constant NUMERATOR_MINUS12_TO_MINUS1_C11 =
         0x23d6b5f6ec7efa766a4ee77b1a86f562cba125b07b759ebd792a3b0802740725;
     // of the Lagrange polynomials' numerator
-    uint256 private constant NUMERATOR_MINUS12_MINUS11_MINUS10_MINUS9_MINUS8_MINUS7_MINUS6_MINUS5_MINUS4_MINUS3_MINUS2_MINUS1_C10 =
+    uint256 private constant NUMERATOR_MINUS12_TO_MINUS1_C10 =
         0x21122029c948dba0edd8eac72f645f15b9cadec536ce3afe0b239d2a54a9bf42;
     // of the Lagrange polynomials' numerator
-    uint256 private constant NUMERATOR_MINUS12_MINUS11_MINUS10_MINUS9_MINUS8_MINUS7_MINUS6_MINUS5_MINUS4_MINUS3_MINUS2_MINUS1_C9 =
+    uint256 private constant NUMERATOR_MINUS12_TO_MINUS1_C9 =
         0x17032f4a8647d277eb2cb56c71dda204e29983238fe0fa8f98c9eaf19f1ad0bd;
     // of the Lagrange polynomials' numerator
-    uint256 private constant NUMERATOR_MINUS12_MINUS11_MINUS10_MINUS9_MINUS8_MINUS7_MINUS6_MINUS5_MINUS4_MINUS3_MINUS2_MINUS1_C8 =
+    uint256 private constant NUMERATOR_MINUS12_TO_MINUS1_C8 =
         0x1833c4e9d71398b02930bd7c7c7b016a3193f1401f899e65a8d18e5612ead51d;
     // of the Lagrange polynomials' numerator
-    uint256 private constant NUMERATOR_MINUS12_MINUS11_MINUS10_MINUS9_MINUS8_MINUS7_MINUS6_MINUS5_MINUS4_MINUS3_MINUS2_MINUS1_C7 =
+    uint256 private constant NUMERATOR_MINUS12_TO_MINUS1_C7 =
         0x082a90369490e6b66dea45f8489866f327594bb0ce2240374f5328a854aa10e2;
     // of the Lagrange polynomials' numerator
-    uint256 private constant NUMERATOR_MINUS12_MINUS11_MINUS10_MINUS9_MINUS8_MINUS7_MINUS6_MINUS5_MINUS4_MINUS3_MINUS2_MINUS1_C6 =
+    uint256 private constant NUMERATOR_MINUS12_TO_MINUS1_C6 =
         0x23064efd1beb963eadfa6964797075999736859de50d775d93fdc66dc83b3a6c;
     // of the Lagrange polynomials' numerator
-    uint256 private constant NUMERATOR_MINUS12_MINUS11_MINUS10_MINUS9_MINUS8_MINUS7_MINUS6_MINUS5_MINUS4_MINUS3_MINUS2_MINUS1_C5 =
+    uint256 private constant NUMERATOR_MINUS12_TO_MINUS1_C5 =
         0x228c5427a5e29c9c1730e3921f71e66fd448dca67366dd061dae967eb4d364c2;
     // of the Lagrange polynomials' numerator
-    uint256 private constant NUMERATOR_MINUS12_MINUS11_MINUS10_MINUS9_MINUS8_MINUS7_MINUS6_MINUS5_MINUS4_MINUS3_MINUS2_MINUS1_C4 =
+    uint256 private constant NUMERATOR_MINUS12_TO_MINUS1_C4 =
         0x0c89eeabc497f725fc64fa9813a98b1b86f3209e4ddf49816cfed5a53b66b5ac;
     // of the Lagrange polynomials' numerator
-    uint256 private constant NUMERATOR_MINUS12_MINUS11_MINUS10_MINUS9_MINUS8_MINUS7_MINUS6_MINUS5_MINUS4_MINUS3_MINUS2_MINUS1_C3 =
+    uint256 private constant NUMERATOR_MINUS12_TO_MINUS1_C3 =
         0x297a2b9adeff43615ee4adb8574534a697370f53102e213d61464797836d4e28;
     // of the Lagrange polynomials' numerator
-    uint256 private constant NUMERATOR_MINUS12_MINUS11_MINUS10_MINUS9_MINUS8_MINUS7_MINUS6_MINUS5_MINUS4_MINUS3_MINUS2_MINUS1_C2 =
+    uint256 private constant NUMERATOR_MINUS12_TO_MINUS1_C2 =
         0x15675bccb12885cb15eea72422b5ab40f7c0b48f46e27a06a900dc6b16db520e;
     // of the Lagrange polynomials' numerator
-    uint256 private constant NUMERATOR_MINUS12_MINUS11_MINUS10_MINUS9_MINUS8_MINUS7_MINUS6_MINUS5_MINUS4_MINUS3_MINUS2_MINUS1_C1 =
+    uint256 private constant NUMERATOR_MINUS12_TO_MINUS1_C1 =
         0x240c2e076dce16618965398fac519a9a1bf2197f0ad7970be3fcad7b4fb45fa5;
     // of the Lagrange polynomials' numerator
-    uint256 private constant NUMERATOR_MINUS12_MINUS11_MINUS10_MINUS9_MINUS8_MINUS7_MINUS6_MINUS5_MINUS4_MINUS3_MINUS2_MINUS1_C0 =
+    uint256 private constant NUMERATOR_MINUS12_TO_MINUS1_C0 =
         0x2ff2faa1b4e7af199476ecd9d352e2d7f24bd61a54fe883a4da53c19a10cb8b8;
     // moves the cells of the second column apart from those of the first
     uint256 private constant DELTA = 0x09226b6e22c6f0ca64ec26aad4c86e715b5f898e5e963f25870e56bbe533e9a2;
@@ -176,10 +176,8 @@ contract CreditPhasedVerifier {
     uint256 private constant BETA = 0x8a0;
     uint256 private constant GAMMA = 0xaa0;
     uint256 private constant VANISHING = 0xac0;
-    uint256 private constant LAGRANGE_MINUS12_MINUS11_MINUS10_MINUS9_MINUS8_MINUS7_MINUS6_MINUS5_MINUS4_MINUS3_MINUS2_MINUS1 =
-        0xae0;
-    uint256 private constant LAGRANGE_MINUS12_MINUS11_MINUS10_MINUS9_MINUS8_MINUS7_MINUS6_MINUS5_MINUS4_MINUS3_MINUS2_MINUS1_ROOTS =
-        0xb00;
+    uint256 private constant LAGRANGE_MINUS12_TO_MINUS1 = 0xae0;
+    uint256 private constant LAGRANGE_MINUS12_TO_MINUS1_ROOTS = 0xb00;
     uint256 private constant LAGRANGE_0 = 0xb20;
     uint256 private constant LAGRANGE_790 = 0xb40;
     uint256 private constant SCALE = 0xb60;
@@ -364,7 +362,7 @@ contract CreditPhasedVerifier {
             let t := addmod(p, MINUS_ONE, r)
             // distances of x from the rows of Lagrange polynomials; sums of these have one denominator
             mstore(
-                LAGRANGE_MINUS12_MINUS11_MINUS10_MINUS9_MINUS8_MINUS7_MINUS6_MINUS5_MINUS4_MINUS3_MINUS2_MINUS1_ROOTS,
+                LAGRANGE_MINUS12_TO_MINUS1_ROOTS,
                 mulmod(
                     mulmod(
                         mulmod(add(x, MINUS_OMEGA_MINUS12), add(x, MINUS_OMEGA_MINUS11), r),
@@ -376,11 +374,9 @@ contract CreditPhasedVerifier {
                 )
             )
             mstore(
-                LAGRANGE_MINUS12_MINUS11_MINUS10_MINUS9_MINUS8_MINUS7_MINUS6_MINUS5_MINUS4_MINUS3_MINUS2_MINUS1_ROOTS,
+                LAGRANGE_MINUS12_TO_MINUS1_ROOTS,
                 mulmod(
-                    mload(
-                        LAGRANGE_MINUS12_MINUS11_MINUS10_MINUS9_MINUS8_MINUS7_MINUS6_MINUS5_MINUS4_MINUS3_MINUS2_MINUS1_ROOTS
-                    ),
+                    mload(LAGRANGE_MINUS12_TO_MINUS1_ROOTS),
                     mulmod(
                         mulmod(
                             mulmod(add(x, MINUS_OMEGA_MINUS8), add(x, MINUS_OMEGA_MINUS7), r),
@@ -394,11 +390,9 @@ contract CreditPhasedVerifier {
                 )
             )
             mstore(
-                LAGRANGE_MINUS12_MINUS11_MINUS10_MINUS9_MINUS8_MINUS7_MINUS6_MINUS5_MINUS4_MINUS3_MINUS2_MINUS1_ROOTS,
+                LAGRANGE_MINUS12_TO_MINUS1_ROOTS,
                 mulmod(
-                    mload(
-                        LAGRANGE_MINUS12_MINUS11_MINUS10_MINUS9_MINUS8_MINUS7_MINUS6_MINUS5_MINUS4_MINUS3_MINUS2_MINUS1_ROOTS
-                    ),
+                    mload(LAGRANGE_MINUS12_TO_MINUS1_ROOTS),
                     mulmod(
                         mulmod(
                             mulmod(add(x, MINUS_OMEGA_MINUS4), add(x, MINUS_OMEGA_MINUS3), r),
@@ -411,9 +405,7 @@ contract CreditPhasedVerifier {
                     r
                 )
             )
-            p := mload(
-                LAGRANGE_MINUS12_MINUS11_MINUS10_MINUS9_MINUS8_MINUS7_MINUS6_MINUS5_MINUS4_MINUS3_MINUS2_MINUS1_ROOTS
-            )
+            p := mload(LAGRANGE_MINUS12_TO_MINUS1_ROOTS)
             mstore(LAGRANGE_0, p)
             p := mulmod(p, add(x, MINUS_ONE), r)
             mstore(LAGRANGE_790, p)
@@ -434,23 +426,16 @@ contract CreditPhasedVerifier {
                     mulmod(
                         add(
                             mulmod(
-                                add(
-                                    mulmod(
-                                        NUMERATOR_MINUS12_MINUS11_MINUS10_MINUS9_MINUS8_MINUS7_MINUS6_MINUS5_MINUS4_MINUS3_MINUS2_MINUS1_C11,
-                                        x,
-                                        r
-                                    ),
-                                    NUMERATOR_MINUS12_MINUS11_MINUS10_MINUS9_MINUS8_MINUS7_MINUS6_MINUS5_MINUS4_MINUS3_MINUS2_MINUS1_C10
-                                ),
+                                add(mulmod(NUMERATOR_MINUS12_TO_MINUS1_C11, x, r), NUMERATOR_MINUS12_TO_MINUS1_C10),
                                 x,
                                 r
                             ),
-                            NUMERATOR_MINUS12_MINUS11_MINUS10_MINUS9_MINUS8_MINUS7_MINUS6_MINUS5_MINUS4_MINUS3_MINUS2_MINUS1_C9
+                            NUMERATOR_MINUS12_TO_MINUS1_C9
                         ),
                         x,
                         r
                     ),
-                    NUMERATOR_MINUS12_MINUS11_MINUS10_MINUS9_MINUS8_MINUS7_MINUS6_MINUS5_MINUS4_MINUS3_MINUS2_MINUS1_C8
+                    NUMERATOR_MINUS12_TO_MINUS1_C8
                 )
             )
             mstore(
@@ -460,29 +445,22 @@ contract CreditPhasedVerifier {
                         add(
                             mulmod(
                                 add(
-                                    mulmod(
-                                        add(
-                                            mulmod(mload(NUMERATOR), x, r),
-                                            NUMERATOR_MINUS12_MINUS11_MINUS10_MINUS9_MINUS8_MINUS7_MINUS6_MINUS5_MINUS4_MINUS3_MINUS2_MINUS1_C7
-                                        ),
-                                        x,
-                                        r
-                                    ),
-                                    NUMERATOR_MINUS12_MINUS11_MINUS10_MINUS9_MINUS8_MINUS7_MINUS6_MINUS5_MINUS4_MINUS3_MINUS2_MINUS1_C6
+                                    mulmod(add(mulmod(mload(NUMERATOR), x, r), NUMERATOR_MINUS12_TO_MINUS1_C7), x, r),
+                                    NUMERATOR_MINUS12_TO_MINUS1_C6
                                 ),
                                 x,
                                 r
                             ),
-                            NUMERATOR_MINUS12_MINUS11_MINUS10_MINUS9_MINUS8_MINUS7_MINUS6_MINUS5_MINUS4_MINUS3_MINUS2_MINUS1_C5
+                            NUMERATOR_MINUS12_TO_MINUS1_C5
                         ),
                         x,
                         r
                     ),
-                    NUMERATOR_MINUS12_MINUS11_MINUS10_MINUS9_MINUS8_MINUS7_MINUS6_MINUS5_MINUS4_MINUS3_MINUS2_MINUS1_C4
+                    NUMERATOR_MINUS12_TO_MINUS1_C4
                 )
             )
             mstore(
-                LAGRANGE_MINUS12_MINUS11_MINUS10_MINUS9_MINUS8_MINUS7_MINUS6_MINUS5_MINUS4_MINUS3_MINUS2_MINUS1,
+                LAGRANGE_MINUS12_TO_MINUS1,
                 mulmod(
                     t,
                     add(
@@ -491,24 +469,21 @@ contract CreditPhasedVerifier {
                                 mulmod(
                                     add(
                                         mulmod(
-                                            add(
-                                                mulmod(mload(NUMERATOR), x, r),
-                                                NUMERATOR_MINUS12_MINUS11_MINUS10_MINUS9_MINUS8_MINUS7_MINUS6_MINUS5_MINUS4_MINUS3_MINUS2_MINUS1_C3
-                                            ),
+                                            add(mulmod(mload(NUMERATOR), x, r), NUMERATOR_MINUS12_TO_MINUS1_C3),
                                             x,
                                             r
                                         ),
-                                        NUMERATOR_MINUS12_MINUS11_MINUS10_MINUS9_MINUS8_MINUS7_MINUS6_MINUS5_MINUS4_MINUS3_MINUS2_MINUS1_C2
+                                        NUMERATOR_MINUS12_TO_MINUS1_C2
                                     ),
                                     x,
                                     r
                                 ),
-                                NUMERATOR_MINUS12_MINUS11_MINUS10_MINUS9_MINUS8_MINUS7_MINUS6_MINUS5_MINUS4_MINUS3_MINUS2_MINUS1_C1
+                                NUMERATOR_MINUS12_TO_MINUS1_C1
                             ),
                             x,
                             r
                         ),
-                        NUMERATOR_MINUS12_MINUS11_MINUS10_MINUS9_MINUS8_MINUS7_MINUS6_MINUS5_MINUS4_MINUS3_MINUS2_MINUS1_C0
+                        NUMERATOR_MINUS12_TO_MINUS1_C0
                     ),
                     r
                 )
@@ -528,18 +503,7 @@ contract CreditPhasedVerifier {
             )
             mstore(INSTANCE0, v)
             // 1 on all rows but the last 12: 1 less their Lagrange polynomials
-            mstore(
-                INSTANCE1,
-                add(
-                    mload(SCALE),
-                    sub(
-                        r,
-                        mload(
-                            LAGRANGE_MINUS12_MINUS11_MINUS10_MINUS9_MINUS8_MINUS7_MINUS6_MINUS5_MINUS4_MINUS3_MINUS2_MINUS1
-                        )
-                    )
-                )
-            )
+            mstore(INSTANCE1, add(mload(SCALE), sub(r, mload(LAGRANGE_MINUS12_TO_MINUS1))))
         }
 
         // 5. Constraints
