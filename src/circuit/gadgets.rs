@@ -125,9 +125,8 @@ pub trait Gadgets<F: PrimeField> {
     /// Booleans of which exactly one is 1: the one at `hot`.
     fn one_hot(&mut self, len: usize, hot: usize) -> OneHot<F>;
 
-    /// The outputs of a linear map, whose values are `outputs`.
-    fn linear(&mut self, map: &Affine<i64, i128>, inputs: &[Valued<'_, F>], outputs: &[i128]) -> Vec<Expr<F>> {
-        let _ = outputs;
+    /// The outputs of a linear map.
+    fn linear(&mut self, map: &Affine<i64, i128>, inputs: &[Valued<'_, F>]) -> Vec<Expr<F>> {
         let inputs: Vec<&Expr<F>> = inputs.iter().map(|input| input.0).collect();
         (0..map.output_len()).map(|j| sum(map, &inputs, j)).collect()
     }

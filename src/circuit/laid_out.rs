@@ -45,6 +45,11 @@ impl FromStr for Layout {
     }
 }
 
+/// The least value of every input.
+fn lower_corner(model: &IntegerModel) -> Vec<i128> {
+    model.features.iter().map(|feature| feature.range.lo).collect()
+}
+
 /// A model laid out with the witness of one run. What verifiers know of it depends on the model alone.
 #[derive(Clone, Debug)]
 pub enum LaidOut<F: PrimeField> {
@@ -67,17 +72,21 @@ macro_rules! any {
 impl<F: PrimeField> LaidOut<F> {
     /// Lay out the model with the witness `trace`. Only `periodic` does not hold every model.
     pub fn new(layout: Layout, model: &IntegerModel, trace: &Trace) -> Result<Self, NotPeriodic> {
+        Self::within(usize::MAX, layout, model, trace)
+    }
+
+    /// The same, with no more than `limit` rows kept: a circuit that takes more is good for its size only.
+    fn within(limit: usize, layout: Layout, model: &IntegerModel, trace: &Trace) -> Result<Self, NotPeriodic> {
         Ok(match layout {
             Layout::Periodic => LaidOut::Periodic(PeriodicCircuit::new(model, trace)?),
-            Layout::General => LaidOut::General(ModelCircuit::new(model, trace)),
-            Layout::Phased => LaidOut::Phased(Box::new(PhasedCircuit::new(model, trace))),
+            Layout::General => LaidOut::General(ModelCircuit::within(limit, model, trace)),
+            Layout::Phased => LaidOut::Phased(Box::new(PhasedCircuit::within(limit, model, trace))),
         })
     }
 
     /// The circuit for key generation: the layout with the witness of one in-domain input, the lower corner.
     pub fn for_keygen(layout: Layout, model: &IntegerModel) -> Result<Self, NotPeriodic> {
-        let corner: Vec<i128> = model.features.iter().map(|f| f.range.lo).collect();
-        Self::new(layout, model, &model.trace(&corner))
+        Self::new(layout, model, &model.trace(&lower_corner(model)))
     }
 
     /// As [`Self::for_keygen`], if the circuit fits a domain of `2^max_k` rows; else the k that it takes. Nothing is kept of rows
@@ -93,13 +102,7 @@ impl<F: PrimeField> LaidOut<F> {
                 return Ok(Err(geometry.k));
             }
         }
-        let corner: Vec<i128> = model.features.iter().map(|f| f.range.lo).collect();
-        let (trace, limit) = (model.trace(&corner), 1 << max_k);
-        let circuit = match layout {
-            Layout::Periodic => LaidOut::Periodic(PeriodicCircuit::new(model, &trace)?),
-            Layout::General => LaidOut::General(ModelCircuit::within(limit, model, &trace)),
-            Layout::Phased => LaidOut::Phased(Box::new(PhasedCircuit::within(limit, model, &trace))),
-        };
+        let circuit = Self::within(1 << max_k, layout, model, &model.trace(&lower_corner(model)))?;
         let k = circuit.k();
         Ok(if k > max_k { Err(k) } else { Ok(circuit) })
     }

@@ -13,10 +13,13 @@ use crate::{
 
 #[path = "../../tests/common/forgery.rs"]
 mod forgery;
+#[path = "../../tests/common/phased.rs"]
+mod phased;
 #[path = "../../tests/common/random.rs"]
 mod random;
 
 pub use forgery::{Digits, claims, complete};
+pub use phased::Runs;
 pub use random::{Draw, linear, mlp, push, random_general_model, random_input, random_model};
 
 /// Whether the constraint system accepts the circuit's assignment for these public values.

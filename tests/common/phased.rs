@@ -1,5 +1,5 @@
 //! What a prover can reach in the `phased` layout who forges some cells and completes the rest so that as few constraints as
-//! possible notice.
+//! possible notice. The unit tests include this file by path.
 
 use std::collections::HashMap;
 

@@ -101,9 +101,6 @@ pub struct PhasedBuilder<F> {
     /// Rows in use. Those beyond the limit are counted, and nothing is assigned to them.
     rows: usize,
     limit: usize,
-    /// A cell of `c` that a prover makes up.
-    #[cfg(test)]
-    pub forged_sum: Option<(usize, F)>,
 }
 
 impl<F: PrimeField> PhasedBuilder<F> {
@@ -132,8 +129,6 @@ impl<F: PrimeField> PhasedBuilder<F> {
             checks: BTreeMap::new(),
             rows: 0,
             limit,
-            #[cfg(test)]
-            forged_sum: None,
         };
         builder.fresh_term(F::ONE, F::ONE);
         builder.pin(ONE_ROW);
@@ -226,7 +221,7 @@ impl<F: PrimeField> PhasedBuilder<F> {
     /// A row that is off: the next cell of `c` is a copy of the one in row `to`, or, without one, whatever holds further on.
     pub(super) fn jump(&mut self, to: Option<usize>) {
         let row = self.copy(ONE_ROW);
-        if row + 1 < self.limit {
+        if row < self.limit {
             self.jumps.push((row, to));
             if let Some(to) = to {
                 self.pin_rows(to, row + 1);
@@ -370,11 +365,18 @@ impl<F: PrimeField> PhasedBuilder<F> {
     }
 
     /// The cells of `c` in rows `0..=rows`, from zero on, for these cells of `a` and the challenges `alpha` and `theta`.
-    pub(super) fn running_sum(&self, a: &[F], [alpha, theta]: [F; 2], rows: usize) -> Vec<F> {
-        let used = self.rows();
+    pub(super) fn running_sum(&self, a: &[F], challenges: [F; 2], rows: usize) -> Vec<F> {
+        self.continued(vec![F::ZERO], a, challenges, rows)
+    }
+
+    /// The same for given first cells.
+    pub(super) fn continued(&self, mut sum: Vec<F>, a: &[F], [alpha, theta]: [F; 2], rows: usize) -> Vec<F> {
+        let used = self.rows().min(rows);
+        let Some((&first, start)) = sum.last().zip(sum.len().checked_sub(1)) else { return sum };
+        let mut last = first;
         let inverse = alpha.invert().unwrap_or(F::ZERO);
         // denominators of the rows that have others than alpha
-        let mut inverses: Vec<F> = (0..used)
+        let mut inverses: Vec<F> = (start..used)
             .filter_map(|row| match self.table_start {
                 Some(start) if row >= start => Some(alpha + F::from((row - start) as u64)),
                 _ => self.looked_up(a, row).map(|entry| alpha + entry),
@@ -382,17 +384,13 @@ impl<F: PrimeField> PhasedBuilder<F> {
             .collect();
         inverses.iter_mut().batch_invert();
         let mut inverses = inverses.into_iter();
-        let mut sum = Vec::with_capacity(rows + 1);
-        let mut public = self.public_rows.iter().zip(&self.public_values).peekable();
-        let (mut steps, mut jumps) = (self.steps.iter().peekable(), self.jumps.iter().peekable());
-        let mut times = self.times.iter().peekable();
-        let mut last = F::ZERO;
-        sum.push(last);
-        for row in 0..used.min(rows) {
-            #[cfg(test)]
-            if let Some((_, value)) = self.forged_sum.filter(|forged| forged.0 == row) {
-                (last, sum[row]) = (value, value);
-            }
+        sum.reserve((rows + 1).saturating_sub(sum.len()));
+        let mut public = self.public_rows.iter().zip(&self.public_values).skip_while(|at| *at.0 < start).peekable();
+        let mut steps = self.steps.iter().skip_while(|step| step.0 < start).peekable();
+        let mut jumps = self.jumps.iter().skip_while(|jump| jump.0 < start).peekable();
+        // a product is known two rows after its first one
+        let mut times = self.times.iter().skip_while(|first| **first + 2 < start).peekable();
+        for row in start..used {
             if let Some((_, to)) = jumps.next_if(|jump| jump.0 == row) {
                 last = match to {
                     Some(to) => sum[*to],
@@ -424,10 +422,6 @@ impl<F: PrimeField> PhasedBuilder<F> {
             }
             last += numerator * if special { inverses.next().unwrap_or(F::ZERO) } else { inverse };
             sum.push(last);
-        }
-        #[cfg(test)]
-        if let Some((_, value)) = self.forged_sum.filter(|forged| forged.0 + 1 == sum.len()) {
-            (last, sum[used]) = (value, value);
         }
         sum.resize(rows + 1, last);
         sum

@@ -20,7 +20,7 @@ struct Source<F> {
 }
 
 /// The integer that a field element stands for, if it is below `2^127` in magnitude.
-pub(super) fn integer<F: PrimeField>(value: F) -> Option<i128> {
+fn integer<F: PrimeField>(value: F) -> Option<i128> {
     let magnitude = |value: F| {
         let bytes = value.to_repr();
         let (low, high) = bytes.as_ref().split_at(16);
@@ -220,9 +220,9 @@ impl<F: PrimeField> Gadgets<F> for PhasedBuilder<F> {
     }
 
     /// Those with shared matrices by their projections, if that saves rows.
-    fn linear(&mut self, map: &Affine<i64, i128>, inputs: &[Valued<'_, F>], outputs: &[i128]) -> Vec<Expr<F>> {
+    fn linear(&mut self, map: &Affine<i64, i128>, inputs: &[Valued<'_, F>]) -> Vec<Expr<F>> {
         let shared = self.shared_in(map);
-        let projected = self.project_shared(&shared, inputs, outputs);
+        let projected = self.project_shared(&shared, map, inputs);
         let inputs: Vec<&Expr<F>> = inputs.iter().map(|input| input.0).collect();
         projected.into_iter().enumerate().map(|(j, cell)| cell.unwrap_or_else(|| sum(map, &inputs, j))).collect()
     }

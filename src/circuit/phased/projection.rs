@@ -10,7 +10,7 @@
 //! drawn. If some `y` is wrong, the difference of both sides is a polynomial in `alpha` and `theta` that is not zero, of degree
 //! below `n + T`: both are equal with a chance of at most `(n + T) / r`, below `2^-230` (Schwartz, Zippel).
 //!
-//! Sums are evaluated by Horner's rule in `c`: `c1 = alpha c + w a / alpha` in a row with `power` on. They start in a cell that is
+//! Sums are evaluated by Horner's rule in `c`: `c1 = alpha c + w a / alpha` in a row with `step_alpha` on. They start in a cell that is
 //! zero: `c` *jumps* there in a row that is off, that is, the gate says nothing of the next cell, and a copy ties it. All sums
 //! have the factor `1 / alpha`, and products of two of them its square, on both sides.
 
@@ -153,10 +153,14 @@ impl<F: PrimeField> PhasedBuilder<F> {
     pub(super) fn project_shared(
         &mut self,
         shared: &[Shared],
+        map: &Affine<i64, i128>,
         inputs: &[Valued<'_, F>],
-        outputs: &[i128],
     ) -> Vec<Option<Expr<F>>> {
-        let mut result = vec![None; outputs.len()];
+        let mut result = vec![None; map.output_len()];
+        let value = |output: &u32| {
+            let terms = map.row(*output as usize).map(|(i, w)| field::<F>(w.into()) * inputs[i].1);
+            terms.fold(field(map.bias[*output as usize]), |sum, term| sum + term)
+        };
         let mut cells: Vec<Option<usize>> = vec![None; inputs.len()];
         for Shared { weights, bias, inputs: x, outputs: y } in shared {
             let mut cell = |input: &u32| {
@@ -168,8 +172,7 @@ impl<F: PrimeField> PhasedBuilder<F> {
             let rows = weights.iter().map(|row| row.iter().map(|&w| Entry::Fixed(field(w.into()))).collect());
             let bias = bias.iter().map(|&bias| Entry::Fixed(field(bias))).collect();
             let w: Vec<Vec<Entry<F>>> = rows.chain([bias]).collect();
-            let values: Vec<Vec<F>> =
-                y.iter().map(|y| y.iter().map(|&output| field(outputs[output as usize])).collect()).collect();
+            let values: Vec<Vec<F>> = y.iter().map(|y| y.iter().map(value).collect()).collect();
             for (places, cells) in y.iter().zip(self.project(&x, &w, &values)) {
                 places.iter().zip(cells).for_each(|(&place, cell)| result[place as usize] = Some(Expr::cell(cell)));
             }

@@ -53,15 +53,6 @@ impl Grouping {
         (0..self.count).map(move |i| (block * self.count + i) * self.stride + t)
     }
 
-    /// Whether some of the sums of two vectors have the same weights.
-    fn look_alike(self, map: &Affine<i64, i128>, vector: usize, other: usize) -> bool {
-        let weights = |vector: usize, i: usize| {
-            let output = self.outputs(vector).nth(i).unwrap_or(0);
-            &map.weights[map.row_starts[output] as usize..map.row_starts[output + 1] as usize]
-        };
-        [0, self.count / 2, self.count - 1].into_iter().all(|i| weights(vector, i) == weights(other, i))
-    }
-
     /// Inputs and matrix of a vector.
     fn vector(self, map: &Affine<i64, i128>, vector: usize) -> (Vec<u32>, Vec<Vec<i64>>) {
         let mut inputs: Vec<u32> = self.outputs(vector).flat_map(|j| map.row(j).map(|(i, _)| i as u32)).collect();
@@ -82,15 +73,29 @@ impl Grouping {
 /// Vectors whose neighbours are looked at before a grouping is tried on all.
 const SAMPLES: usize = 7;
 
-/// The fewest terms of a map that is looked at.
+/// The fewest terms of a map that is looked at, in sums of more than [`SHORT`].
 const MIN_TERMS: usize = 512;
+
+/// Terms of a sum that is shorter than its projection.
+const SHORT: usize = 3;
 
 /// Products with shared matrices that are worth a projection; the other outputs are in none.
 pub fn find(map: &Affine<i64, i128>) -> Vec<Shared> {
     let len = map.output_len();
-    if map.weights.len() < MIN_TERMS {
+    let row = |output: usize| &map.weights[map.row_starts[output] as usize..map.row_starts[output + 1] as usize];
+    // a projection takes two rows an output, and half of what it saves is asked for: shorter sums do not pay
+    let terms: usize = (0..len).map(|output| row(output).len()).filter(|terms| *terms > SHORT).sum();
+    if terms < MIN_TERMS {
         return vec![];
     }
+    // sums with the same weights have the same number
+    let mut numbers: HashMap<&[i64], usize> = HashMap::new();
+    let numbers: Vec<usize> = (0..len)
+        .map(|output| {
+            let next = numbers.len();
+            *numbers.entry(row(output)).or_insert(next)
+        })
+        .collect();
     let divisors = |n: usize| (1..=n).filter(move |d| n.is_multiple_of(*d));
     let saved = |found: &[Shared]| found.iter().map(|s| s.direct_rows() - s.own_rows()).sum::<usize>();
     let mut best: Vec<Shared> = vec![];
@@ -100,8 +105,9 @@ pub fn find(map: &Affine<i64, i128>) -> Vec<Shared> {
             let vectors = len / count;
             let alike = |vector: usize| {
                 let other = vector + 1;
+                let mut pairs = grouping.outputs(vector).zip(grouping.outputs(other));
                 other < vectors
-                    && grouping.look_alike(map, vector, other)
+                    && pairs.all(|(one, other)| numbers[one] == numbers[other])
                     && grouping.vector(map, vector).1 == grouping.vector(map, other).1
             };
             if !(0..SAMPLES).any(|sample| alike((vectors - 1) * sample / SAMPLES)) {

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::circuit::{
     field,
-    testing::{Draw, linear, random_general_model, random_input, random_model, single_op},
+    testing::{Draw, Runs, linear, random_general_model, random_input, random_model, single_op},
 };
 use crate::ops::{Divide, OneHot, Op, Piecewise, Product, Rescale, Root, Segment};
 
@@ -51,12 +51,7 @@ fn satisfied(circuit: &PhasedCircuit<Fr>, a: &[Fr], outputs: &[i128]) -> bool {
 
 /// The public values that cells of `a` add up to.
 fn claims(circuit: &PhasedCircuit<Fr>, a: &[Fr]) -> Vec<Fr> {
-    let layout = &circuit.layout;
-    let run_of = |row: usize| {
-        let (start, end) = layout.pins.iter().find(|(start, end)| *start <= row && *end == row + 1).unwrap();
-        (*start..*end).map(|row| layout.weight[row] * a[row]).sum()
-    };
-    layout.public_rows.iter().map(|&row| run_of(row)).collect()
+    Runs::new(circuit).claims(a)
 }
 
 /// Cells that hold the same value as the one in `row`.
@@ -74,47 +69,6 @@ fn class(circuit: &PhasedCircuit<Fr>, row: usize) -> Vec<usize> {
         next += 1;
     }
     class
-}
-
-/// The witness of a prover who puts a value in a cell and its copies and goes on by the rules: the last new cell of every run that
-/// has become wrong takes what is missing, limbs follow the value they are of.
-fn complete(circuit: &PhasedCircuit<Fr>, chosen: &[(usize, Fr)]) -> Vec<Fr> {
-    let layout = &circuit.layout;
-    let mut a = layout.a.clone();
-    let copies: std::collections::HashMap<usize, usize> =
-        layout.copies.iter().map(|&(source, copy)| (copy, source)).collect();
-    let pins: std::collections::HashMap<usize, usize> = layout.pins.iter().map(|&(start, end)| (end, start)).collect();
-    let end = layout.table_start.unwrap_or(layout.rows());
-    let base = Fr::from(2).pow([u64::from(layout.table_bits)]);
-    for row in 0..end {
-        if let Some((_, value)) = chosen.iter().find(|(cell, _)| *cell == row) {
-            a[row] = *value;
-        } else if let Some(&source) = copies.get(&row) {
-            a[row] = a[source];
-        } else if row > 0 && layout.next[row - 1] == -base {
-            // the rest of a value without its lowest limb
-            let whole = a[row - 1] + layout.table[row - 1];
-            let low = match gadgets::integer(whole) {
-                Some(whole) => whole.rem_euclid(1 << layout.table_bits) as u64,
-                None => whole.to_repr().as_ref()[0].into(),
-            };
-            a[row] = (whole - Fr::from(low)) * base.invert().unwrap();
-        } else if let Some(&start) = pins.get(&(row + 1)) {
-            // a cell that closes its run
-            let fresh = layout.weight[row] == -Fr::ONE && !layout.public_rows.contains(&row) && row > 0;
-            if fresh && start < row {
-                let mut sum = Fr::ZERO;
-                for i in start..row {
-                    sum += layout.weight[i] * a[i];
-                    if layout.product[i] {
-                        sum += a[i] * a[i + 1];
-                    }
-                }
-                a[row] = sum;
-            }
-        }
-    }
-    a
 }
 
 /// Whether the witness shows what a proof says: its public values are the model's outputs for an input of the domain. Inputs are
@@ -157,7 +111,8 @@ fn input_cells(model: &IntegerModel, bits: u32) -> Vec<usize> {
 fn assert_pinned(bits: u32, model: &IntegerModel, input: &[i128]) {
     let circuit = honest_with(bits, model, input);
     let outputs = model.public_values(&model.trace(input));
-    let (a, inputs) = (&circuit.layout.a, input_cells(model, bits));
+    let (a, inputs, runs) = (&circuit.layout.a, input_cells(model, bits), Runs::new(&circuit));
+    assert_eq!(&runs.complete(&[]), a);
     assert!(satisfied(&circuit, a, &outputs), "{input:?}: {:?}", violations(&circuit, a, &claims(&circuit, a)));
     for i in 0..outputs.len() {
         let mut forged = outputs.clone();
@@ -178,7 +133,7 @@ fn assert_pinned(bits: u32, model: &IntegerModel, input: &[i128]) {
             alone[row] = value;
             let mut all = a.clone();
             class(&circuit, row).into_iter().for_each(|row| all[row] = value);
-            for forged in [alone, all, complete(&circuit, &[(row, value)])] {
+            for forged in [alone, all, runs.complete(&[(row, value)])] {
                 let accepted = violations(&circuit, &forged, &claims(&circuit, &forged)).is_empty();
                 assert!(
                     !accepted || tells_the_truth(model, &circuit, &inputs, &forged),
@@ -266,10 +221,9 @@ fn every_jump_of_the_second_phase_is_pinned() {
         let rows: Vec<usize> = layout.jumps.iter().map(|jump| jump.0 + 1).filter(|row| !ends_product(row)).collect();
         assert!(rows.len() > 50);
         for row in rows {
-            let mut forged = layout.clone();
-            forged.forged_sum = Some((row, c[row] + Fr::ONE));
-            let forged = forged.running_sum(&layout.a, challenges(), layout.rows());
-            assert_eq!(forged[row], c[row] + Fr::ONE);
+            let mut forged = c[..=row].to_vec();
+            forged[row] += Fr::ONE;
+            let forged = layout.continued(forged, &layout.a, challenges(), layout.rows());
             assert!(wrong(&forged), "row {row}");
         }
     }
@@ -333,6 +287,7 @@ proptest! {
         let (model, mut draw) = (random_model(seed), Draw::new(!seed));
         let circuit = honest(&model, &random_input(&model, &mut draw));
         let (a, inputs) = (&circuit.layout.a, input_cells(&model, circuit.layout.table_bits));
+        let runs = Runs::new(&circuit);
         let end = circuit.layout.table_start.unwrap_or(a.len());
         for round in 0..12 {
             let forgery: Vec<(usize, Fr)> = (0..1 + round % 2).map(|_| {
@@ -340,7 +295,7 @@ proptest! {
                 let small = Fr::from_u128(draw.integer(1, 9) as u128);
                 (row, [a[row] + small, a[row] - small, -a[row], a[row].double(), small][draw.index(5)])
             }).collect();
-            let forged = complete(&circuit, &forgery);
+            let forged = runs.complete(&forgery);
             let accepted = violations(&circuit, &forged, &claims(&circuit, &forged)).is_empty();
             prop_assert!(!accepted || tells_the_truth(&model, &circuit, &inputs, &forged), "{forgery:?}");
         }
