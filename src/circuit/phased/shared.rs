@@ -1,7 +1,11 @@
 //! Finds sums that share their weights: the products of one matrix with many vectors that convolutions and products with a
 //! constant matrix are made of, in a linear map of which nothing else is known.
 
-use std::collections::HashMap;
+use std::{
+    cmp::Reverse,
+    collections::HashMap,
+    hash::{BuildHasher, BuildHasherDefault, DefaultHasher},
+};
 
 use crate::graph::Affine;
 
@@ -52,21 +56,48 @@ impl Grouping {
         let (block, t) = (vector / self.stride, vector % self.stride);
         (0..self.count).map(move |i| (block * self.count + i) * self.stride + t)
     }
+}
 
-    /// Inputs and matrix of a vector.
-    fn vector(self, map: &Affine<i64, i128>, vector: usize) -> (Vec<u32>, Vec<Vec<i64>>) {
-        let mut inputs: Vec<u32> = self.outputs(vector).flat_map(|j| map.row(j).map(|(i, _)| i as u32)).collect();
-        inputs.sort_unstable();
-        inputs.dedup();
-        let mut weights = vec![vec![0; self.count]; inputs.len()];
-        for (i, output) in self.outputs(vector).enumerate() {
-            for (input, weight) in map.row(output) {
-                if let Ok(at) = inputs.binary_search(&(input as u32)) {
-                    weights[at][i] += weight;
-                }
+/// Inputs and matrix of a vector.
+#[derive(Debug, Default, PartialEq)]
+struct Vector {
+    inputs: Vec<u32>,
+    /// Per input the weights of all outputs, one input after the other.
+    weights: Vec<i64>,
+}
+
+/// Collects vectors. Per input of the map, what place it has in the vector at hand; [`Self::NONE`] between vectors.
+struct Collector<'a> {
+    map: &'a Affine<i64, i128>,
+    places: Vec<u32>,
+}
+
+impl<'a> Collector<'a> {
+    const NONE: u32 = u32::MAX;
+
+    fn new(map: &'a Affine<i64, i128>) -> Self {
+        Self { map, places: vec![Self::NONE; map.input_len] }
+    }
+
+    fn collect(&mut self, grouping: Grouping, at: usize, vector: &mut Vector) {
+        let map = self.map;
+        vector.inputs.clear();
+        for (input, _) in grouping.outputs(at).flat_map(|output| map.row(output)) {
+            if self.places[input] == Self::NONE {
+                self.places[input] = 0;
+                vector.inputs.push(input as u32);
             }
         }
-        (inputs, weights)
+        vector.inputs.sort_unstable();
+        (0..).zip(&vector.inputs).for_each(|(place, input)| self.places[*input as usize] = place);
+        vector.weights.clear();
+        vector.weights.resize(vector.inputs.len() * grouping.count, 0);
+        for (i, output) in grouping.outputs(at).enumerate() {
+            for (input, weight) in map.row(output) {
+                vector.weights[self.places[input] as usize * grouping.count + i] += weight;
+            }
+        }
+        vector.inputs.iter().for_each(|input| self.places[*input as usize] = Self::NONE);
     }
 }
 
@@ -79,6 +110,9 @@ const MIN_TERMS: usize = 512;
 /// Terms of a sum that is shorter than its projection.
 const SHORT: usize = 3;
 
+/// Groupings that are tried on all vectors, those first that promise most.
+const TRIES: usize = 6;
+
 /// Products with shared matrices that are worth a projection; the other outputs are in none.
 pub fn find(map: &Affine<i64, i128>) -> Vec<Shared> {
     let len = map.output_len();
@@ -89,53 +123,84 @@ pub fn find(map: &Affine<i64, i128>) -> Vec<Shared> {
         return vec![];
     }
     // sums with the same weights have the same number
-    let mut numbers: HashMap<&[i64], usize> = HashMap::new();
-    let numbers: Vec<usize> = (0..len)
-        .map(|output| {
-            let next = numbers.len();
-            *numbers.entry(row(output)).or_insert(next)
-        })
-        .collect();
+    let mut numbered: HashMap<&[i64], usize> = HashMap::new();
+    let number = |output| {
+        let next = numbered.len();
+        *numbered.entry(row(output)).or_insert(next)
+    };
+    let numbers: Vec<usize> = (0..len).map(number).collect();
+    let distinct = numbered.len();
+    if distinct == len {
+        return vec![];
+    }
     let divisors = |n: usize| (1..=n).filter(move |d| n.is_multiple_of(*d));
+    let mut collector = Collector::new(map);
+    let [mut one, mut other] = [Vector::default(), Vector::default()];
+    // what groupings would save if all of their vectors were like the one of which most is known
+    let mut promising: Vec<(usize, Grouping)> = vec![];
+    for count in divisors(len).filter(|count| *count < len) {
+        let vectors = len / count;
+        for stride in divisors(vectors) {
+            let grouping = Grouping { count, stride };
+            let mut promise = |vector: usize| {
+                let mut pairs = grouping.outputs(vector).zip(grouping.outputs(vector + 1));
+                if vector + 1 == vectors || !pairs.all(|(one, other)| numbers[one] == numbers[other]) {
+                    return 0;
+                }
+                collector.collect(grouping, vector, &mut one);
+                collector.collect(grouping, vector + 1, &mut other);
+                if one.weights != other.weights {
+                    return 0;
+                }
+                let terms = one.weights.iter().filter(|weight| **weight != 0).count();
+                (vectors * terms).saturating_sub(Shared::rows(vectors, one.inputs.len() + 1, count))
+            };
+            let promised = (0..SAMPLES).map(|sample| promise((vectors - 1) * sample / SAMPLES)).max().unwrap_or(0);
+            if promised > 0 {
+                promising.push((promised, grouping));
+            }
+        }
+    }
+    promising.sort_by_key(|(promised, _)| Reverse(*promised));
     let saved = |found: &[Shared]| found.iter().map(|s| s.direct_rows() - s.own_rows()).sum::<usize>();
     let mut best: Vec<Shared> = vec![];
-    for count in divisors(len).filter(|count| *count < len) {
-        for stride in divisors(len / count) {
-            let grouping = Grouping { count, stride };
-            let vectors = len / count;
-            let alike = |vector: usize| {
-                let other = vector + 1;
-                let mut pairs = grouping.outputs(vector).zip(grouping.outputs(other));
-                other < vectors
-                    && pairs.all(|(one, other)| numbers[one] == numbers[other])
-                    && grouping.vector(map, vector).1 == grouping.vector(map, other).1
-            };
-            if !(0..SAMPLES).any(|sample| alike((vectors - 1) * sample / SAMPLES)) {
-                continue;
-            }
-            let found = grouped(map, grouping);
-            if saved(&found) > saved(&best) {
-                best = found;
-            }
+    for (promised, grouping) in promising.into_iter().take(TRIES) {
+        if saved(&best) >= promised {
+            break;
+        }
+        let found = grouped(&mut collector, grouping);
+        if saved(&found) > saved(&best) {
+            best = found;
         }
     }
     best
 }
 
 /// The products of a grouping that are worth it.
-fn grouped(map: &Affine<i64, i128>, grouping: Grouping) -> Vec<Shared> {
+fn grouped(collector: &mut Collector<'_>, grouping: Grouping) -> Vec<Shared> {
+    let map = collector.map;
     let mut found: Vec<Shared> = vec![];
-    let mut known: HashMap<(Vec<Vec<i64>>, Vec<i128>), usize> = HashMap::new();
-    for vector in 0..map.output_len() / grouping.count {
-        let (inputs, weights) = grouping.vector(map, vector);
-        let outputs: Vec<u32> = grouping.outputs(vector).map(|j| j as u32).collect();
-        let bias: Vec<i128> = grouping.outputs(vector).map(|j| map.bias[j]).collect();
-        let at = *known.entry((weights.clone(), bias.clone())).or_insert_with(|| {
+    // by the hash of matrix and bias, places in `found`
+    let mut known: HashMap<u64, Vec<usize>> = HashMap::new();
+    let hashes = BuildHasherDefault::<DefaultHasher>::default();
+    let mut vector = Vector::default();
+    for at in 0..map.output_len() / grouping.count {
+        collector.collect(grouping, at, &mut vector);
+        let outputs: Vec<u32> = grouping.outputs(at).map(|j| j as u32).collect();
+        let bias: Vec<i128> = grouping.outputs(at).map(|j| map.bias[j]).collect();
+        let alike = known.entry(hashes.hash_one((&vector.weights, &bias))).or_default();
+        let same = |place: &&usize| {
+            let Shared { weights, bias: known, .. } = &found[**place];
+            weights.iter().flatten().eq(&vector.weights) && *known == bias
+        };
+        let place = alike.iter().find(same).copied().unwrap_or_else(|| {
+            alike.push(found.len());
+            let weights = vector.weights.chunks(grouping.count).map(<[i64]>::to_vec).collect();
             found.push(Shared { weights, bias, inputs: vec![], outputs: vec![] });
             found.len() - 1
         });
-        found[at].inputs.push(inputs);
-        found[at].outputs.push(outputs);
+        found[place].inputs.push(vector.inputs.clone());
+        found[place].outputs.push(outputs);
     }
     found.retain(Shared::pays);
     found
