@@ -2,7 +2,10 @@
 
 use ff::PrimeField;
 
-use crate::{graph::Affine, ops::Product};
+use crate::{
+    graph::{Affine, Interval},
+    ops::Product,
+};
 
 /// An affine combination of cells: `constant + sum(coefficient * a[row])`. Tensors live in the circuit in this form, so
 /// scales, offsets and sums of few terms cost nothing until somebody needs them in one cell.
@@ -95,6 +98,10 @@ pub type Valued<'a, F> = (&'a Expr<F>, F);
 /// The constraints that operators are made of. What is laid out depends on the model alone, never on witness values: the same
 /// code runs for key generation and for every proof. `value` is the witness value of what it stands beside.
 pub trait Gadgets<F: PrimeField> {
+    fn debug_rows(&self) -> usize {
+        0
+    }
+
     /// Constrain an expression to zero.
     fn check_zero(&mut self, expr: &Expr<F>);
 
@@ -125,8 +132,8 @@ pub trait Gadgets<F: PrimeField> {
     /// Booleans of which exactly one is 1: the one at `hot`.
     fn one_hot(&mut self, len: usize, hot: usize) -> OneHot<F>;
 
-    /// The outputs of a linear map.
-    fn linear(&mut self, map: &Affine<i64, i128>, inputs: &[Valued<'_, F>]) -> Vec<Expr<F>> {
+    /// The outputs of a linear map. `ranges` are those of the inputs.
+    fn linear(&mut self, map: &Affine<i64, i128>, inputs: &[Valued<'_, F>], _ranges: &[Interval]) -> Vec<Expr<F>> {
         let inputs: Vec<&Expr<F>> = inputs.iter().map(|input| input.0).collect();
         (0..map.output_len()).map(|j| sum(map, &inputs, j)).collect()
     }

@@ -159,7 +159,7 @@ impl Op {
         match self {
             Op::Linear(map) => {
                 let factors: Vec<_> = inputs.iter().zip(values).map(|(x, &value)| (x, field(value))).collect();
-                gadgets.linear(map, &factors)
+                gadgets.linear(map, &factors, ranges)
             }
             Op::Relu => elements().map(|(x, value, range)| relu::lay_out(gadgets, x, value, range)).collect(),
             Op::Rescale(op) => elements().map(|(x, value, range)| op.lay_out(gadgets, x, value, range)).collect(),

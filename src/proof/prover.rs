@@ -105,7 +105,9 @@ fn proof_words<C: Curve>(
     let mut transcript = Transcript::new(protocol, statement);
     let mut words: Vec<Word> = Vec::with_capacity(protocol.proof_words());
     let commit_to = |polynomial: &[C::Scalar]| C::point(&commit::<C>(polynomial, &pk.powers));
+    let started = std::time::Instant::now();
     let mut send = |transcript: &mut Transcript, sent: Vec<Word>| {
+        if std::env::var("DBG").is_ok() { eprintln!("TIME send {:?}", started.elapsed()); }
         transcript.absorb(&sent);
         words.extend(sent);
     };

@@ -3,6 +3,7 @@
 pub mod audit;
 mod build;
 mod csv;
+mod deferred;
 pub mod domain;
 pub mod error;
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use super::audit::{Accuracy, Reference};
 use super::build::{aligned, build};
+use super::deferred::deferred;
 use super::domain::Domain;
 use super::error::QuantError;
 use super::input::CalibrationData;
@@ -132,7 +133,7 @@ struct Search<'a> {
 
 impl Search<'_> {
     fn candidate(&self, precision: f64, scales: Scales) -> Result<Candidate, QuantError> {
-        let model = build(self.graph, self.domain, &scales, precision)?;
+        let model = deferred(build(self.graph, self.domain, &scales, precision)?);
         Ok(Candidate { precision, scales, model })
     }
 

@@ -4,9 +4,9 @@
 //! its range on the calibration data would. From that follow the exponents of all scales, in closed form. Where
 //! rescaling makes the circuit cheaper, it is planned.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
-use super::domain::Domain;
+use super::domain::{DeclaredFeature, Domain};
 use super::quantise::Step;
 use super::sensitivity::demands;
 use crate::graph::{Affine, FloatNode, FloatOp, Graph, MAX_BITS};
@@ -27,6 +27,26 @@ const MAX_EXACT_BITS: i32 = 24;
 
 /// What is at most this much of what was added up may be the roundings of `f64` and nothing else.
 pub(super) const ROUNDING: f64 = 1e-12;
+
+/// Per feature the first one of the same input and domain, such as another pixel: what is known of one holds for the other, and
+/// filters have the same integer weights everywhere.
+fn alike(graph: &Graph, domain: &Domain) -> Vec<usize> {
+    let mut first: HashMap<(usize, u64, u64, bool), usize> = HashMap::new();
+    let inputs = graph.inputs.iter().enumerate().flat_map(|(input, i)| std::iter::repeat_n(input, i.len()));
+    let features = inputs.zip(&domain.features).enumerate();
+    let key = |input, f: &DeclaredFeature| (input, f.min.to_bits(), f.max.to_bits(), f.integer);
+    features.map(|(feature, (input, f))| *first.entry(key(input, f)).or_insert(feature)).collect()
+}
+
+/// Give each the value of those that are alike, joined.
+fn share<T: Copy>(values: &mut [T], alike: &[usize], join: impl Fn(T, T) -> T) {
+    for (i, &first) in alike.iter().enumerate() {
+        values[first] = join(values[first], values[i]);
+    }
+    for (i, &first) in alike.iter().enumerate() {
+        values[i] = values[first];
+    }
+}
 
 /// Rows of one output element of a linear map with `weights` weights.
 fn linear_rows(weights: usize) -> f64 {
@@ -129,7 +149,9 @@ pub(super) struct Planner<'a> {
     graph: &'a Graph,
     /// Whether a feature only takes integers.
     integer: Vec<bool>,
-    /// Greatest magnitude of every feature on the calibration data.
+    /// Per feature the first one of the same input and domain: both have the same scale.
+    alike: Vec<usize>,
+    /// Greatest magnitude of every feature, or one that is alike, on the calibration data.
     features: Vec<f64>,
     /// Width of every feature's domain.
     spans: Vec<f64>,
@@ -195,8 +217,11 @@ impl<'a> Planner<'a> {
         }
         let features = observed[..first].concat();
         let features = features.iter().zip(&domain.features).map(|(&x, f)| positive([x, f.min.abs(), f.max.abs()]));
+        let mut features: Vec<f64> = features.collect();
         let spans = domain.features.iter().map(|f| f.max - f.min).collect();
-        Self { graph, integer, features: features.collect(), spans, facts, observed: summary }
+        let alike = alike(graph, domain);
+        share(&mut features, &alike, f64::max);
+        Self { graph, integer, alike, features, spans, facts, observed: summary }
     }
 
     /// Scales at `precision` bits, rescaling where that saves rows.
@@ -332,6 +357,7 @@ impl<'a> Planner<'a> {
             let free = if facts.feeds_relu { 0 } else { FREE_BITS };
             nodes.push((exponent + free).min(widest_exponent(facts, &nodes, rescaled)).max(lowest));
         }
+        share(&mut features, &self.alike, i32::max);
         let shift = |i: usize| if rescaled.contains(&i) { (nodes[i] - kept[i]).clamp(0, MAX_SHIFT) } else { 0 };
         let shifts = (0..nodes.len()).map(shift).collect();
         let mut scales = Scales { features, nodes, shifts, wanted, errors };

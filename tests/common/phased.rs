@@ -37,11 +37,9 @@ pub struct Runs<'a> {
 /// A value and what is left of it: `value = 2^bits rest + low`, with `low + added` in range.
 #[derive(Clone, Copy, Debug)]
 pub struct Division {
-    /// The rows of the value and of the rest; a sum has no row of its own.
-    pub value: Option<usize>,
+    /// The rows of the value and of the rest.
+    pub value: usize,
     pub rest: usize,
-    /// The row of what is below, if it has one; else it is looked up as a difference.
-    pub low: Option<usize>,
     pub bits: u32,
     pub added: Fr,
 }
@@ -76,7 +74,9 @@ impl<'a> Runs<'a> {
     /// What the rows of a run add up to.
     pub fn sum(&self, a: &[Fr], rows: std::ops::Range<usize>) -> Fr {
         let layout = &self.circuit.layout;
-        let product = |row: usize| if layout.product[row] { a[row] * a[row + 1] } else { Fr::ZERO };
+        let product = |row: usize| {
+            if layout.product[row] != Fr::ZERO { layout.product[row] * a[row] * a[row + 1] } else { Fr::ZERO }
+        };
         rows.map(|row| layout.weight[row] * a[row] + product(row)).sum()
     }
 
@@ -86,36 +86,29 @@ impl<'a> Runs<'a> {
         self.starts.get(&(row + 1)).copied().filter(|&start| new && start < row)
     }
 
-    /// All limbs but the highest of their values, and all quotients with remainders.
+    /// All limbs but the highest of their values.
     pub fn divisions(&self) -> Vec<Division> {
-        (0..self.end()).filter_map(|row| self.limb(row).or_else(|| self.quotient(row))).collect()
+        (0..self.end()).filter_map(|row| self.limb(row)).collect()
     }
 
-    /// The division by the table's length whose rest is in this row.
+    /// The division by the length of a limb whose rest is in this row.
     fn limb(&self, row: usize) -> Option<Division> {
         let (layout, value) = (&self.circuit.layout, row.checked_sub(1)?);
-        let bits = layout.table_bits;
-        let is = layout.lookup[value] && layout.next[value] == -Fr::from(1 << bits);
-        is.then_some(Division { value: Some(value), rest: row, low: None, bits, added: layout.table[value] })
-    }
-
-    /// The division whose quotient is in this row, and its remainder in the next one.
-    fn quotient(&self, row: usize) -> Option<Division> {
-        if self.is_copy(row) || row + 1 >= self.end() || self.closes(row + 1).is_none_or(|start| start >= row) {
-            return None;
-        }
-        let weight = -self.circuit.layout.weight[row];
-        let bits = (1..128).find(|&bits| Fr::from_u128(1 << bits) == weight)?;
-        let checked = |check: &usize| self.sources.get(check) == Some(&(row + 1)) && self.circuit.layout.lookup[*check];
-        let added = self.circuit.layout.table[(row + 2..self.end()).find(checked)?];
-        Some(Division { value: None, rest: row, low: Some(row + 1), bits, added })
+        let times = layout.lookup[value];
+        let is = times > 0 && layout.next[value] == -Fr::from(1 << layout.table_bits);
+        is.then(|| {
+            let (bits, scale) = (layout.table_bits - times.ilog2(), Fr::from(u64::from(times)).invert().unwrap());
+            Division { value, rest: row, bits, added: layout.table[value] * scale }
+        })
     }
 
     /// All numbers in two parts.
     pub fn rectified(&self) -> Vec<Rectified> {
         let layout = &self.circuit.layout;
         let is = |&row: &usize| {
-            layout.product[row] && layout.weight[row] == Fr::ZERO && self.starts.get(&(row + 1)) == Some(&row)
+            layout.product[row] == Fr::ONE
+                && layout.weight[row] == Fr::ZERO
+                && self.starts.get(&(row + 1)) == Some(&row)
         };
         (0..self.end()).filter(is).map(|positive| Rectified { positive, negative: positive + 1 }).collect()
     }
@@ -161,12 +154,8 @@ impl<'a> Runs<'a> {
                 value
             } else if let Some(&source) = self.sources.get(&row) {
                 a[source]
-            } else if let Some(Division { value, low, bits, added, .. }) = self.limb(row).or_else(|| self.quotient(row))
-            {
-                let value = value.map(|row| a[row]);
-                let value = value.unwrap_or_else(|| self.sum(&a, self.starts[&(row + 2)]..row));
-                let low = low.and_then(|row| chosen.get(&row)).copied();
-                shifted(value - low.unwrap_or_else(|| low_bits(value + added, bits) - added), bits)
+            } else if let Some(Division { value, bits, added, .. }) = self.limb(row) {
+                shifted(a[value] - (low_bits(a[value] + added, bits) - added), bits)
             } else if let Some(start) = self.closes(row) {
                 self.sum(&a, start..row)
             } else {
@@ -183,10 +172,10 @@ impl<'a> Runs<'a> {
         let Some(start) = layout.table_start else { return };
         let entries: HashMap<Fr, usize> = (0..1u64 << layout.table_bits).map(Fr::from).zip(start..).collect();
         a[start..].fill(Fr::ZERO);
-        for row in (0..start).filter(|&row| layout.lookup[row] || layout.next[row] != Fr::ZERO) {
-            let own = if layout.lookup[row] { a[row] } else { Fr::ZERO };
-            if let Some(&entry) = entries.get(&(own + layout.table[row] + layout.next[row] * a[row + 1])) {
-                a[entry] += Fr::ONE;
+        for row in (0..start).filter(|&row| layout.lookup[row] > 0 || layout.next[row] != Fr::ZERO) {
+            let times = Fr::from(u64::from(layout.lookup[row]));
+            if let Some(&entry) = entries.get(&(times * a[row] + layout.table[row] + layout.next[row] * a[row + 1])) {
+                a[entry] += if times == Fr::ZERO { Fr::ONE } else { times };
             }
         }
     }

@@ -120,18 +120,12 @@ fn forgery(
         // The field is larger than what limbs can say: with another limb that is in range what is left is a fraction, whose
         // limbs do not end where they have to.
         Kind::WrapAround => {
-            let Division { value, rest, low, bits, added } = any(&runs.divisions(), draw)?;
+            let Division { value, rest, bits, added } = any(&runs.divisions(), draw)?;
             let by = Fr::from(draw.integer(1, (1 << bits.min(40)) - 1) as u64);
             let length = Fr::from_u128(1 << bits);
             let other = |limb: Fr| if limb + by < length { limb + by } else { limb + by - length };
-            match (value, low) {
-                (_, Some(low)) => forged(&[(low, other(a[low] + added) - added)]),
-                (Some(value), None) => {
-                    let limb = a[value] + added - length * a[rest];
-                    forged(&[(rest, (a[value] + added - other(limb)) * length.invert().unwrap())])
-                }
-                (None, None) => None,
-            }
+            let limb = a[value] + added - length * a[rest];
+            forged(&[(rest, (a[value] + added - other(limb)) * length.invert().unwrap())])
         }
         Kind::Copy => {
             let (_, copy) = any(&layout.copies, draw)?;

@@ -1,6 +1,9 @@
 //! Lays out rows of the `phased` layout: a cursor that walks down, and the runs it can place.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use ff::{BatchInvert, PrimeField};
 
@@ -9,6 +12,9 @@ use crate::circuit::gadgets::Expr;
 
 /// Row of the cell constrained to one.
 pub(super) const ONE_ROW: usize = 0;
+
+/// Terms from here on are products of two cells.
+const FIRST_PRODUCT: usize = 1 << 48;
 
 /// Range checks whose rows depend on the width of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,13 +48,7 @@ impl Check {
                 }
             }
             Check::Shifted(shift, bits) => {
-                if shift.is_multiple_of(table_bits) {
-                    1 + Self::limbs(bits, table_bits).max(shift / table_bits + 1)
-                } else {
-                    // the terms of quotient and remainder
-                    let [quotient, remainder] = [Check::AtMost(bits - shift), Check::Exactly(shift)];
-                    return 2 + quotient.rows(table_bits) + remainder.rows(table_bits);
-                }
+                shift.div_ceil(table_bits) + Self::limbs(bits.saturating_sub(shift), table_bits)
             }
             Check::Rectified(bits) => match Self::limbs(bits, table_bits) {
                 1 => 1,
@@ -70,9 +70,10 @@ pub struct PhasedBuilder<F> {
     pub table: Vec<F>,
     /// Fixed: coefficients of the next cells in what is looked up.
     pub next: Vec<F>,
-    /// Fixed: rows that look up their cell, and rows that multiply it with the next one.
-    pub lookup: Vec<bool>,
-    pub product: Vec<bool>,
+    /// Fixed: how often rows look up so many times their cell; zero in rows that do not.
+    pub lookup: Vec<u32>,
+    /// Fixed: coefficients of the products of the cells and the next ones.
+    pub product: Vec<F>,
     /// Pairs of rows of `a` that hold the same value.
     pub copies: Vec<(usize, usize)>,
     /// Pairs of rows of `c` that hold the same value.
@@ -96,6 +97,8 @@ pub struct PhasedBuilder<F> {
     /// What the linear maps laid out so far share, and those that were found before.
     pub(super) shared: Vec<Arc<Vec<Shared>>>,
     pub(super) found: Vec<Arc<Vec<Shared>>>,
+    /// Products of two cells that have no cell of their own: those of [`Self::virtual_product`].
+    products: Vec<(usize, usize)>,
     /// Range checks so far.
     checks: BTreeMap<Check, usize>,
     /// Rows in use. Those beyond the limit are counted, and nothing is assigned to them.
@@ -126,6 +129,7 @@ impl<F: PrimeField> PhasedBuilder<F> {
             constants: None,
             shared: vec![],
             found: vec![],
+            products: vec![],
             checks: BTreeMap::new(),
             rows: 0,
             limit,
@@ -159,8 +163,8 @@ impl<F: PrimeField> PhasedBuilder<F> {
             self.weight.push(F::ZERO);
             self.table.push(F::ZERO);
             self.next.push(F::ZERO);
-            self.lookup.push(false);
-            self.product.push(false);
+            self.lookup.push(0);
+            self.product.push(F::ZERO);
         }
         self.rows += 1;
         self.rows - 1
@@ -187,10 +191,44 @@ impl<F: PrimeField> PhasedBuilder<F> {
         copy
     }
 
-    /// The terms of an expression, times a factor.
+    /// The product of two cells as a term of expressions: it takes two rows wherever it is used, and no cell.
+    pub(super) fn virtual_product(&mut self, x: usize, y: usize) -> usize {
+        self.products.push((x, y));
+        FIRST_PRODUCT + self.products.len() - 1
+    }
+
+    /// The factors of a term that is a product.
+    pub(super) fn factors_of(&self, term: usize) -> Option<(usize, usize)> {
+        self.products.get(term.checked_sub(FIRST_PRODUCT)?).copied()
+    }
+
+    /// Rows of an expression's terms, and one for its constant.
+    pub(super) fn rows_of(&self, expr: &Expr<F>) -> usize {
+        let constant = usize::from(expr.constant != F::ZERO);
+        let rows = |term: &(usize, F)| if self.factors_of(term.0).is_some() { 2 } else { 1 };
+        expr.terms.iter().map(rows).sum::<usize>() + constant
+    }
+
+    /// The terms of an expression, times a factor. Rows of a product have room for terms with the same cells.
     pub(super) fn terms(&mut self, expr: &Expr<F>, factor: F) {
-        for &(row, coefficient) in &expr.terms {
-            self.term(row, coefficient * factor);
+        let mut linear: Vec<(usize, F)> = vec![];
+        let mut room: HashMap<usize, usize> = HashMap::new();
+        for &(term, coefficient) in &expr.terms {
+            let Some((x, y)) = self.factors_of(term) else {
+                linear.push((term, coefficient * factor));
+                continue;
+            };
+            let row = self.factors(x, y, coefficient * factor);
+            room.insert(x, row);
+            room.insert(y, row + 1);
+        }
+        for (cell, weight) in linear {
+            match room.remove(&cell) {
+                Some(row) => self.set_weight(row, weight),
+                None => {
+                    self.term(cell, weight);
+                }
+            }
         }
         if expr.constant != F::ZERO {
             self.term(ONE_ROW, expr.constant * factor);
@@ -249,9 +287,12 @@ impl<F: PrimeField> PhasedBuilder<F> {
         }
     }
 
-    /// The value of a cell; zero beyond the limit.
+    /// The value of a cell or of a product; zero beyond the limit.
     fn cell(&self, row: usize) -> F {
-        self.a.get(row).copied().unwrap_or(F::ZERO)
+        match self.factors_of(row) {
+            Some((x, y)) => self.cell(x) * self.cell(y),
+            None => self.a.get(row).copied().unwrap_or(F::ZERO),
+        }
     }
 
     fn set_weight(&mut self, row: usize, weight: F) {
@@ -260,11 +301,19 @@ impl<F: PrimeField> PhasedBuilder<F> {
         }
     }
 
-    /// Multiply the cells in a row and the next one.
-    pub(super) fn multiply(&mut self, row: usize) {
-        if let Some(flag) = self.product.get_mut(row) {
-            *flag = true;
+    /// Multiply the cells in a row and the next one, and the product with a coefficient.
+    pub(super) fn multiply(&mut self, row: usize, coefficient: F) {
+        if let Some(cell) = self.product.get_mut(row) {
+            *cell = coefficient;
         }
+    }
+
+    /// A pair of rows whose cells are multiplied: copies of these. Returns the first one.
+    pub(super) fn factors(&mut self, x: usize, y: usize, coefficient: F) -> usize {
+        let row = self.copy(x);
+        self.multiply(row, coefficient);
+        self.copy(y);
+        row
     }
 
     /// What is looked up in a row has so many times the next cell.
@@ -295,30 +344,34 @@ impl<F: PrimeField> PhasedBuilder<F> {
         }
     }
 
-    /// Look up the cell in `row`, plus `next` times the cell below.
-    pub(super) fn look_up(&mut self, row: usize, next: F) {
-        if let Some(flag) = self.lookup.get_mut(row) {
-            *flag = true;
+    /// Look up `times` the cell in `row` plus `next` times the cell below, as often as that.
+    pub(super) fn look_up(&mut self, row: usize, times: u32, next: F) {
+        if let Some(cell) = self.lookup.get_mut(row) {
+            *cell = times;
         }
         self.set_next(row, next);
     }
 
-    /// What is looked up in a row, if anything is.
-    fn looked_up(&self, a: &[F], row: usize) -> Option<F> {
-        let next = || self.table[row] + self.next[row] * a.get(row + 1).copied().unwrap_or(F::ZERO);
-        if self.lookup[row] { Some(a[row] + next()) } else { (self.next[row] != F::ZERO).then(next) }
+    /// What is looked up in a row, if anything is, and how often.
+    fn looked_up(&self, a: &[F], row: usize) -> Option<(F, u64)> {
+        let next = self.table[row] + self.next[row] * a.get(row + 1).copied().unwrap_or(F::ZERO);
+        match self.lookup[row] {
+            0 => (self.next[row] != F::ZERO).then_some((next, 1)),
+            1 => Some((a[row] + next, 1)),
+            times => Some((F::from(times.into()) * a[row] + next, times.into())),
+        }
     }
 
     /// How often each entry of the table is looked up; what is not in the table is not counted.
     pub(super) fn multiplicities(&self, a: &[F]) -> Vec<F> {
         let mut counts = vec![0u64; 1 << self.table_bits];
         let rows = self.table_start.unwrap_or(self.rows).min(self.limit);
-        for entry in (0..rows).filter_map(|row| self.looked_up(a, row)) {
+        for (entry, times) in (0..rows).filter_map(|row| self.looked_up(a, row)) {
             let bytes = entry.to_repr();
             let (low, high) = bytes.as_ref().split_at(8);
             let low = u64::from_le_bytes(low.try_into().unwrap_or([0xff; 8]));
             if let (Some(count), true) = (counts.get_mut(low as usize), high.iter().all(|&byte| byte == 0)) {
-                *count += 1;
+                *count += times;
             }
         }
         counts.into_iter().map(F::from).collect()
@@ -341,15 +394,13 @@ impl<F: PrimeField> PhasedBuilder<F> {
 
     /// The fixed columns, in the order of [`super::config::FIXED`].
     pub(super) fn fixed(&self) -> Vec<Vec<F>> {
-        let flag = |&flag: &bool| F::from(u64::from(flag));
-        let flags = |flags: &[bool]| flags.iter().map(flag).collect();
+        let lookup = self.lookup.iter().map(|&times| F::from(times.into())).collect();
         let at = |rows: &mut dyn Iterator<Item = usize>| {
             let mut column = vec![F::ZERO; self.rows];
             rows.for_each(|row| column[row] = F::ONE);
             column
         };
-        let mut fixed =
-            vec![self.weight.clone(), self.table.clone(), flags(&self.lookup), self.next.clone(), flags(&self.product)];
+        let mut fixed = vec![self.weight.clone(), self.table.clone(), lookup, self.next.clone(), self.product.clone()];
         if self.is_projected() {
             let by = |powers: Powers| self.steps.iter().filter(move |step| step.1 == powers).map(|step| step.0);
             fixed.push(at(&mut self.jumps.iter().map(|jump| jump.0)));
@@ -379,7 +430,7 @@ impl<F: PrimeField> PhasedBuilder<F> {
         let mut inverses: Vec<F> = (start..used)
             .filter_map(|row| match self.table_start {
                 Some(start) if row >= start => Some(alpha + F::from((row - start) as u64)),
-                _ => self.looked_up(a, row).map(|entry| alpha + entry),
+                _ => self.looked_up(a, row).map(|(entry, _)| alpha + entry),
             })
             .collect();
         inverses.iter_mut().batch_invert();
@@ -403,13 +454,13 @@ impl<F: PrimeField> PhasedBuilder<F> {
                 continue;
             }
             let mut numerator = self.weight[row] * a[row];
-            if self.product[row] {
-                numerator += a[row] * a.get(row + 1).copied().unwrap_or(F::ZERO);
+            if self.product[row] != F::ZERO {
+                numerator += self.product[row] * a[row] * a.get(row + 1).copied().unwrap_or(F::ZERO);
             }
-            let special =
-                self.lookup[row] || self.next[row] != F::ZERO || self.table_start.is_some_and(|start| row >= start);
-            if self.lookup[row] {
-                numerator += F::ONE;
+            let times = self.lookup[row];
+            let special = times > 0 || self.next[row] != F::ZERO || self.table_start.is_some_and(|start| row >= start);
+            if times > 0 {
+                numerator += F::from(times.into());
             }
             if row == 0 {
                 numerator -= F::ONE;

@@ -4,23 +4,24 @@ use ff::PrimeField;
 
 use super::{
     builder::{Check, ONE_ROW, PhasedBuilder},
+    packed,
     shared::Shared,
 };
 use crate::{
     circuit::gadgets::{Expr, Gadgets, OneHot, Valued, field, sum},
-    graph::Affine,
+    graph::{Affine, Interval},
     ops::Product,
 };
 
 /// Where a value that is checked is: in a cell, or in a new one, less a constant.
 #[derive(Clone, Copy)]
-struct Source<F> {
-    cell: Option<usize>,
-    added: F,
+pub(super) struct Source<F> {
+    pub cell: Option<usize>,
+    pub added: F,
 }
 
 /// The integer that a field element stands for, if it is below `2^127` in magnitude.
-fn integer<F: PrimeField>(value: F) -> Option<i128> {
+pub(super) fn integer<F: PrimeField>(value: F) -> Option<i128> {
     let magnitude = |value: F| {
         let bytes = value.to_repr();
         let (low, high) = bytes.as_ref().split_at(16);
@@ -32,25 +33,32 @@ fn integer<F: PrimeField>(value: F) -> Option<i128> {
 
 impl<F: PrimeField> PhasedBuilder<F> {
     /// `2^bits`.
-    fn power(bits: u32) -> F {
+    pub(super) fn power(bits: u32) -> F {
         F::from(2).pow([u64::from(bits)])
     }
 
-    /// Look up the limbs of `value`, lowest first: the row after a limb's holds the value without it and those before. The first
-    /// row is a copy of `source`, whose cell holds the value less `added`. Returns that row; there are as many as limbs.
-    fn limbs(&mut self, source: Source<F>, value: u128, limbs: u32) -> usize {
+    /// Look up the limbs of `value`, lowest first: that of `low` bits, then whole ones. The row after a limb's holds the value
+    /// without it and those before. The first row is a copy of `source`, whose cell holds the value less `added`. Returns that
+    /// row; there are as many as limbs.
+    ///
+    /// A limb of fewer bits than the table's is looked up times `2^spare`: it is in range if it is an integer, of a magnitude below
+    /// `2^200`, which the value must be for other reasons.
+    fn limbs(&mut self, source: Source<F>, value: u128, low: u32, limbs: u32) -> usize {
         let first = match source.cell {
             Some(row) => self.copy(row),
             None => self.fresh(F::from_u128(value) - source.added),
         };
+        let below = -Self::power(self.table_bits);
+        let times = 1 << (self.table_bits - low);
         for i in 1..limbs {
-            let rest = value.checked_shr(i * self.table_bits).unwrap_or(0);
+            let rest = value.checked_shr(low + (i - 1) * self.table_bits).unwrap_or(0);
             let row = self.fresh(F::from_u128(rest));
-            self.look_up(row - 1, -Self::power(self.table_bits));
+            self.look_up(row - 1, if i == 1 { times } else { 1 }, below);
         }
         let last = self.rows() - 1;
-        self.look_up(last, F::ZERO);
-        self.set_constant(first, source.added);
+        self.look_up(last, 1, F::ZERO);
+        let times = if limbs > 1 { times } else { 1 };
+        self.set_constant(first, F::from(times.into()) * source.added);
         first
     }
 
@@ -59,29 +67,29 @@ impl<F: PrimeField> PhasedBuilder<F> {
         if let Some(cell) = self.a.get_mut(row) {
             *cell -= added;
             self.table[row] += added;
-            self.table[row - 1] -= Self::power(self.table_bits) * added;
+            self.table[row - 1] += self.next[row - 1] * added;
         }
     }
 
     /// A value in `[0, 2^b)`, `bits <= b < bits + table_bits`.
     fn at_most(&mut self, source: Source<F>, value: u128, bits: u32) -> usize {
-        self.limbs(source, value, Check::limbs(bits, self.table_bits))
+        self.limbs(source, value, self.table_bits, Check::limbs(bits, self.table_bits))
     }
 
     /// A value in `[0, 2^bits)`: the highest limb is looked up shifted to the top of the table as well. `bits > 0`.
-    fn exactly(&mut self, source: Source<F>, value: u128, bits: u32) -> usize {
+    pub(super) fn exactly(&mut self, source: Source<F>, value: u128, bits: u32) -> usize {
         let (limbs, spare) = (Check::limbs(bits, self.table_bits), self.table_bits - 1 - (bits - 1) % self.table_bits);
         if spare == 0 {
-            return self.limbs(source, value, limbs);
+            return self.limbs(source, value, self.table_bits, limbs);
         }
         let scale = Self::power(spare);
         if limbs == 1 {
             let one = self.term(ONE_ROW, F::ONE);
             self.set_next(one, scale);
             self.set_constant(one, scale * source.added);
-            return self.limbs(source, value, 1);
+            return self.limbs(source, value, self.table_bits, 1);
         }
-        let first = self.limbs(source, value, limbs);
+        let first = self.limbs(source, value, self.table_bits, limbs);
         let top = self.rows() - 1;
         let one = self.term(ONE_ROW, F::ONE);
         self.set_next(one, scale);
@@ -89,23 +97,30 @@ impl<F: PrimeField> PhasedBuilder<F> {
         first
     }
 
-    /// A pair of rows whose cells are multiplied: copies of these.
-    fn factors(&mut self, x: usize, y: usize) {
-        let row = self.copy(x);
-        self.multiply(row);
-        self.copy(y);
-    }
-
     /// The cell of an expression with the given value.
     pub(super) fn in_cell(&mut self, expr: &Expr<F>, value: F) -> usize {
         match expr.terms.as_slice() {
-            [(row, factor)] if *factor == F::ONE && expr.constant == F::ZERO => *row,
+            [(row, factor)] if *factor == F::ONE && expr.constant == F::ZERO && self.factors_of(*row).is_none() => *row,
             _ => self.cell_of(expr, value),
+        }
+    }
+
+    /// A cell with a factor and a constant that add up to the expression.
+    fn scaled_cell(&mut self, expr: &Expr<F>, value: F) -> (usize, F, F) {
+        match expr.terms.as_slice() {
+            [(row, factor)] if self.factors_of(*row).is_none() => (*row, *factor, expr.constant),
+            _ => {
+                let variable = Expr { terms: expr.terms.clone(), constant: F::ZERO };
+                (self.cell_of(&variable, value - expr.constant), F::ONE, expr.constant)
+            }
         }
     }
 }
 
 impl<F: PrimeField> Gadgets<F> for PhasedBuilder<F> {
+    fn debug_rows(&self) -> usize {
+        self.rows()
+    }
     fn check_zero(&mut self, expr: &Expr<F>) {
         let start = self.rows();
         self.terms(expr, F::ONE);
@@ -129,8 +144,12 @@ impl<F: PrimeField> Gadgets<F> for PhasedBuilder<F> {
         }
         (0..2).for_each(|_| self.note(Check::AtMost(bits)));
         let cell = self.at_most(Source { cell: None, added: F::ZERO }, value, bits);
-        let rest = self.cell_of(&Expr::cell(cell).scaled(-F::ONE), -F::from_u128(value));
-        self.at_most(Source { cell: Some(rest), added: F::from_u128(max) }, max.saturating_sub(value), bits);
+        // the greatest value reaches the end of the limbs; the value is an integer, so that one limb may be shorter
+        let limbs = Check::limbs(bits, self.table_bits);
+        let low = if limbs > 1 { (bits - 1) % self.table_bits + 1 } else { self.table_bits };
+        let added = ((1 << (low + (limbs - 1) * self.table_bits)) - 1) - max;
+        let source = Source { cell: Some(cell), added: F::from_u128(added) };
+        self.limbs(source, value.saturating_add(added), low, limbs);
         Expr::cell(cell)
     }
 
@@ -141,33 +160,23 @@ impl<F: PrimeField> Gadgets<F> for PhasedBuilder<F> {
         self.at_most(Source { cell: Some(cell), added: expr.constant }, value, bits);
     }
 
-    /// `expr = 2^shift quotient + remainder`. If the shift is a number of whole limbs, the quotient is what remains of the
-    /// expression without them; else both have cells of their own and checks. The constant of the expression is added to what is
-    /// looked up.
+    /// The quotient is what remains of the expression without its lowest limbs, which have `shift` bits together. The constant of
+    /// the expression is added to what is looked up.
     fn shifted(&mut self, expr: &Expr<F>, value: u128, bits: u32, shift: u32) -> Expr<F> {
         self.note(Check::Shifted(shift, bits));
-        let variable = Expr { terms: expr.terms.clone(), constant: F::ZERO };
-        let (quotient, remainder) = (value >> shift, value & ((1 << shift) - 1));
+        // what is added to the quotient, if the constant is an integer; else it is part of the cell
         let constant = integer(expr.constant);
-        let [of_quotient, of_remainder] =
-            constant.map_or([F::ZERO; 2], |c| [field(c.div_euclid(1 << shift)), field(c.rem_euclid(1 << shift))]);
-        if shift.is_multiple_of(self.table_bits) {
-            let whole = self.cell_of(&variable, F::from_u128(value) - expr.constant);
-            let skipped = shift / self.table_bits;
-            let source = Source { cell: Some(whole), added: expr.constant };
-            let first = self.limbs(source, value, Check::limbs(bits, self.table_bits).max(skipped + 1));
-            let cell = first + skipped as usize;
-            self.lower(cell, of_quotient);
-            return Expr::cell(cell).offset(of_quotient);
-        }
-        let start = self.rows();
-        self.terms(if constant.is_some() { &variable } else { expr }, F::ONE);
-        let quotient_cell = self.fresh_term(F::from_u128(quotient) - of_quotient, -Self::power(shift));
-        let remainder_cell = self.fresh_term(F::from_u128(remainder) - of_remainder, -F::ONE);
-        self.pin(start);
-        self.exactly(Source { cell: Some(remainder_cell), added: of_remainder }, remainder, shift);
-        self.at_most(Source { cell: Some(quotient_cell), added: of_quotient }, quotient, bits - shift);
-        Expr::cell(quotient_cell).offset(of_quotient)
+        let added = constant.map_or(F::ZERO, |_| expr.constant);
+        let of_quotient = constant.map_or(F::ZERO, |c| field(c >> shift));
+        let variable = Expr { terms: expr.terms.clone(), constant: expr.constant - added };
+        let whole = self.in_cell(&variable, F::from_u128(value) - added);
+        let skipped = shift.div_ceil(self.table_bits);
+        let low = (shift - 1) % self.table_bits + 1;
+        let limbs = skipped + Check::limbs(bits.saturating_sub(shift), self.table_bits);
+        let first = self.limbs(Source { cell: Some(whole), added }, value, low, limbs);
+        let cell = first + skipped as usize;
+        self.lower(cell, of_quotient);
+        Expr::cell(cell).offset(of_quotient)
     }
 
     /// `expr = p - n` with `p n = 0` and `p + n` in range: one of the two is zero, the other is not negative.
@@ -178,7 +187,7 @@ impl<F: PrimeField> Gadgets<F> for PhasedBuilder<F> {
         // the rows n, p, n: the first two are looked up as their sum, if that is one limb, the last two are multiplied
         let above = (limbs == 1).then(|| self.fresh(F::from_u128(negative)));
         let product = self.fresh(F::from_u128(positive));
-        self.multiply(product);
+        self.multiply(product, F::ONE);
         self.pin_rows(product, product + 1);
         let rest = self.fresh_term(F::from_u128(negative), F::ONE);
         self.term(product, -F::ONE);
@@ -187,10 +196,11 @@ impl<F: PrimeField> Gadgets<F> for PhasedBuilder<F> {
         match above {
             Some(above) => {
                 self.tie(rest, above);
-                self.look_up(above, F::ONE);
+                self.look_up(above, 1, F::ONE);
             }
             None => {
-                let magnitude = self.limbs(Source { cell: None, added: F::ZERO }, positive + negative, limbs);
+                let source = Source { cell: None, added: F::ZERO };
+                let magnitude = self.limbs(source, positive + negative, self.table_bits, limbs);
                 let start = self.term(magnitude, -F::ONE);
                 self.term(product, F::ONE);
                 self.term(rest, F::ONE);
@@ -211,20 +221,32 @@ impl<F: PrimeField> Gadgets<F> for PhasedBuilder<F> {
         if y.0.terms.is_empty() {
             return x.0.scaled(y.0.constant);
         }
-        let (left, right) = (self.in_cell(x.0, x.1), self.in_cell(y.0, y.1));
-        let start = self.rows();
-        self.factors(left, right);
-        let product = self.fresh_term(x.1 * y.1, -F::ONE);
-        self.pin(start);
-        Expr::cell(product)
+        // (k x + a)(m y + b) = k m x y + k b x + m a y + a b
+        let (left, k, a) = self.scaled_cell(x.0, x.1);
+        let (right, m, b) = if x.0 == y.0 { (left, k, a) } else { self.scaled_cell(y.0, y.1) };
+        let product = self.virtual_product(left, right);
+        Expr { terms: vec![(product, k * m), (left, k * b), (right, m * a)], constant: a * b }.merged()
     }
 
-    /// Those with shared matrices by their projections, if that saves rows.
-    fn linear(&mut self, map: &Affine<i64, i128>, inputs: &[Valued<'_, F>]) -> Vec<Expr<F>> {
-        let shared = self.shared_in(map);
-        let projected = self.project_shared(&shared, map, inputs);
+    fn in_one_cell(&mut self, expr: Expr<F>) -> Expr<F> {
+        let value = self.value(&expr);
+        Expr::cell(self.in_cell(&expr, value))
+    }
+
+    /// A product takes two rows wherever it is used.
+    fn share(&mut self, expr: Expr<F>, uses: usize) -> Expr<F> {
+        let rows = self.rows_of(&expr);
+        if rows * uses > rows + 1 + uses { self.materialise(&expr) } else { expr }
+    }
+
+    /// Those with shared matrices by their projections, others together, if that saves rows.
+    fn linear(&mut self, map: &Affine<i64, i128>, inputs: &[Valued<'_, F>], ranges: &[Interval]) -> Vec<Expr<F>> {
+        let ranges = packed::output_ranges(map, ranges);
+        let shared = self.shared_in(map, &ranges);
+        let mut result = self.project_shared(&shared, map, inputs);
+        self.pack(&mut result, map, inputs, &ranges);
         let inputs: Vec<&Expr<F>> = inputs.iter().map(|input| input.0).collect();
-        projected.into_iter().enumerate().map(|(j, cell)| cell.unwrap_or_else(|| sum(map, &inputs, j))).collect()
+        result.into_iter().enumerate().map(|(j, cell)| cell.unwrap_or_else(|| sum(map, &inputs, j))).collect()
     }
 
     /// By projections, if that saves rows; else two rows a term, one a sum. What is constant is a factor of a term.
@@ -244,7 +266,7 @@ impl<F: PrimeField> Gadgets<F> for PhasedBuilder<F> {
             for (a, b) in product.terms(j) {
                 match (cells[a], cells[b]) {
                     (Some(x), Some(y)) => {
-                        self.factors(x, y);
+                        self.factors(x, y, F::ONE);
                         sum += factors[a].1 * factors[b].1;
                     }
                     (Some(x), None) => linear.add_scaled(&Expr::cell(x), factors[b].0.constant),
@@ -267,7 +289,7 @@ impl<F: PrimeField> Gadgets<F> for PhasedBuilder<F> {
         let boolean = |place: usize| {
             let value = F::from(u64::from(place == hot));
             let row = self.fresh_term(value, -F::ONE);
-            self.multiply(row);
+            self.multiply(row, F::ONE);
             self.pin_rows(row, row + 1);
             self.copy(row);
             Expr::cell(row)

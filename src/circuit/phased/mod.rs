@@ -42,6 +42,7 @@ mod builder;
 mod config;
 mod gadgets;
 mod halo2;
+mod packed;
 pub mod projection;
 mod shared;
 #[cfg(test)]

@@ -20,11 +20,12 @@ use ff::PrimeField;
 
 use super::{
     builder::{ONE_ROW, PhasedBuilder},
+    packed,
     shared::{self, Shared},
 };
 use crate::{
     circuit::gadgets::{Expr, Valued, field},
-    graph::Affine,
+    graph::{Affine, Interval},
     ops::Product,
 };
 
@@ -142,9 +143,10 @@ impl<F: PrimeField> PhasedBuilder<F> {
     }
 
     /// What is shared in a linear map, found once.
-    pub(super) fn shared_in(&mut self, map: &Affine<i64, i128>) -> Arc<Vec<Shared>> {
+    pub(super) fn shared_in(&mut self, map: &Affine<i64, i128>, ranges: &[Interval]) -> Arc<Vec<Shared>> {
         let known = self.found.get(self.shared.len()).cloned();
-        let shared = known.unwrap_or_else(|| Arc::new(shared::find(map)));
+        let bits = ranges.iter().map(packed::digit_bits).max().unwrap_or(0);
+        let shared = known.unwrap_or_else(|| Arc::new(shared::find(map, bits)));
         self.shared.push(shared.clone());
         shared
     }

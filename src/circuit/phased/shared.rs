@@ -7,6 +7,7 @@ use std::{
     hash::{BuildHasher, BuildHasherDefault, DefaultHasher},
 };
 
+use super::packed;
 use crate::graph::Affine;
 
 /// `y[t][i] = sum over j of weights[j][i] x[t][j] + bias[i]`, by the places of `x` and `y` in the map.
@@ -31,15 +32,15 @@ impl Shared {
         Self::rows(self.inputs.len(), self.weights.len() + 1, self.bias.len())
     }
 
-    /// Rows of the same sums, term by term.
-    fn direct_rows(&self) -> usize {
+    /// Rows of the same sums of at most `bits` bits without a projection.
+    fn direct_rows(&self, bits: u32) -> usize {
         let terms: usize = self.weights.iter().flatten().filter(|weight| **weight != 0).count();
-        terms * self.inputs.len()
+        packed::rows(terms, self.bias.len(), bits) * self.inputs.len()
     }
 
     /// Whether a projection is worth its overhead.
-    fn pays(&self) -> bool {
-        3 * self.own_rows() < 2 * self.direct_rows()
+    fn pays(&self, bits: u32) -> bool {
+        3 * self.own_rows() < 2 * self.direct_rows(bits)
     }
 }
 
@@ -113,8 +114,8 @@ const SHORT: usize = 3;
 /// Groupings that are tried on all vectors, those first that promise most.
 const TRIES: usize = 6;
 
-/// Products with shared matrices that are worth a projection; the other outputs are in none.
-pub fn find(map: &Affine<i64, i128>) -> Vec<Shared> {
+/// Products with shared matrices that are worth a projection; the other outputs are in none. Outputs have at most `bits` bits.
+pub fn find(map: &Affine<i64, i128>, bits: u32) -> Vec<Shared> {
     let len = map.output_len();
     let row = |output: usize| &map.weights[map.row_starts[output] as usize..map.row_starts[output + 1] as usize];
     // a projection takes two rows an output, and half of what it saves is asked for: shorter sums do not pay
@@ -153,7 +154,11 @@ pub fn find(map: &Affine<i64, i128>) -> Vec<Shared> {
                     return 0;
                 }
                 let terms = one.weights.iter().filter(|weight| **weight != 0).count();
-                (vectors * terms).saturating_sub(Shared::rows(vectors, one.inputs.len() + 1, count))
+                (vectors * packed::rows(terms, count, bits)).saturating_sub(Shared::rows(
+                    vectors,
+                    one.inputs.len() + 1,
+                    count,
+                ))
             };
             let promised = (0..SAMPLES).map(|sample| promise((vectors - 1) * sample / SAMPLES)).max().unwrap_or(0);
             if promised > 0 {
@@ -162,13 +167,13 @@ pub fn find(map: &Affine<i64, i128>) -> Vec<Shared> {
         }
     }
     promising.sort_by_key(|(promised, _)| Reverse(*promised));
-    let saved = |found: &[Shared]| found.iter().map(|s| s.direct_rows() - s.own_rows()).sum::<usize>();
+    let saved = |found: &[Shared]| found.iter().map(|s| s.direct_rows(bits) - s.own_rows()).sum::<usize>();
     let mut best: Vec<Shared> = vec![];
     for (promised, grouping) in promising.into_iter().take(TRIES) {
         if saved(&best) >= promised {
             break;
         }
-        let found = grouped(&mut collector, grouping);
+        let found = grouped(&mut collector, grouping, bits);
         if saved(&found) > saved(&best) {
             best = found;
         }
@@ -177,7 +182,7 @@ pub fn find(map: &Affine<i64, i128>) -> Vec<Shared> {
 }
 
 /// The products of a grouping that are worth it.
-fn grouped(collector: &mut Collector<'_>, grouping: Grouping) -> Vec<Shared> {
+fn grouped(collector: &mut Collector<'_>, grouping: Grouping, bits: u32) -> Vec<Shared> {
     let map = collector.map;
     let mut found: Vec<Shared> = vec![];
     // by the hash of matrix and bias, places in `found`
@@ -202,7 +207,7 @@ fn grouped(collector: &mut Collector<'_>, grouping: Grouping) -> Vec<Shared> {
         found[place].inputs.push(vector.inputs.clone());
         found[place].outputs.push(outputs);
     }
-    found.retain(Shared::pays);
+    found.retain(|shared| shared.pays(bits));
     found
 }
 
@@ -250,7 +255,7 @@ mod tests {
             let rows: Vec<_> = (0..180).map(|k| row(place(k).0, place(k).1)).collect();
             let bias: Vec<i128> = (0..180).map(|k| place(k).1 as i128).collect();
             let map = map(240, &rows, &bias);
-            let found = find(&map);
+            let found = find(&map, 127);
             holds(&map, &found);
             assert_eq!(found.len(), 1);
             assert_eq!((found[0].weights.len(), found[0].bias.len(), found[0].inputs.len()), (20, 15, 12));
@@ -278,7 +283,7 @@ mod tests {
             }
         }
         let map = map(432, &rows, &[0; 8 * 144]);
-        let found = find(&map);
+        let found = find(&map, 127);
         holds(&map, &found);
         assert!(found.iter().map(|shared| shared.inputs.len()).sum::<usize>() >= 100);
         assert!(found.iter().any(|shared| shared.inputs.len() == 100 && shared.weights.len() == 27));
@@ -288,6 +293,6 @@ mod tests {
     fn nothing_is_found_where_nothing_is_shared() {
         let row = |i: usize| (0..40).map(|j| (j, (31 * j + 17 * i * i) as i64 % 101 - 50)).collect::<Vec<_>>();
         let map = map(40, &(0..40).map(row).collect::<Vec<_>>(), &[0; 40]);
-        assert_eq!(find(&map), []);
+        assert_eq!(find(&map, 127), []);
     }
 }

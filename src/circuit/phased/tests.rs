@@ -236,11 +236,9 @@ fn what_is_not_in_the_table_is_noticed_whatever_the_multiplicities() {
     let layout = &circuit.layout;
     let (start, mut draw) = (layout.table_start.unwrap(), Draw::new(1));
     // 77 = 8 y + r with y one less and r eight more than it should be
-    let row = (0..start).rfind(|&row| layout.weight[row] == -Fr::from(8)).unwrap();
-    let mut forged = layout.a.clone();
-    for (cell, delta) in [(row, -Fr::ONE), (row + 1, Fr::from(8))] {
-        class(&circuit, cell).into_iter().for_each(|cell| forged[cell] += delta);
-    }
+    let runs = Runs::new(&circuit);
+    let division = runs.divisions().into_iter().rfind(|division| division.bits == 3).unwrap();
+    let forged = runs.complete(&[(division.rest, layout.a[division.rest] - Fr::ONE)]);
     let claims = claims(&circuit, &forged);
     assert!(!violations(&circuit, &forged, &claims).is_empty());
     let mut lying = layout.clone();
