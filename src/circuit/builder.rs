@@ -6,7 +6,7 @@
 
 use ff::PrimeField;
 
-use super::gadgets::{Expr, Gadgets, OneHot, Valued};
+use super::gadgets::{Expr, Gadgets, OneHot, Valued, unsigned};
 use crate::ops::Product;
 
 /// Digits of one expansion of a one-hot number.
@@ -156,7 +156,7 @@ impl<F: PrimeField> Builder<F> {
     /// `value` is the accumulator's value. Returns the row of its first cell: row `r + i` then holds `value >> i`, for
     /// `i <= bits`. With `bits = 0` the value is constrained to zero.
     pub fn bits(&mut self, value: u128, bits: u32) -> usize {
-        debug_assert!(self.rows > self.limit || self.accumulator() == F::from_u128(value));
+        debug_assert!(self.rows > self.limit || self.accumulator() == unsigned::<F>(value));
         debug_assert!(bits >= u128::BITS || value >> bits == 0);
         let first = self.cursor();
         if bits == 0 {
@@ -164,7 +164,7 @@ impl<F: PrimeField> Builder<F> {
             return first;
         }
         for i in 1..=bits {
-            let shifted = F::from_u128(value.checked_shr(i).unwrap_or(0));
+            let shifted = unsigned::<F>(value.checked_shr(i).unwrap_or(0));
             if i % 2 == 1 {
                 self.set_quadratic(self.cursor());
             }
@@ -223,13 +223,13 @@ impl<F: PrimeField> Gadgets<F> for Builder<F> {
         let top = excess != 0 && value >> bits != 0;
         let low = if top { value - excess } else { value };
 
-        let low_cell = self.add_free(F::from_u128(low));
+        let low_cell = self.add_free(unsigned::<F>(low));
         self.bits(low, bits);
         let mut sum = Expr::cell(low_cell);
         if excess != 0 {
             let top_cell = self.add_free(F::from(u64::from(top)));
             self.bits(u128::from(top), 1);
-            sum.add_scaled(&Expr::cell(top_cell), F::from_u128(excess));
+            sum.add_scaled(&Expr::cell(top_cell), unsigned::<F>(excess));
         }
         sum
     }
@@ -251,7 +251,7 @@ impl<F: PrimeField> Gadgets<F> for Builder<F> {
         self.add(&expr.scaled(F::from(2)));
         let double = self.cursor();
         let magnitude = value.unsigned_abs();
-        let t = self.half_up_to_sign(F::from_u128(magnitude));
+        let t = self.half_up_to_sign(unsigned::<F>(magnitude));
         self.bits(magnitude, bits);
 
         let half = F::TWO_INV;
@@ -323,7 +323,7 @@ impl<F: PrimeField> Gadgets<F> for Builder<F> {
         for start in (0..len).step_by(DIGITS_AT_ONCE) {
             let count = DIGITS_AT_ONCE.min(len - start);
             let value = if (start..start + count).contains(&hot) { 1u128 << (hot - start) } else { 0 };
-            self.add_free(F::from_u128(value));
+            self.add_free(unsigned::<F>(value));
             let first = self.bits(value, count as u32);
             digits.extend((0..count).map(|i| (first + i, (i + 1 < count).then_some(first + i + 1))));
         }

@@ -61,8 +61,14 @@ impl<F: PrimeField> Expr<F> {
 
 /// `value` as a field element; negative integers become `p - |value|`.
 pub fn field<F: PrimeField>(value: i128) -> F {
-    let magnitude = F::from_u128(value.unsigned_abs());
+    let magnitude: F = unsigned(value.unsigned_abs());
     if value < 0 { -magnitude } else { magnitude }
+}
+
+/// `value` as a field element. `PrimeField::from_u128` doubles 128 times.
+pub fn unsigned<F: PrimeField>(value: u128) -> F {
+    let (low, high) = (F::from(value as u64), (value >> 64) as u64);
+    if high == 0 { low } else { F::from(high) * F::from(1 << 32).square() + low }
 }
 
 /// Booleans of which exactly one is 1.
@@ -98,10 +104,6 @@ pub type Valued<'a, F> = (&'a Expr<F>, F);
 /// The constraints that operators are made of. What is laid out depends on the model alone, never on witness values: the same
 /// code runs for key generation and for every proof. `value` is the witness value of what it stands beside.
 pub trait Gadgets<F: PrimeField> {
-    fn debug_rows(&self) -> usize {
-        0
-    }
-
     /// Constrain an expression to zero.
     fn check_zero(&mut self, expr: &Expr<F>);
 

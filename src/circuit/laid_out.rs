@@ -6,7 +6,10 @@ use ff::PrimeField;
 use halo2_proofs::plonk::{Circuit, ConstraintSystem};
 use serde::{Deserialize, Serialize};
 
-use super::{Assignment, ModelCircuit, NotPeriodic, PeriodicCircuit, PhasedCircuit, Shape, phased::PhasedConfig};
+use super::{
+    Assignment, ModelCircuit, NotPeriodic, PeriodicCircuit, PhasedCircuit, Shape,
+    phased::{self, PhasedConfig},
+};
 use crate::graph::{IntegerModel, Trace};
 
 /// A family of circuits.
@@ -58,6 +61,14 @@ pub enum LaidOut<F: PrimeField> {
     Phased(Box<PhasedCircuit<F>>),
 }
 
+/// What a layout decides by looking at the model, for further runs of the same model.
+#[derive(Clone, Debug)]
+pub enum Decisions {
+    /// All of it follows from the model in no time.
+    Of(Layout),
+    Phased(phased::Decisions),
+}
+
 /// Do the same for the circuit of any layout.
 macro_rules! any {
     ($laid_out:expr, $circuit:ident => $body:expr) => {
@@ -73,6 +84,24 @@ impl<F: PrimeField> LaidOut<F> {
     /// Lay out the model with the witness `trace`. Only `periodic` does not hold every model.
     pub fn new(layout: Layout, model: &IntegerModel, trace: &Trace) -> Result<Self, NotPeriodic> {
         Self::within(usize::MAX, layout, model, trace)
+    }
+
+    /// The same model with the witness of another run, without deciding anything anew.
+    pub fn decided(decisions: &Decisions, model: &IntegerModel, trace: &Trace) -> Result<Self, NotPeriodic> {
+        match decisions {
+            Decisions::Of(layout) => Self::new(*layout, model, trace),
+            Decisions::Phased(decisions) => {
+                Ok(LaidOut::Phased(Box::new(PhasedCircuit::decided(decisions, model, trace))))
+            }
+        }
+    }
+
+    /// What was decided by looking at the model.
+    pub fn decisions(&self) -> Decisions {
+        match self {
+            LaidOut::Phased(circuit) => Decisions::Phased(circuit.decisions()),
+            other => Decisions::Of(other.layout()),
+        }
     }
 
     /// The same, with no more than `limit` rows kept: a circuit that takes more is good for its size only.

@@ -30,8 +30,8 @@ pub mod testing;
 
 pub use builder::Builder;
 pub use config::GeneralConfig;
-pub use gadgets::{Expr, Gadgets, OneHot, Valued, field};
-pub use laid_out::{LaidOut, Layout};
+pub use gadgets::{Expr, Gadgets, OneHot, Valued, field, unsigned};
+pub use laid_out::{Decisions, LaidOut, Layout};
 pub use model::ModelCircuit;
 pub use periodic::{NotPeriodic, PeriodicCircuit};
 pub use phased::PhasedCircuit;

@@ -134,12 +134,9 @@ pub(super) fn lay_out<F: PrimeField, G: Gadgets<F>>(mut builder: G, model: &Inte
         let inputs: Vec<Expr<F>> = node.inputs.iter().flat_map(|&id| tensors[id].iter().cloned()).collect();
         let values: Vec<i128> = node.inputs.iter().flat_map(|&id| trace[id].iter().copied()).collect();
         let ranges: Vec<_> = node.inputs.iter().flat_map(|&id| model.ranges(id)).collect();
-        let before = builder.debug_rows();
         let outputs = node.op.lay_out(&mut builder, &inputs, &values, &ranges);
         let uses = uses(model, i + 1, outputs.len());
-        let before2 = builder.debug_rows();
         tensors.push(share(&mut builder, outputs, &uses));
-        if std::env::var("DBG").is_ok() { eprintln!("DBG {} {} outs {} rows {} share {} range {:?}", &format!("{:?}", node.op).chars().take(60).collect::<String>(), ranges.len(), model.tensor_len(i+1), before2-before, builder.debug_rows()-before2, ranges.first().map(|r| r.bits())); }
     }
 
     let mut public: Vec<Expr<F>> = model.outputs.iter().flat_map(|o| tensors[o.tensor].iter().cloned()).collect();

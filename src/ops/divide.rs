@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{BoundError, BoundReason};
 use crate::{
-    circuit::{Expr, Gadgets, field},
+    circuit::{Expr, Gadgets, field, unsigned},
     graph::{Interval, MAX_BITS},
 };
 
@@ -75,7 +75,7 @@ impl Divide {
         if bounds.lo == bounds.hi {
             return Expr::constant(field(bounds.lo));
         }
-        let power = |exponent: i32| F::from_u128(1 << exponent.max(0));
+        let power = |exponent: i32| unsigned::<F>(1 << exponent.max(0));
         let (mut numerator, mut denominator) = (a.scaled(power(self.shift)), b.scaled(power(-self.shift)));
         if self.nearest {
             numerator = numerator.scaled(F::from(2));

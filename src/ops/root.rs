@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{BoundError, BoundReason};
 use crate::{
-    circuit::{Expr, Gadgets, field},
+    circuit::{Expr, Gadgets, field, unsigned},
     graph::{Interval, MAX_BITS},
 };
 
@@ -57,7 +57,7 @@ impl Root {
         let y_value = self.apply(value);
         let y = gadgets.range((y_value - lo).unsigned_abs(), (hi - lo).unsigned_abs()).offset(field(lo));
         let square = gadgets.square(&y, field(y_value));
-        let mut above = x.scaled(F::from_u128(1 << self.shift));
+        let mut above = x.scaled(unsigned(1 << self.shift));
         above.add_scaled(&square, -F::ONE);
         let above = gadgets.materialise(&above.merged());
         let above_value = (value << self.shift) - y_value * y_value;

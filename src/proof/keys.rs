@@ -21,7 +21,7 @@ use super::{
     srs::{Srs, SrsOrigin, ethereum_s_g2},
 };
 use crate::{
-    circuit::{Assignment, LaidOut, Layout},
+    circuit::{Assignment, Decisions, LaidOut, Layout},
     graph::{IntegerModel, Interval},
 };
 
@@ -201,6 +201,7 @@ pub struct ProvingKey<C: Curve = Bn254> {
     pub(super) fixed: Vec<Vec<C::Scalar>>,
     /// One per advice column, for layouts with a permutation.
     pub(super) sigma: Vec<Sigma<C::Scalar>>,
+    pub(super) decisions: Decisions,
     vk: VerifyingKey<C>,
 }
 
@@ -267,7 +268,7 @@ impl<C: Curve> ProvingKey<C> {
             s_g2,
         };
         let vk = VerifyingKey::new(circuit, commitments, quotient_pieces, model.public_ranges(), setup)?;
-        Ok(Self { domain, powers, fixed, sigma, vk })
+        Ok(Self { domain, powers, fixed, sigma, decisions: circuit.decisions(), vk })
     }
 
     /// The verifying key.
@@ -296,6 +297,6 @@ impl<C: Curve> ProvingKey<C> {
         let powers: Option<Vec<C::G1Affine>> = powers.par_chunks(C::RAW_BYTES).map(C::from_raw).collect();
         let powers = powers.ok_or_else(|| damaged("a power of the setup is not a point"))?;
         let FixedPolynomials { domain, fixed, sigma } = FixedPolynomials::new(circuit);
-        Ok(Self { domain, powers, fixed, sigma, vk })
+        Ok(Self { domain, powers, fixed, sigma, decisions: circuit.decisions(), vk })
     }
 }

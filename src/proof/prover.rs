@@ -71,7 +71,7 @@ pub fn prove<C: Curve>(
     }
     let trace = model.trace(input);
     let statement = Statement { context, public_values: model.public_values(&trace) };
-    let circuit = LaidOut::new(pk.verifying_key().layout(), model, &trace)?;
+    let circuit = LaidOut::decided(&pk.decisions, model, &trace)?;
     prove_circuit(pk, &circuit, statement, rng)
 }
 
@@ -105,9 +105,7 @@ fn proof_words<C: Curve>(
     let mut transcript = Transcript::new(protocol, statement);
     let mut words: Vec<Word> = Vec::with_capacity(protocol.proof_words());
     let commit_to = |polynomial: &[C::Scalar]| C::point(&commit::<C>(polynomial, &pk.powers));
-    let started = std::time::Instant::now();
     let mut send = |transcript: &mut Transcript, sent: Vec<Word>| {
-        if std::env::var("DBG").is_ok() { eprintln!("TIME send {:?}", started.elapsed()); }
         transcript.absorb(&sent);
         words.extend(sent);
     };

@@ -7,7 +7,7 @@ use std::{
 
 use ff::{BatchInvert, PrimeField};
 
-use super::{projection::Powers, shared::Shared};
+use super::projection::{Found, Powers};
 use crate::circuit::gadgets::Expr;
 
 /// Row of the cell constrained to one.
@@ -94,9 +94,9 @@ pub struct PhasedBuilder<F> {
     pub times: Vec<usize>,
     /// Rows of `c` with zero and with `1 / alpha`, once they are there.
     pub(super) constants: Option<(usize, usize)>,
-    /// What the linear maps laid out so far share, and those that were found before.
-    pub(super) shared: Vec<Arc<Vec<Shared>>>,
-    pub(super) found: Vec<Arc<Vec<Shared>>>,
+    /// What was found in the linear maps laid out so far, and what is known of them from before.
+    pub(super) found: Vec<Arc<Found>>,
+    pub(super) known: Vec<Arc<Found>>,
     /// Products of two cells that have no cell of their own: those of [`Self::virtual_product`].
     products: Vec<(usize, usize)>,
     /// Range checks so far.
@@ -127,8 +127,8 @@ impl<F: PrimeField> PhasedBuilder<F> {
             jumps: vec![],
             times: vec![],
             constants: None,
-            shared: vec![],
             found: vec![],
+            known: vec![],
             products: vec![],
             checks: BTreeMap::new(),
             rows: 0,
@@ -137,6 +137,12 @@ impl<F: PrimeField> PhasedBuilder<F> {
         builder.fresh_term(F::ONE, F::ONE);
         builder.pin(ONE_ROW);
         builder
+    }
+
+    /// The same with what is known of the model's linear maps.
+    pub(super) fn knowing(mut self, known: Vec<Arc<Found>>) -> Self {
+        self.known = known;
+        self
     }
 
     /// Rows that are in use.

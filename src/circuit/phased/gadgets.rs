@@ -5,10 +5,11 @@ use ff::PrimeField;
 use super::{
     builder::{Check, ONE_ROW, PhasedBuilder},
     packed,
+    projection::Found,
     shared::Shared,
 };
 use crate::{
-    circuit::gadgets::{Expr, Gadgets, OneHot, Valued, field, sum},
+    circuit::gadgets::{Expr, Gadgets, OneHot, Valued, field, sum, unsigned},
     graph::{Affine, Interval},
     ops::Product,
 };
@@ -46,13 +47,13 @@ impl<F: PrimeField> PhasedBuilder<F> {
     fn limbs(&mut self, source: Source<F>, value: u128, low: u32, limbs: u32) -> usize {
         let first = match source.cell {
             Some(row) => self.copy(row),
-            None => self.fresh(F::from_u128(value) - source.added),
+            None => self.fresh(unsigned::<F>(value) - source.added),
         };
         let below = -Self::power(self.table_bits);
         let times = 1 << (self.table_bits - low);
         for i in 1..limbs {
             let rest = value.checked_shr(low + (i - 1) * self.table_bits).unwrap_or(0);
-            let row = self.fresh(F::from_u128(rest));
+            let row = self.fresh(unsigned(rest));
             self.look_up(row - 1, if i == 1 { times } else { 1 }, below);
         }
         let last = self.rows() - 1;
@@ -118,9 +119,6 @@ impl<F: PrimeField> PhasedBuilder<F> {
 }
 
 impl<F: PrimeField> Gadgets<F> for PhasedBuilder<F> {
-    fn debug_rows(&self) -> usize {
-        self.rows()
-    }
     fn check_zero(&mut self, expr: &Expr<F>) {
         let start = self.rows();
         self.terms(expr, F::ONE);
@@ -148,7 +146,7 @@ impl<F: PrimeField> Gadgets<F> for PhasedBuilder<F> {
         let limbs = Check::limbs(bits, self.table_bits);
         let low = if limbs > 1 { (bits - 1) % self.table_bits + 1 } else { self.table_bits };
         let added = ((1 << (low + (limbs - 1) * self.table_bits)) - 1) - max;
-        let source = Source { cell: Some(cell), added: F::from_u128(added) };
+        let source = Source { cell: Some(cell), added: unsigned(added) };
         self.limbs(source, value.saturating_add(added), low, limbs);
         Expr::cell(cell)
     }
@@ -156,7 +154,7 @@ impl<F: PrimeField> Gadgets<F> for PhasedBuilder<F> {
     fn check_bits(&mut self, expr: &Expr<F>, value: u128, bits: u32) {
         self.note(Check::AtMost(bits));
         let variable = Expr { terms: expr.terms.clone(), constant: F::ZERO };
-        let cell = self.in_cell(&variable, F::from_u128(value) - expr.constant);
+        let cell = self.in_cell(&variable, unsigned::<F>(value) - expr.constant);
         self.at_most(Source { cell: Some(cell), added: expr.constant }, value, bits);
     }
 
@@ -169,7 +167,7 @@ impl<F: PrimeField> Gadgets<F> for PhasedBuilder<F> {
         let added = constant.map_or(F::ZERO, |_| expr.constant);
         let of_quotient = constant.map_or(F::ZERO, |c| field(c >> shift));
         let variable = Expr { terms: expr.terms.clone(), constant: expr.constant - added };
-        let whole = self.in_cell(&variable, F::from_u128(value) - added);
+        let whole = self.in_cell(&variable, unsigned::<F>(value) - added);
         let skipped = shift.div_ceil(self.table_bits);
         let low = (shift - 1) % self.table_bits + 1;
         let limbs = skipped + Check::limbs(bits.saturating_sub(shift), self.table_bits);
@@ -185,11 +183,11 @@ impl<F: PrimeField> Gadgets<F> for PhasedBuilder<F> {
         let (positive, negative) = (value.max(0).unsigned_abs(), value.min(0).unsigned_abs());
         let limbs = Check::limbs(bits, self.table_bits);
         // the rows n, p, n: the first two are looked up as their sum, if that is one limb, the last two are multiplied
-        let above = (limbs == 1).then(|| self.fresh(F::from_u128(negative)));
-        let product = self.fresh(F::from_u128(positive));
+        let above = (limbs == 1).then(|| self.fresh(unsigned(negative)));
+        let product = self.fresh(unsigned(positive));
         self.multiply(product, F::ONE);
         self.pin_rows(product, product + 1);
-        let rest = self.fresh_term(F::from_u128(negative), F::ONE);
+        let rest = self.fresh_term(unsigned(negative), F::ONE);
         self.term(product, -F::ONE);
         self.terms(expr, F::ONE);
         self.pin(rest);
@@ -242,8 +240,11 @@ impl<F: PrimeField> Gadgets<F> for PhasedBuilder<F> {
     /// Those with shared matrices by their projections, others together, if that saves rows.
     fn linear(&mut self, map: &Affine<i64, i128>, inputs: &[Valued<'_, F>], ranges: &[Interval]) -> Vec<Expr<F>> {
         let ranges = packed::output_ranges(map, ranges);
-        let shared = self.shared_in(map, &ranges);
-        let mut result = self.project_shared(&shared, map, inputs);
+        let mut result = vec![None; map.output_len()];
+        match &*self.found_in(map, &ranges) {
+            Found::Convolution(convolution) => self.convolve(&mut result, convolution, map, inputs),
+            Found::Shared(shared) => self.project_shared(&mut result, shared, map, inputs),
+        }
         self.pack(&mut result, map, inputs, &ranges);
         let inputs: Vec<&Expr<F>> = inputs.iter().map(|input| input.0).collect();
         result.into_iter().enumerate().map(|(j, cell)| cell.unwrap_or_else(|| sum(map, &inputs, j))).collect()

@@ -40,6 +40,7 @@
 
 mod builder;
 mod config;
+mod convolution;
 mod gadgets;
 mod halo2;
 mod packed;
@@ -48,10 +49,13 @@ mod shared;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
 use ff::PrimeField;
 
 pub use builder::PhasedBuilder;
 pub use config::{PhasedConfig, TAIL};
+use projection::Found;
 
 use super::{
     model::{MIN_K, lay_out},
@@ -67,6 +71,13 @@ const SOME_TABLE_BITS: u32 = 8;
 
 /// Pairs of cells of `a` in the tail that are tied, as rows from its start.
 const TIED: [(usize, usize); 4] = [(0, 4), (1, 5), (2, 6), (3, 7)];
+
+/// What a layout decides by looking at the model, which takes longer than laying it out.
+#[derive(Clone, Debug)]
+pub struct Decisions {
+    table_bits: u32,
+    found: Vec<Arc<Found>>,
+}
 
 /// An integer model laid out on the columns, with the witness of one run.
 #[derive(Clone, Debug)]
@@ -88,15 +99,27 @@ impl<F: PrimeField> PhasedCircuit<F> {
         let counted = lay_out(PhasedBuilder::new(SOME_TABLE_BITS, 0), model, trace);
         let bits = (1..=MAX_TABLE_BITS).min_by_key(|&bits| counted.rows_with(bits)).unwrap_or(SOME_TABLE_BITS);
         let rows = counted.rows_with(bits);
-        let k_of = |rows: usize| (rows + TAIL).next_power_of_two().ilog2().max(MIN_K);
         if rows > limit {
-            return Self { k: k_of(rows), layout: counted };
+            return Self { k: (rows + TAIL).next_power_of_two().ilog2().max(MIN_K), layout: counted };
         }
-        let mut builder = PhasedBuilder::new(bits, limit);
-        builder.found = counted.shared;
+        Self::laid_out(PhasedBuilder::new(bits, limit).knowing(counted.found), model, trace)
+    }
+
+    fn laid_out(builder: PhasedBuilder<F>, model: &IntegerModel, trace: &Trace) -> Self {
         let mut layout = lay_out(builder, model, trace);
         layout.finish();
-        Self { k: k_of(layout.rows()), layout }
+        Self { k: (layout.rows() + TAIL).next_power_of_two().ilog2().max(MIN_K), layout }
+    }
+
+    /// What was decided by looking at the model.
+    pub fn decisions(&self) -> Decisions {
+        Decisions { table_bits: self.layout.table_bits, found: self.layout.found.clone() }
+    }
+
+    /// As [`Self::new`] for a model of which this is known.
+    pub fn decided(decisions: &Decisions, model: &IntegerModel, trace: &Trace) -> Self {
+        let builder = PhasedBuilder::new(decisions.table_bits, usize::MAX).knowing(decisions.found.clone());
+        Self::laid_out(builder, model, trace)
     }
 
     /// What verifiers know of the layout besides its gate.

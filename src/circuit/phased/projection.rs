@@ -20,6 +20,7 @@ use ff::PrimeField;
 
 use super::{
     builder::{ONE_ROW, PhasedBuilder},
+    convolution::{self, Convolution},
     packed,
     shared::{self, Shared},
 };
@@ -37,6 +38,13 @@ pub(super) enum Entry<F> {
     Cell(usize),
 }
 
+/// What sums of a linear map have in common.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Found {
+    Convolution(Convolution),
+    Shared(Vec<Shared>),
+}
+
 /// Which challenge a sum is by the powers of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Powers {
@@ -46,7 +54,7 @@ pub enum Powers {
 
 impl<F: PrimeField> PhasedBuilder<F> {
     /// Rows of `c` with zero and with `1 / alpha`.
-    fn projection_constants(&mut self) -> (usize, usize) {
+    pub(super) fn projection_constants(&mut self) -> (usize, usize) {
         if let Some(rows) = self.constants {
             return rows;
         }
@@ -62,14 +70,14 @@ impl<F: PrimeField> PhasedBuilder<F> {
     }
 
     /// A row of Horner's rule with a copy of a cell.
-    fn horner(&mut self, cell: usize, weight: F, powers: Powers) -> usize {
+    pub(super) fn horner(&mut self, cell: usize, weight: F, powers: Powers) -> usize {
         let row = self.term(cell, weight);
         self.step(row, powers);
         row
     }
 
     /// The sum of entries by powers, the first one with the highest; returns the row of `c` that it is in.
-    fn sum_of(&mut self, zero: usize, entries: impl Iterator<Item = Entry<F>>, powers: Powers) -> usize {
+    pub(super) fn sum_of(&mut self, zero: usize, entries: impl Iterator<Item = Entry<F>>, powers: Powers) -> usize {
         self.jump(Some(zero));
         for entry in entries {
             match entry {
@@ -81,7 +89,7 @@ impl<F: PrimeField> PhasedBuilder<F> {
     }
 
     /// `from` and the products of the cells of `c` in these rows; returns the row of `c` that the sum is in.
-    fn add_products(&mut self, from: usize, factors: impl Iterator<Item = (usize, usize)>) -> usize {
+    pub(super) fn add_products(&mut self, from: usize, factors: impl Iterator<Item = (usize, usize)>) -> usize {
         let mut sum = from;
         self.jump(Some(sum));
         for (left, right) in factors {
@@ -142,23 +150,31 @@ impl<F: PrimeField> PhasedBuilder<F> {
         result
     }
 
-    /// What is shared in a linear map, found once.
-    pub(super) fn shared_in(&mut self, map: &Affine<i64, i128>, ranges: &[Interval]) -> Arc<Vec<Shared>> {
-        let known = self.found.get(self.shared.len()).cloned();
-        let bits = ranges.iter().map(packed::digit_bits).max().unwrap_or(0);
-        let shared = known.unwrap_or_else(|| Arc::new(shared::find(map, bits)));
-        self.shared.push(shared.clone());
-        shared
+    /// What sums of a linear map have in common, found once.
+    pub(super) fn found_in(&mut self, map: &Affine<i64, i128>, ranges: &[Interval]) -> Arc<Found> {
+        let known = self.known.get(self.found.len()).cloned();
+        let found = known.unwrap_or_else(|| {
+            let bits = ranges.iter().map(packed::digit_bits).max().unwrap_or(0);
+            let shared = shared::find(map, bits);
+            let saved: usize = shared.iter().map(|shared| shared.saved(bits)).sum();
+            let convolution = convolution::find(map, bits).filter(|found| found.saved(bits) > saved);
+            Arc::new(match convolution {
+                Some(convolution) => Found::Convolution(convolution),
+                None => Found::Shared(shared),
+            })
+        });
+        self.found.push(found.clone());
+        found
     }
 
-    /// The outputs of products with shared matrices; `None` for those in none.
+    /// The outputs of products with shared matrices.
     pub(super) fn project_shared(
         &mut self,
+        result: &mut [Option<Expr<F>>],
         shared: &[Shared],
         map: &Affine<i64, i128>,
         inputs: &[Valued<'_, F>],
-    ) -> Vec<Option<Expr<F>>> {
-        let mut result = vec![None; map.output_len()];
+    ) {
         let value = |output: &u32| {
             let terms = map.row(*output as usize).map(|(i, w)| field::<F>(w.into()) * inputs[i].1);
             terms.fold(field(map.bias[*output as usize]), |sum, term| sum + term)
@@ -179,6 +195,5 @@ impl<F: PrimeField> PhasedBuilder<F> {
                 places.iter().zip(cells).for_each(|(&place, cell)| result[place as usize] = Some(Expr::cell(cell)));
             }
         }
-        result
     }
 }

@@ -38,6 +38,11 @@ impl Shared {
         packed::rows(terms, self.bias.len(), bits) * self.inputs.len()
     }
 
+    /// Rows that a projection saves.
+    pub fn saved(&self, bits: u32) -> usize {
+        self.direct_rows(bits).saturating_sub(self.own_rows())
+    }
+
     /// Whether a projection is worth its overhead.
     fn pays(&self, bits: u32) -> bool {
         3 * self.own_rows() < 2 * self.direct_rows(bits)
@@ -160,14 +165,16 @@ pub fn find(map: &Affine<i64, i128>, bits: u32) -> Vec<Shared> {
                     count,
                 ))
             };
-            let promised = (0..SAMPLES).map(|sample| promise((vectors - 1) * sample / SAMPLES)).max().unwrap_or(0);
-            if promised > 0 {
+            // those in the middle are not at a border
+            let samples = SAMPLES.min(vectors - 1);
+            let sample = |i: usize| (vectors - 1) * ((i + samples / 2) % samples) / samples;
+            if let Some(promised) = (0..samples).map(|i| promise(sample(i))).find(|promised| *promised > 0) {
                 promising.push((promised, grouping));
             }
         }
     }
     promising.sort_by_key(|(promised, _)| Reverse(*promised));
-    let saved = |found: &[Shared]| found.iter().map(|s| s.direct_rows(bits) - s.own_rows()).sum::<usize>();
+    let saved = |found: &[Shared]| found.iter().map(|s| s.saved(bits)).sum::<usize>();
     let mut best: Vec<Shared> = vec![];
     for (promised, grouping) in promising.into_iter().take(TRIES) {
         if saved(&best) >= promised {

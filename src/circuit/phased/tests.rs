@@ -154,6 +154,11 @@ fn every_cell_of_every_operator_is_pinned() {
         .into();
     let cases: Vec<Case> = vec![
         (linear(2, &[vec![3, -2], vec![0, 5]], vec![7, -1]), vec![(-5, 6), (0, 15)], vec![vec![2, 9]]),
+        (
+            linear(12, &[1, 2, 3, 5].map(|i| (0..12).map(|j| i * j % 7 - 3).collect()), vec![1, -2, 3, -4]),
+            vec![(-3, 4); 12],
+            vec![vec![2, -3, 4, 1, 0, -1, 2, -3, 4, 1, 0, -1]],
+        ),
         (Op::Relu, vec![(-9, 12)], vec![vec![-9], vec![0], vec![5]]),
         (Op::Relu, vec![(-90_000, 120_000)], vec![vec![-77_123], vec![99_999]]),
         (Op::Rescale(Rescale { shift: 3 }), vec![(-100, 200)], vec![vec![-100], vec![12], vec![77]]),
@@ -186,8 +191,8 @@ fn every_cell_of_every_operator_is_pinned() {
 
 /// A linear map with a shared matrix, and products of matrices.
 fn projected() -> Vec<IntegerModel> {
-    // 12 vectors of 9 elements, a 9 x 10 matrix
-    let weight = |j: usize, i: usize| (31 * j + 17 * i) as i64 % 10 - 12;
+    // 12 vectors of 9 elements, a 9 x 10 matrix of weights so large that few sums share a field element
+    let weight = |j: usize, i: usize| ((31 * j + 17 * i) as i64 % 10 - 12) << 50;
     let row = |k: usize| -> Vec<i64> {
         (0..108).map(|input| if input / 9 == k / 10 { weight(input % 9, k % 10) } else { 0 }).collect()
     };
@@ -195,7 +200,16 @@ fn projected() -> Vec<IntegerModel> {
     let bias = (0..120).map(|k| k % 10 - 4).collect();
     let map = single_op(linear(108, &rows, bias), &[(-3, 4); 108]);
     let product = Product { batch: 2, rows: 5, inner: 5, columns: 5 };
-    vec![map, single_op(Op::Product(product), &[(-2, 3); 100])]
+    // 4 filters of 3 x 3 over 10 x 10
+    let tap = |k: usize, at: usize| 10 * (k % 64 / 8 + at / 3) + k % 8 + at % 3;
+    let filter = |k: usize| -> Vec<i64> {
+        let mut row = vec![0; 100];
+        (0..9).for_each(|at| row[tap(k, at)] = (((7 * (k / 64) + 5 * at) % 11) as i64 - 12) << 50);
+        row
+    };
+    let filters: Vec<Vec<i64>> = (0..256).map(filter).collect();
+    let convolution = single_op(linear(100, &filters, (0..256).map(|k| k / 64 - 2).collect()), &[(-3, 4); 100]);
+    vec![map, convolution, single_op(Op::Product(product), &[(-2, 3); 100])]
 }
 
 #[test]
