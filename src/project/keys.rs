@@ -2,10 +2,7 @@
 
 use rand_core::{CryptoRng, RngCore};
 
-use super::{
-    ProjectError,
-    forecast::{ProverForecast, resident_bytes},
-};
+use super::{Columns, ProjectError, ProverForecast};
 use crate::{
     circuit::{LaidOut, Layout},
     graph::{IntegerModel, Interval},
@@ -89,14 +86,6 @@ impl AnyVerifyingKey {
         on_curve!(AnyVerifyingKey, self, key => ProverForecast::new(key, model))
     }
 
-    /// Bytes of memory that proving holds at its peak.
-    pub fn peak_bytes(&self, model: &IntegerModel) -> Result<u64, ProjectError> {
-        on_curve!(AnyVerifyingKey, self, key => {
-            let circuit = LaidOut::for_keygen(key.layout(), model)?;
-            Ok(resident_bytes(key, model, &circuit))
-        })
-    }
-
     /// The curve.
     pub fn curve(&self) -> CurveId {
         match self {
@@ -130,12 +119,18 @@ impl AnyVerifyingKey {
         on_curve!(AnyVerifyingKey, self, key => key.protocol().k)
     }
 
-    /// Fixed columns, columns under the permutation argument, pieces of the quotient, in this order.
-    pub fn columns(&self) -> (usize, usize, usize) {
+    /// Columns by kind.
+    pub fn columns(&self) -> Columns {
         on_curve!(AnyVerifyingKey, self, key => {
             let protocol = key.protocol();
-            (protocol.fixed.len(), usize::from(protocol.permutation.is_some()), protocol.quotient_pieces)
+            let permutation = usize::from(protocol.permutation.is_some());
+            Columns { advice: protocol.phases, fixed: protocol.fixed.len(), permutation }
         })
+    }
+
+    /// Commitments to the quotient.
+    pub fn quotient_pieces(&self) -> usize {
+        on_curve!(AnyVerifyingKey, self, key => key.protocol().quotient_pieces)
     }
 
     /// Words of 32 bytes in a proof.
