@@ -10,7 +10,7 @@ use hallmark::{
 use serde_json::json;
 
 use super::{
-    Outcome,
+    Outcome, Threads,
     compile::{NO_DOMAIN, not_printed, others},
     keep,
     options::ModelOptions,
@@ -43,9 +43,12 @@ pub struct Args {
     report: Option<PathBuf>,
     #[command(flatten)]
     options: ModelOptions,
+    #[command(flatten)]
+    threads: Threads,
 }
 
 pub fn run(args: &Args, output: &Output) -> Outcome {
+    args.threads.apply()?;
     let read: Vec<PathBuf> = [Some(&args.model), args.data.as_ref()].into_iter().flatten().cloned().collect();
     args.report.iter().try_for_each(|report| keep(report, &read))?;
     let step = output.step("");

@@ -7,11 +7,12 @@ use hallmark::{
     project::{Build, compile},
     quant::DomainSource,
     solidity::batch_name,
+    stages::observed,
 };
 use serde_json::{Value, json};
 
 use super::{
-    Outcome,
+    Outcome, Threads,
     options::ModelOptions,
     output::{Output, Report, table, thousands},
 };
@@ -38,6 +39,8 @@ pub struct Args {
     output: PathBuf,
     #[command(flatten)]
     options: ModelOptions,
+    #[command(flatten)]
+    threads: Threads,
 }
 
 /// What to know where the domain comes from the calibration data.
@@ -45,9 +48,11 @@ pub const NO_DOMAIN: &str = "note: no domain was declared, so it is what the cal
                              Declare it with --domain or a \"features\" block.";
 
 pub fn run(args: &Args, output: &Output) -> Outcome {
+    args.threads.apply()?;
     let options = args.options.compile_options(args.model.clone(), args.data.clone());
     let step = output.step("");
-    let build = compile(&options, |stage| step.set(stage.to_string()))?;
+    let told = step.clone();
+    let build = observed(step.listener(), || compile(&options, |stage| told.set(stage.to_string())))?;
     step.set("writing artifacts");
     build.write(&args.output)?;
     drop(step);
@@ -99,7 +104,7 @@ pub fn summary(build: &Build) -> String {
 pub fn others(plan: &Plan, alternatives: &[Alternative]) -> Vec<(&'static str, String)> {
     let row = |other: &Plan| {
         let (gas, relative) = (thousands(other.estimate.transaction), other.proving / plan.proving);
-        ("instead of", format!("{other}: {gas} gas, 2^{} rows, {relative:.1} x the proving time", other.k))
+        ("instead of", format!("{other}: {gas} gas, 2^{} rows, {relative:.2} x the proving time", other.k))
     };
     front(alternatives).into_iter().filter(|other| *other != plan).map(row).collect()
 }

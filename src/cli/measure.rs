@@ -40,14 +40,32 @@ pub fn run(command: &mut Command) -> io::Result<Usage> {
             said.into()
         }));
     }
-    let seconds = |time: libc::timeval| time.tv_sec as f64 + time.tv_usec as f64 / 1e6;
-    // kilobytes, but bytes on Apple's systems
-    let unit = if cfg!(target_vendor = "apple") { 1 } else { 1024 };
-    Ok(Usage {
-        wall_seconds,
-        cpu_seconds: seconds(usage.ru_utime) + seconds(usage.ru_stime),
-        peak_rss_bytes: u64::try_from(usage.ru_maxrss).unwrap_or(0) * unit,
-    })
+    Ok(Usage::new(wall_seconds, &usage))
+}
+
+impl Usage {
+    fn new(wall_seconds: f64, usage: &libc::rusage) -> Self {
+        let seconds = |time: libc::timeval| time.tv_sec as f64 + time.tv_usec as f64 / 1e6;
+        // kilobytes, but bytes on Apple's systems
+        let unit = if cfg!(target_vendor = "apple") { 1 } else { 1024 };
+        Self {
+            wall_seconds,
+            cpu_seconds: seconds(usage.ru_utime) + seconds(usage.ru_stime),
+            peak_rss_bytes: u64::try_from(usage.ru_maxrss).unwrap_or(0) * unit,
+        }
+    }
+}
+
+/// What this process has used up to now; `start` is when it began. `None` where the system does not say.
+#[allow(unsafe_code, reason = "the standard library reports no resource usage")]
+pub fn own(start: Instant) -> Option<Usage> {
+    // SAFETY: an all-zero rusage is a valid value of that plain struct
+    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+    // SAFETY: the pointer is to a live local
+    match unsafe { libc::getrusage(libc::RUSAGE_SELF, &mut usage) } {
+        0 => Some(Usage::new(start.elapsed().as_secs_f64(), &usage)),
+        _ => None,
+    }
 }
 
 /// Reap a child with its resource usage, which the standard library's `wait` does not give.

@@ -7,8 +7,12 @@ use crate::{
     circuit::{LaidOut, Layout},
     graph::{IntegerModel, Interval},
     plan::Plan,
-    proof::{Bls12381, Bn254, CurveId, Proof, ProvingKey, Srs, SrsOrigin, VerifyingKey, keys::peek, prove, verify},
+    proof::{
+        Bls12381, Bn254, Curve, CurveId, Proof, ProvingKey, Srs, SrsOrigin, VerifyingKey, cost::Work, keys::peek,
+        prove, verify,
+    },
     solidity::{ContractInfo, batch_source, verifier_source},
+    stages::{self, Stage},
 };
 
 /// A verifying key on either curve.
@@ -167,11 +171,22 @@ impl AnyVerifyingKey {
 impl AnyProvingKey {
     /// Generate the keys of a model in a layout.
     pub fn generate(model: &IntegerModel, layout: Layout, srs: AnySrs) -> Result<Self, ProjectError> {
+        fn generate<C: Curve>(
+            model: &IntegerModel,
+            layout: Layout,
+            srs: Srs<C>,
+        ) -> Result<ProvingKey<C>, ProjectError> {
+            let circuit = LaidOut::for_keygen(layout, model)?;
+            stages::expect(|| {
+                let cs = circuit.constraint_system();
+                let columns = cs.num_fixed_columns() + cs.permutation().get_columns().len();
+                vec![(Stage::Commitments, 1.0); columns]
+            });
+            Ok(ProvingKey::generate(model, &circuit, srs)?)
+        }
         Ok(match srs {
-            AnySrs::Bn254(srs) => Self::Bn254(ProvingKey::generate(model, &LaidOut::for_keygen(layout, model)?, srs)?),
-            AnySrs::Bls12381(srs) => {
-                Self::Bls12381(ProvingKey::generate(model, &LaidOut::for_keygen(layout, model)?, srs)?)
-            }
+            AnySrs::Bn254(srs) => Self::Bn254(generate(model, layout, srs)?),
+            AnySrs::Bls12381(srs) => Self::Bls12381(generate(model, layout, srs)?),
         })
     }
 
@@ -209,6 +224,10 @@ impl AnyProvingKey {
         context: [u8; 32],
         rng: &mut (impl RngCore + CryptoRng),
     ) -> Result<Proof, ProjectError> {
-        Ok(on_curve!(AnyProvingKey, self, key => prove(key, model, input, context, rng))?)
+        Ok(on_curve!(AnyProvingKey, self, key => {
+            let protocol = key.verifying_key().protocol();
+            stages::expect(|| Work::new(protocol).milestones(protocol));
+            prove(key, model, input, context, rng)
+        })?)
     }
 }
