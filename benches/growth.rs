@@ -156,7 +156,7 @@ fn svg(all: &[Measured]) -> String {
     let mut out = open(880, 660, "proving time and memory against rows and weights");
     for (i, (title, unit, across, up)) in CHARTS.iter().enumerate() {
         let (left, top) = (70.0 + 440.0 * (i % 2) as f64, 40.0 + 310.0 * (i / 2) as f64);
-        let (x_axis, y_axis) = (Axis::logarithmic(all.iter().map(across)), Axis::logarithmic(all.iter().map(up)));
+        let (x_axis, y_axis) = (Axis::decades(all.iter().map(across)), Axis::decades(all.iter().map(up)));
         let x = |value: f64| left + WIDTH * x_axis.place(value);
         let y = |value: f64| top + HEIGHT * (1.0 - y_axis.place(value));
         let _ = writeln!(out, "<text x=\"{}\" y=\"{}\">{title}, by {unit}</text>", left - 50.0, top - 16.0);

@@ -46,12 +46,20 @@ const STEPS: f64 = 5.0;
 impl Axis {
     /// A logarithmic axis for the values that are not zero, with a power of ten to spare below them.
     pub fn logarithmic(values: impl Iterator<Item = f64>) -> Self {
+        match Self::decades(values) {
+            Self::Logarithmic { lowest, highest } => Self::Logarithmic { lowest: lowest - 1, highest },
+            linear @ Self::Linear { .. } => linear,
+        }
+    }
+
+    /// A logarithmic axis from the power of ten below the values that are not zero to the one above them.
+    pub fn decades(values: impl Iterator<Item = f64>) -> Self {
         let exponents = values.filter(|v| *v > 0.0 && v.is_finite()).map(|v| v.max(LEAST).log10());
         let (lowest, highest) =
             exponents.fold((f64::INFINITY, f64::NEG_INFINITY), |(lo, hi), e| (lo.min(e.floor()), hi.max(e.ceil())));
         match lowest <= highest {
-            true => Self::Logarithmic { lowest: lowest as i32 - 1, highest: (highest as i32).max(lowest as i32 + 1) },
-            false => Self::Logarithmic { lowest: -1, highest: 0 },
+            true => Self::Logarithmic { lowest: lowest as i32, highest: (highest as i32).max(lowest as i32 + 1) },
+            false => Self::Logarithmic { lowest: 0, highest: 1 },
         }
     }
 
@@ -176,6 +184,8 @@ mod tests {
         assert_eq!(Axis::linear([125_363.0, 239_800.0].into_iter()).ticks()[0].0, 100_000.0);
         let axis = Axis::logarithmic([0.03, 20.0].into_iter());
         assert_eq!(axis, Axis::Logarithmic { lowest: -3, highest: 2 });
+        assert_eq!(Axis::decades([0.03, 20.0].into_iter()), Axis::Logarithmic { lowest: -2, highest: 2 });
+        assert_eq!(Axis::logarithmic(std::iter::empty()), Axis::Logarithmic { lowest: -1, highest: 1 });
         assert!((axis.place(1.0) - 0.6).abs() < 1e-9 && axis.place(0.0) == 0.0 && axis.place(1e9) == 1.0);
         assert!(
             Axis::linear(std::iter::empty())

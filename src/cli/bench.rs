@@ -176,7 +176,7 @@ pub fn measure_project(
     step.set("proving");
     let proof_path = scratch.join("proof.json");
     let mut prove = Command::new(std::env::current_exe()?);
-    prove.arg("--quiet").arg("prove").arg(folder).arg("--input").arg(input).arg("-o").arg(&proof_path);
+    prove.arg("--json").arg("prove").arg(folder).arg("--input").arg(input).arg("-o").arg(&proof_path);
     if let Some(index) = index {
         prove.args(["--index", &index.to_string()]);
     }

@@ -43,7 +43,7 @@ pub(super) fn svg(chosen: &Plan, alternatives: &[Alternative]) -> String {
     let (plans, front) = (by_gas(alternatives), front(alternatives));
     let times = || plans.iter().map(|plan| plan.proving);
     let (least, most) = times().fold((f64::INFINITY, 0.0f64), |(lo, hi), time| (lo.min(time), hi.max(time)));
-    let across = if most > DECADES * least { Axis::logarithmic(times()) } else { Axis::linear(times()) };
+    let across = if most > DECADES * least { Axis::decades(times()) } else { Axis::linear(times()) };
     let up = Axis::linear(plans.iter().map(|plan| plan.estimate.transaction as f64));
     let x = |plan: &Plan| LEFT + LENGTH * across.place(plan.proving);
     let y = |plan: &Plan| TOP + RISE * (1.0 - up.place(plan.estimate.transaction as f64));
