@@ -2,7 +2,7 @@
 
 PROFILES := default ir solc20 solc20-ir
 
-.PHONY: setup build demo test conformance operators exports collection fuzz matrix analyse snapshot fmt lint bench clean
+.PHONY: setup build demo test conformance operators exports collection fuzz matrix analyse snapshot fmt lint bench peers growth clean
 
 setup:
 	@script/setup.sh
@@ -68,7 +68,17 @@ lint: setup
 	script/forge fmt --check
 
 bench:
-	cargo bench
+	cargo bench --bench credit
+
+# EZKL and Hallmark on the same models in one run, to docs/benchmarks.md; COLLECTION is a folder of more models than the credit
+# example (benches/peers/README.md). EZKL is installed below cache/ (Python).
+peers: setup build
+	script/peers $(if $(COLLECTION),--collection "$(COLLECTION)")
+
+# Proving time and memory against rows and weights, to docs/growth.csv, docs/growth.svg and docs/proving.md. Minutes; MAX_K is the largest
+# domain, 2^19 rows by default.
+growth:
+	cargo bench --bench growth
 
 clean:
 	cargo clean

@@ -17,6 +17,7 @@
 //! | [`chain`] | solc, anvil, gas from receipts |
 //! | [`gas`] | the contract in process: what every part of it costs |
 //! | [`project`] | all of it together: compile to a folder, open the folder, prove, verify |
+//! | [`stages`], [`svg`] | what proving takes the time for, and pictures |
 //!
 //! # Example
 //!
@@ -69,7 +70,8 @@ pub mod project;
 pub mod proof;
 pub mod quant;
 pub mod solidity;
-mod svg;
+pub mod stages;
+pub mod svg;
 
 // Test support that unit and integration tests share names this crate as the latter do.
 #[cfg(test)]

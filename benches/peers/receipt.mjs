@@ -3,7 +3,7 @@
 //   node receipt.mjs '{"source": "verifier.sol", "contract": "Verifier", "calldataFile": "call.hex", "solc": "solc", "runs": 200}'
 //
 // prints the figures as JSON. `solc` names a package below the checkout's node_modules; `publicByte` is the place of a public
-// value's last byte in the calldata, the end if it is absent.
+// value's last byte in the calldata, the end if it is absent; `codeSizeLimit` is for contracts that no real chain would deploy.
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
@@ -67,9 +67,10 @@ function prices(bytes) {
  * Gas of the deployment and of the call, from their receipts. A verifier that refuses the proof is an error, and so is one that
  * accepts it with another public value, whose last byte is `calldata[publicByte]`.
  */
-export async function measure(creation, calldata, publicByte = calldata.length - 1) {
+export async function measure(creation, calldata, publicByte = calldata.length - 1, codeSizeLimit) {
   const port = await freePort();
   const arguments_ = ['--hardfork', 'osaka', '--silent', '--port', String(port)];
+  if (codeSizeLimit) arguments_.push('--code-size-limit', String(codeSizeLimit));
   const anvil = spawn(anvilProgram(), arguments_, { stdio: 'ignore' });
   const failed = once(anvil, 'error').then(([error]) => Promise.reject(error));
   failed.catch(() => {});
@@ -128,6 +129,6 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const options = JSON.parse(process.argv[2]);
   const { creation, runtimeBytes, solc } = compile(options);
   const calldata = Buffer.from(readFileSync(options.calldataFile, 'utf8').trim().replace('0x', ''), 'hex');
-  const figures = await measure(creation, calldata, options.publicByte);
+  const figures = await measure(creation, calldata, options.publicByte, options.codeSizeLimit);
   console.log(JSON.stringify({ ...figures, contract_bytes: runtimeBytes, solc }));
 }

@@ -10,7 +10,10 @@ use super::{
     Assignment, ModelCircuit, NotPeriodic, PeriodicCircuit, PhasedCircuit, Shape,
     phased::{self, PhasedConfig},
 };
-use crate::graph::{IntegerModel, Trace};
+use crate::{
+    graph::{IntegerModel, Trace},
+    stages::{self, Stage},
+};
 
 /// A family of circuits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -106,6 +109,7 @@ impl<F: PrimeField> LaidOut<F> {
 
     /// The same, with no more than `limit` rows kept: a circuit that takes more is good for its size only.
     fn within(limit: usize, layout: Layout, model: &IntegerModel, trace: &Trace) -> Result<Self, NotPeriodic> {
+        let _stage = stages::enter(Stage::LayingOut);
         Ok(match layout {
             Layout::Periodic => LaidOut::Periodic(PeriodicCircuit::new(model, trace)?),
             Layout::General => LaidOut::General(ModelCircuit::within(limit, model, trace)),
@@ -179,12 +183,14 @@ impl<F: PrimeField> LaidOut<F> {
 
     /// What the prover commits to.
     pub fn assignment(&self) -> Assignment<F> {
+        let _stage = stages::enter(Stage::LayingOut);
         any!(self, circuit => circuit.assignment())
     }
 
     /// The advice column of the second phase for the challenges between the phases, as far as it follows from the first;
     /// `None` if there is one phase.
     pub fn second_phase(&self, challenges: [F; 2]) -> Option<Vec<F>> {
+        let _stage = stages::enter(Stage::LayingOut);
         match self {
             LaidOut::Phased(circuit) => Some(circuit.running_sum(challenges)),
             _ => None,

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use sha3::{Digest, Keccak256};
 
 use super::{
-    ContextArgs, Failure, Folder, Outcome,
+    ContextArgs, Failure, Folder, Outcome, Threads,
     measure::{self, Usage},
     output::{Output, Report, table, thousands},
     peers,
@@ -47,6 +47,8 @@ pub struct Args {
     index: Option<usize>,
     #[command(flatten)]
     context: ContextArgs,
+    #[command(flatten)]
+    threads: Threads,
     /// Port for anvil; a free one by default.
     #[arg(long)]
     port: Option<u16>,
@@ -83,6 +85,7 @@ const GAS_LIMIT: u64 = 2_000_000;
 const MAX_BATCH: i64 = 256;
 
 pub fn run(args: &Args, output: &Output) -> Outcome {
+    args.threads.apply()?;
     let project = Project::open(&args.folder.folder)?;
     if args.batch.is_some() {
         project.batch_contract()?;
@@ -99,7 +102,8 @@ pub fn run(args: &Args, output: &Output) -> Outcome {
     let context = args.context.context.clone().unwrap_or_else(some_hash);
     let context = ContextArgs { context: Some(context) };
     let folder = &args.folder.folder;
-    let measured = measure_project(&project, folder, &input, args.index, &context, args.port, scratch.path(), output)?;
+    let proved = Proved { folder, input: &input, index: args.index, context: &context, threads: args.threads };
+    let measured = measure_project(&project, &proved, args.port, scratch.path(), output)?;
     let (mut text, mut json) = (text(&measured), json(&measured));
     if let Some(count) = args.batch {
         let batch = batch::measure(&project, args, &input, context.bytes()?, count.into(), output)?;
@@ -145,14 +149,20 @@ fn some_hash() -> String {
     format!("0x{}", hex::encode(Keccak256::digest(b"hallmark bench")))
 }
 
+/// What is proved, and how.
+#[derive(Clone, Copy, Debug)]
+pub struct Proved<'a> {
+    pub folder: &'a Path,
+    pub input: &'a Path,
+    pub index: Option<usize>,
+    pub context: &'a ContextArgs,
+    pub threads: Threads,
+}
+
 /// Prove, deploy, verify, measure.
-#[allow(clippy::too_many_arguments)]
 pub fn measure_project(
     project: &Project,
-    folder: &Path,
-    input: &Path,
-    index: Option<usize>,
-    context: &ContextArgs,
+    &Proved { folder, input, index, context, threads }: &Proved<'_>,
     port: Option<u16>,
     scratch: &Path,
     output: &Output,
@@ -166,12 +176,15 @@ pub fn measure_project(
     step.set("proving");
     let proof_path = scratch.join("proof.json");
     let mut prove = Command::new(std::env::current_exe()?);
-    prove.arg("--quiet").arg("prove").arg(folder).arg("--input").arg(input).arg("-o").arg(&proof_path);
+    prove.arg("--json").arg("prove").arg(folder).arg("--input").arg(input).arg("-o").arg(&proof_path);
     if let Some(index) = index {
         prove.args(["--index", &index.to_string()]);
     }
     if let Some(context) = &context.context {
         prove.args(["--context", context]);
+    }
+    if let Some(count) = threads.threads {
+        prove.args(["--threads", &count.to_string()]);
     }
     let usage = measure::run(&mut prove)?;
     let proof = project.read_proof(&proof_path)?;

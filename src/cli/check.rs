@@ -3,14 +3,16 @@
 use std::{fmt::Write, path::PathBuf};
 
 use hallmark::{
+    fsutil::write_atomic,
     project::{Checked, Forecast, check, check_model},
     quant::DomainSource,
 };
 use serde_json::json;
 
 use super::{
-    Outcome,
-    compile::{NO_DOMAIN, others},
+    Outcome, Threads,
+    compile::{NO_DOMAIN, not_printed, others},
+    keep,
     options::ModelOptions,
     output::{Output, Report, table, thousands},
 };
@@ -21,6 +23,7 @@ use super::{
 Examples:
   hallmark check credit.onnx
   hallmark check credit.onnx --data calibration.json
+  hallmark check credit.onnx --data calibration.json --report report.html
   hallmark check credit.onnx --data calibration.json --max-memory 4GiB --max-gas 250000 --json
 
 Without --data only the model itself is looked at. Time and memory are those of `hallmark prove` on this machine, measured in some
@@ -35,11 +38,19 @@ pub struct Args {
     /// .npz, .csv.
     #[arg(long, value_name = "CALIBRATION.json")]
     data: Option<PathBuf>,
+    /// HTML page to write: the model, its domain, accuracy, circuit and costs, and all plans that there are.
+    #[arg(long, value_name = "FILE.html", requires = "data")]
+    report: Option<PathBuf>,
     #[command(flatten)]
     options: ModelOptions,
+    #[command(flatten)]
+    threads: Threads,
 }
 
 pub fn run(args: &Args, output: &Output) -> Outcome {
+    args.threads.apply()?;
+    let read: Vec<PathBuf> = [Some(&args.model), args.data.as_ref()].into_iter().flatten().cloned().collect();
+    args.report.iter().try_for_each(|report| keep(report, &read))?;
     let step = output.step("");
     let checked = match &args.data {
         Some(data) => {
@@ -49,7 +60,7 @@ pub fn run(args: &Args, output: &Output) -> Outcome {
         None => check_model(&args.model)?,
     };
     drop(step);
-    let Checked { problems, forecast } = &checked;
+    let Checked { problems, forecast, report } = &checked;
     let mut text = match problems.count {
         0 => format!("{}: no problem\n", args.model.display()),
         1 => format!("{}: 1 problem{problems}\n", args.model.display()),
@@ -63,10 +74,21 @@ pub fn run(args: &Args, output: &Output) -> Outcome {
         None if args.data.is_none() => text.push_str("\nnext: --data CALIBRATION.json, for what it will cost"),
         None => {}
     }
+    let written = args.report.as_ref().filter(|_| report.is_some());
+    match (written, report, &args.report) {
+        (Some(path), Some(report), _) => {
+            write_atomic(path, report.as_bytes())?;
+            let _ = write!(text, "\nwrote {}", path.display());
+        }
+        (_, _, Some(path)) => {
+            let _ = write!(text, "\nnot written: {}, as there is no plan to report", path.display());
+        }
+        _ => {}
+    }
     if problems.is_empty() && forecast.is_some() {
         let _ = write!(text, "\nnext: hallmark compile {} -o DIR, with the same options", args.model.display());
     }
-    let json = json!({ "ok": problems.is_empty(), "problems": problems, "forecast": forecast });
+    let json = json!({ "ok": problems.is_empty(), "problems": problems, "forecast": forecast, "report": written });
     Ok(Report { bad: !problems.is_empty(), ..Report::new(text, json) })
 }
 
@@ -85,7 +107,7 @@ fn summary(forecast: &Forecast) -> String {
     };
     let mut rows = vec![
         ("Circuit", String::new()),
-        ("layout", format!("{} on {}", plan.layout, plan.curve)),
+        ("layout", plan.to_string()),
         ("rows", format!("{} of 2^{}", thousands(plan.rows as u64), plan.k)),
         ("columns", format!("{} advice, {} fixed, {} permutation", columns.advice, columns.fixed, columns.permutation)),
         ("setup", setup),
@@ -106,6 +128,7 @@ fn summary(forecast: &Forecast) -> String {
         rows.push(("deployment", format!("{} gas", thousands(gas))));
     }
     rows.extend(others(plan, &forecast.alternatives));
+    rows.push(not_printed(plan, &forecast.alternatives, "--report FILE has them all"));
     rows.extend([
         ("Proving on this machine", String::new()),
         ("time", format!("{:.2} s ({:.2} CPU s)", prover.time.wall_seconds, prover.time.cpu_seconds)),

@@ -3,15 +3,16 @@
 use std::{fmt::Write, path::PathBuf};
 
 use hallmark::{
-    plan::{Alternative, Plan},
+    plan::{Alternative, Plan, front},
     project::{Build, compile},
     quant::DomainSource,
     solidity::batch_name,
+    stages::observed,
 };
 use serde_json::{Value, json};
 
 use super::{
-    Outcome,
+    Outcome, Threads,
     options::ModelOptions,
     output::{Output, Report, table, thousands},
 };
@@ -38,6 +39,8 @@ pub struct Args {
     output: PathBuf,
     #[command(flatten)]
     options: ModelOptions,
+    #[command(flatten)]
+    threads: Threads,
 }
 
 /// What to know where the domain comes from the calibration data.
@@ -45,9 +48,11 @@ pub const NO_DOMAIN: &str = "note: no domain was declared, so it is what the cal
                              Declare it with --domain or a \"features\" block.";
 
 pub fn run(args: &Args, output: &Output) -> Outcome {
+    args.threads.apply()?;
     let options = args.options.compile_options(args.model.clone(), args.data.clone());
     let step = output.step("");
-    let build = compile(&options, |stage| step.set(stage.to_string()))?;
+    let told = step.clone();
+    let build = observed(step.listener(), || compile(&options, |stage| told.set(stage.to_string())))?;
     step.set("writing artifacts");
     build.write(&args.output)?;
     drop(step);
@@ -67,10 +72,11 @@ pub fn summary(build: &Build) -> String {
     let mut rows = vec![
         ("model id", vk.id()),
         ("setup", vk.setup().to_string()),
-        ("circuit", format!("{} on {}, {} rows of 2^{}", plan.layout, plan.curve, thousands(plan.rows as u64), plan.k)),
+        ("circuit", format!("{plan}, {} rows of 2^{}", thousands(plan.rows as u64), plan.k)),
         ("estimated gas", format!("{} for a verifying transaction", thousands(plan.estimate.transaction))),
     ];
     rows.extend(others(plan, &build.alternatives));
+    rows.push(not_printed(plan, &build.alternatives, "report.html has them all"));
     rows.extend([
         (
             "contract",
@@ -94,19 +100,20 @@ pub fn summary(build: &Build) -> String {
     table(&rows)
 }
 
-/// What the alternatives to a plan would cost, or why there are none.
+/// What the alternatives to a plan would cost, as far as no plan beats them in both gas and proving time.
 pub fn others(plan: &Plan, alternatives: &[Alternative]) -> Vec<(&'static str, String)> {
-    let others = alternatives.iter().filter(|other| (other.layout, other.curve) != (plan.layout, plan.curve));
-    let row = |other: &Alternative| {
-        let cost = match (&other.plan, &other.reason) {
-            (Some(other), _) => {
-                let (gas, relative) = (thousands(other.estimate.transaction), other.proving / plan.proving);
-                let worse = if other.is_dominated_by(plan) { ": worse in both" } else { "" };
-                format!("{gas} gas, 2^{} rows, {relative:.1} x the proving time{worse}", other.k)
-            }
-            (None, reason) => reason.clone().unwrap_or_default(),
-        };
-        ("instead of", format!("{} on {}: {cost}", other.layout, other.curve))
+    let row = |other: &Plan| {
+        let (gas, relative) = (thousands(other.estimate.transaction), other.proving / plan.proving);
+        ("instead of", format!("{other}: {gas} gas, 2^{} rows, {relative:.2} x the proving time", other.k))
     };
-    others.map(row).collect()
+    front(alternatives).into_iter().filter(|other| *other != plan).map(row).collect()
+}
+
+/// How many alternatives [`others`] leaves out, and where they are.
+pub fn not_printed(plan: &Plan, alternatives: &[Alternative], place: &str) -> (&'static str, String) {
+    let printed = front(alternatives);
+    let plans = alternatives.iter().filter_map(|a| a.plan.as_ref());
+    let worse = plans.filter(|other| *other != plan && !printed.contains(other)).count();
+    let impossible = alternatives.iter().filter(|a| a.plan.is_none()).count();
+    ("not shown", format!("{worse} that others beat in both, {impossible} that are not possible; {place}"))
 }

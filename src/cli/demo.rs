@@ -13,7 +13,7 @@ use hallmark::{
 use serde_json::json;
 
 use super::{
-    ContextArgs, Outcome, bench, compile as compile_command,
+    ContextArgs, Outcome, Threads, bench, compile as compile_command,
     output::{Output, Report},
 };
 
@@ -70,8 +70,9 @@ pub fn run(args: &Args, output: &Output) -> Outcome {
     let project = Project::open(&args.output)?;
     let float = graph.eval(&read_input(&applicant, project.model(), None)?);
     let context = ContextArgs { context: Some(CONTEXT.into()) };
-    let measured =
-        bench::measure_project(&project, &args.output, &applicant, None, &context, args.port, scratch.path(), output)?;
+    let threads = Threads { threads: None };
+    let proved = bench::Proved { folder: &args.output, input: &applicant, index: None, context: &context, threads };
+    let measured = bench::measure_project(&project, &proved, args.port, scratch.path(), output)?;
 
     let score = &measured.file.outputs;
     let fixed_point = score.first().map_or(f64::NAN, |value| value.value);

@@ -11,6 +11,7 @@ mod measure;
 mod options;
 mod output;
 mod peers;
+mod profile;
 mod prove;
 mod srs;
 mod verify;
@@ -182,6 +183,35 @@ struct InputArgs {
     /// Which sample of a file that holds several, from 0.
     #[arg(long, value_name = "N")]
     index: Option<usize>,
+}
+
+/// How many threads work.
+#[derive(Clone, Copy, Debug, clap::Args)]
+struct Threads {
+    /// Threads to compute with; as many as the machine has cores by default.
+    #[arg(long, value_name = "N", value_parser = threads)]
+    threads: Option<usize>,
+}
+
+/// The most threads that may be asked for.
+const MAX_THREADS: usize = 1024;
+
+fn threads(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("0 threads compute nothing; give 1 or more, or leave --threads out".into()),
+        Ok(count) if count <= MAX_THREADS => Ok(count),
+        _ => Err(format!("a number of threads is a whole number from 1 to {MAX_THREADS}")),
+    }
+}
+
+impl Threads {
+    /// Takes effect for the whole process: to be called before anything is computed.
+    fn apply(self) -> Result<(), Failure> {
+        match self.threads {
+            Some(count) => Ok(rayon::ThreadPoolBuilder::new().num_threads(count).build_global()?),
+            None => Ok(()),
+        }
+    }
 }
 
 /// The context that a proof is bound to.

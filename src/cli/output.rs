@@ -1,13 +1,16 @@
 //! Printing: tables for people, one JSON document for programs, progress on a terminal only.
 
 use std::{
+    collections::VecDeque,
     io::{IsTerminal, Write},
     process::ExitCode,
-    time::Duration,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
 };
 
 pub use hallmark::gas::thousands;
-use indicatif::{ProgressBar, ProgressStyle};
+use hallmark::stages::{Event, Stage};
+use indicatif::{HumanDuration, ProgressBar, ProgressState, ProgressStyle};
 use serde_json::{Value, json};
 
 /// A command's result: lines for people, a document for `--json`.
@@ -75,29 +78,90 @@ impl Output {
     /// A line that says what is going on, while it is.
     pub fn step(&self, text: impl Into<String>) -> Step {
         let bar = if self.progress { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
-        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} ({elapsed})") {
-            bar.set_style(style);
+        let expected = Arc::new(Mutex::new(Expected::default()));
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} ({elapsed}{left})") {
+            let expected = expected.clone();
+            let left = move |_: &ProgressState, out: &mut dyn std::fmt::Write| {
+                if let Some(left) = expected.lock().ok().and_then(|expected| expected.left(Instant::now())) {
+                    let _ = write!(out, ", about {} left", HumanDuration(left));
+                }
+            };
+            bar.set_style(style.with_key("left", left));
         }
         bar.set_message(text.into());
         bar.enable_steady_tick(Duration::from_millis(100));
-        Step { bar }
+        Step { line: Arc::new(Line { bar }), expected }
     }
 }
 
-/// A running step; its line goes when it is dropped.
-#[derive(Debug)]
+/// How much is to come, and how much of it has been done since when.
+#[derive(Debug, Default)]
+struct Expected {
+    stages: VecDeque<(Stage, f64)>,
+    began: Option<Instant>,
+    done: f64,
+    /// When the last stage ended: the time left is counted from there.
+    ended: Option<Instant>,
+}
+
+/// A time that is shorter is not worth a word.
+const LEAST_LEFT: Duration = Duration::from_secs(2);
+
+impl Expected {
+    fn hear(&mut self, event: &Event, now: Instant) {
+        match event {
+            Event::Expect(stages) => {
+                *self = Self { stages: stages.iter().copied().collect(), began: Some(now), done: 0.0, ended: None };
+            }
+            Event::End(stage) if self.stages.front().is_some_and(|(next, _)| next == stage) => {
+                self.done += self.stages.pop_front().map_or(0.0, |(_, share)| share);
+                self.ended = Some(now);
+            }
+            Event::End(_) | Event::Begin(_) => {}
+        }
+    }
+
+    /// The time left, if what has been done says how fast it goes.
+    fn left(&self, now: Instant) -> Option<Duration> {
+        let (began, ended) = (self.began?, self.ended?);
+        let to_come: f64 = self.stages.iter().map(|(_, share)| share).sum();
+        let seconds = ended.duration_since(began).as_secs_f64() * to_come / self.done;
+        let left = Duration::try_from_secs_f64(seconds).ok()?.saturating_sub(now.duration_since(ended));
+        (left >= LEAST_LEFT).then(|| Duration::from_secs(left.as_secs()))
+    }
+}
+
+/// A running step; its line goes when it and its copies are dropped.
+#[derive(Clone, Debug)]
 pub struct Step {
+    line: Arc<Line>,
+    expected: Arc<Mutex<Expected>>,
+}
+
+/// A line on the terminal.
+#[derive(Debug)]
+struct Line {
     bar: ProgressBar,
 }
 
 impl Step {
     /// Change the line.
     pub fn set(&self, text: impl Into<String>) {
-        self.bar.set_message(text.into());
+        self.line.bar.set_message(text.into());
+    }
+
+    /// What listens to the stages of the work, so that the line can say how long it will take.
+    pub fn listener(&self) -> impl FnMut(Event) + 'static {
+        let expected = self.expected.clone();
+        move |event| {
+            if let Ok(mut expected) = expected.lock() {
+                expected.hear(&event, Instant::now());
+            }
+        }
     }
 }
 
-impl Drop for Step {
+impl Drop for Line {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
     }
@@ -138,6 +202,26 @@ pub fn grid(rows: &[Vec<String>], align: &[Align]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn time_left_follows_from_time_taken() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut expected = Expected::default();
+        assert_eq!(expected.left(at(0)), None);
+        let stages = vec![(Stage::Commitments, 1.0), (Stage::Quotient, 2.0), (Stage::Commitments, 3.0)];
+        expected.hear(&Event::Expect(stages), at(0));
+        expected.hear(&Event::End(Stage::Transforms), at(5));
+        assert_eq!(expected.left(at(5)), None, "nothing of what is counted has ended");
+        expected.hear(&Event::End(Stage::Commitments), at(10));
+        assert_eq!(expected.left(at(10)), Some(Duration::from_secs(50)));
+        assert_eq!(expected.left(at(14)), Some(Duration::from_secs(46)));
+        expected.hear(&Event::End(Stage::Quotient), at(15));
+        assert_eq!(expected.left(at(15)), Some(Duration::from_secs(15)));
+        assert_eq!(expected.left(at(40)), None, "later than expected");
+        expected.hear(&Event::End(Stage::Commitments), at(41));
+        assert_eq!(expected.left(at(41)), None);
+    }
 
     #[test]
     fn columns_are_aligned() {

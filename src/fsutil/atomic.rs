@@ -1,7 +1,10 @@
 //! Atomic replacement of one file.
+//!
+//! The temporary file beside the target is locked by the process that writes it for as long as it lives, so that whoever writes
+//! the target next knows which ones killed processes left, and removes them.
 
 use std::{
-    fs::{self, Permissions},
+    fs::{self, File, Permissions},
     io::{self, Write},
     path::{Path, PathBuf},
 };
@@ -62,12 +65,21 @@ impl AtomicFile {
         let name =
             target.file_name().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "it has no file name"))?;
         let prefix = format!(".{}.", name.to_string_lossy());
+        clear_stale(folder, &prefix);
         let mut builder = tempfile::Builder::new();
-        builder.prefix(&prefix).suffix(".hallmark-tmp");
+        builder.prefix(&prefix).suffix(SUFFIX);
         if let Some(permissions) = default_permissions() {
             builder.permissions(permissions);
         }
-        let temp = builder.tempfile_in(folder)?;
+        let temp = loop {
+            let temp = builder.tempfile_in(folder)?;
+            // where files cannot be locked nothing is cleared away, either
+            let _ = temp.as_file().lock();
+            // another process may have taken it for stale before it was locked
+            if temp.path().exists() {
+                break temp;
+            }
+        };
         if let Some(old) = old {
             temp.as_file().set_permissions(old.permissions())?;
         }
@@ -117,6 +129,26 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), WriteError> {
     file.commit()
 }
 
+/// How the names of temporary files end.
+const SUFFIX: &str = ".hallmark-tmp";
+
+/// Removes the temporary files of a target whose processes have ended. What cannot be read or removed stays.
+fn clear_stale(folder: &Path, prefix: &str) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        let ours = name.starts_with(prefix) && name.ends_with(SUFFIX);
+        if ours
+            && entry.file_type().is_ok_and(|kind| kind.is_file())
+            && let Ok(file) = File::open(entry.path())
+            && file.try_lock().is_ok()
+        {
+            // its lock is held until it is gone
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
 /// What a newly created file usually gets: read and write for all, less the process's mask.
 #[cfg(unix)]
 fn default_permissions() -> Option<Permissions> {
@@ -160,6 +192,22 @@ mod tests {
         drop(file);
         assert_eq!(fs::read(&path).unwrap(), b"old");
         assert_eq!(entries(dir.path()), ["proof.json"]);
+    }
+
+    #[test]
+    fn temporary_files_of_killed_processes_are_cleared_away() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("proof.json");
+        for name in [".proof.json.k1lled.hallmark-tmp", ".other.json.k1lled.hallmark-tmp", ".proof.json.mine"] {
+            fs::write(dir.path().join(name), "half").unwrap();
+        }
+        let mut living = AtomicFile::create(&path).unwrap();
+        assert!(!dir.path().join(".proof.json.k1lled.hallmark-tmp").exists());
+        write_atomic(&path, b"another").unwrap();
+        living.write_all(b"first").unwrap();
+        living.commit().unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"first");
+        assert_eq!(entries(dir.path()), [".other.json.k1lled.hallmark-tmp", ".proof.json.mine", "proof.json"]);
     }
 
     #[test]

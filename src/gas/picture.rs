@@ -111,19 +111,7 @@ impl Picture<'_> {
 
     /// The picture, the facts and a table of all parts as an HTML page.
     pub fn html(&self) -> String {
-        let title = escape(self.title);
-        let mut out = format!(
-            "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-             <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>{title}</title>\n<style>\n\
-             :root {{ color-scheme: light dark }}\n\
-             body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 920px; margin: 2rem auto; padding: 0 1rem }}\n\
-             svg {{ max-width: 100%; height: auto }}\n\
-             table {{ border-collapse: collapse; margin: 1.5rem 0 }}\n\
-             td, th {{ padding: 0.2rem 1rem 0.2rem 0; border-bottom: 1px solid #8884; text-align: left; vertical-align: top }}\n\
-             .figure {{ text-align: right; font-variant-numeric: tabular-nums }}\n\
-             .call {{ padding-left: 1.2rem }}\n</style>\n</head>\n<body>\n<h1>{title}</h1>\n",
-        );
-        out.push_str(&self.svg());
+        let mut out = self.svg();
         out.push_str("<table>\n<tr><th>part</th><th class=\"figure\">gas</th><th class=\"figure\">share</th></tr>\n");
         let whole = self.breakdown.transaction;
         let mut row = |class: &str, name: &str, gas: u64| {
@@ -139,12 +127,9 @@ impl Picture<'_> {
             row(if part.kind.is_call() { " class=\"call\"" } else { "" }, &label(part), part.gas);
         }
         row("", "transaction", whole);
-        out.push_str("</table>\n<table>\n");
-        for (name, value) in self.facts {
-            let _ = writeln!(out, "<tr><th>{}</th><td>{}</td></tr>", escape(name), escape(value));
-        }
-        out.push_str("</table>\n</body>\n</html>\n");
-        out
+        out.push_str("</table>\n");
+        out.push_str(&svg::facts(self.facts));
+        svg::page(self.title, &out)
     }
 }
 

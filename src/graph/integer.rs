@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Interval;
 use crate::ops::Op;
+use crate::stages::{self, Stage};
 
 /// The most elements that a tensor may have, that one node may read, or that all outputs may have.
 pub const MAX_ELEMENTS: usize = 1 << 24;
@@ -103,6 +104,7 @@ impl IntegerModel {
     /// `input` holds one integer per feature, each inside its domain; outside of it the proved ranges do not hold
     /// and arithmetic may overflow, so callers check with [`Self::check_input`] first.
     pub fn trace(&self, input: &[i128]) -> Trace {
+        let _stage = stages::enter(Stage::Witness);
         let mut tensors = vec![input.to_vec()];
         for node in &self.nodes {
             let inputs: Vec<&[i128]> = node.inputs.iter().map(|&id| tensors[id].as_slice()).collect();

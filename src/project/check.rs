@@ -6,11 +6,12 @@ use serde::Serialize;
 
 use super::{
     AnyVerifyingKey, CompileOptions, ProjectError, ProverForecast, Setup, Stage,
-    compile::{contract_info, contract_name, publish, read, setup_k},
+    compile::{contract_info, contract_name, file_name, publish, read, setup_k},
+    report::{Fact, Report, bytes, proving_costs, verifying_costs},
 };
 use crate::{
     chain::{self, ChainError, CompileSettings, Search},
-    gas::Evm,
+    gas::{Evm, thousands},
     graph::Graph,
     onnx,
     plan::{Alternative, Plan, PlanOptions, alternatives, choose, needed_k},
@@ -30,6 +31,9 @@ pub struct Checked {
     /// What it will cost, as far as the problems leave that open.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub forecast: Option<Forecast>,
+    /// All of that as an HTML page, where there is a forecast.
+    #[serde(skip)]
+    pub report: Option<String>,
 }
 
 /// What a model will cost.
@@ -122,7 +126,22 @@ pub fn check(options: &CompileOptions, mut progress: impl FnMut(Stage)) -> Resul
     note(&mut checked.problems, publish(&options.public_inputs, &mut quantised.model));
 
     progress(Stage::Plan);
-    checked.forecast = forecast(options, domain.source, &quantised, &mut checked.problems, progress)?;
+    let found = forecast(options, domain.source, &quantised, &mut checked.problems, progress)?;
+    let Some((forecast, verifying_key)) = found else { return Ok(checked) };
+    let report = Report {
+        file: &file_name(&options.model),
+        identity: vec![],
+        problems: &checked.problems,
+        domain: domain.source,
+        quantised: &quantised,
+        plan: &forecast.plan,
+        alternatives: &forecast.alternatives,
+        columns: forecast.columns,
+        verifying_key: &verifying_key,
+        costs: costs(&forecast),
+    };
+    checked.report = Some(report.html());
+    checked.forecast = Some(forecast);
     Ok(checked)
 }
 
@@ -137,7 +156,7 @@ fn forecast(
     quantised: &Quantised,
     problems: &mut Problems,
     mut progress: impl FnMut(Stage),
-) -> Result<Option<Forecast>, ProjectError> {
+) -> Result<Option<(Forecast, AnyVerifyingKey)>, ProjectError> {
     let model = &quantised.model;
     let bn254_k = setup_k(&options.setup)?;
     let mut plan_options =
@@ -150,7 +169,7 @@ fn forecast(
         found = alternatives(model, &plan_options);
     }
     let Some(plan) = note(problems, choose(&found, &plan_options)) else { return Ok(None) };
-    problems.extend(options.limits.exceeded(model, &plan)?.listed);
+    problems.extend(options.limits.exceeded(&plan).listed);
     let origin = match (&options.setup, plan.curve) {
         (_, CurveId::Bls12381) => SrsOrigin::EthereumKzg,
         (Setup::Embedded, CurveId::Bn254) => SrsOrigin::AztecIgnition,
@@ -166,21 +185,39 @@ fn forecast(
     let source = note(problems, outline.contract(&contract_info(&name, model, String::new(), String::new())));
     let contract = source.and_then(|source| contract(&name, source, problems));
     progress(Stage::Forecast);
-    let (fixed, permutation, _) = outline.columns();
+    let columns = outline.columns();
     let embedded_k = if plan.curve == CurveId::Bn254 { EMBEDDED_K } else { ETHEREUM_K };
-    Ok(Some(Forecast {
-        columns: Columns { advice: 1, fixed, permutation },
+    let forecast = Forecast {
+        columns,
         domain,
         precision_bits: quantised.precision,
         accuracy: quantised.accuracy.clone(),
-        setup: SetupForecast { k: plan.k, embedded: plan.k <= embedded_k },
+        setup: SetupForecast { k: plan.powers_k(), embedded: plan.powers_k() <= embedded_k },
         prover: outline.forecast(model)?,
         proof_bytes: 32 * outline.proof_words(),
         calldata_bytes: outline.calldata_bytes(),
         contract,
         alternatives: found,
         plan,
-    }))
+    };
+    Ok(Some((forecast, outline)))
+}
+
+/// What the report says that verifying and proving take.
+fn costs(forecast: &Forecast) -> Vec<Fact> {
+    let mut rows = verifying_costs(&forecast.plan, forecast.proof_bytes, forecast.calldata_bytes);
+    match &forecast.contract {
+        Some(ContractForecast { runtime_bytes, deployment_gas }) => {
+            rows.push(("contract", bytes(*runtime_bytes as u64)));
+            rows.extend(deployment_gas.map(|gas| ("deployment", format!("{} gas", thousands(gas)))));
+        }
+        None => rows.push(("contract", "not known without solc".into())),
+    }
+    let ProverForecast { time, peak_bytes, proving_key_bytes, verifying_key_bytes } = forecast.prover;
+    let time = format!("{:.2} s ({:.2} CPU s)", time.wall_seconds, time.cpu_seconds);
+    rows.push(("proving, on the machine of this forecast", time));
+    rows.extend(proving_costs(peak_bytes, proving_key_bytes, verifying_key_bytes));
+    rows
 }
 
 /// The contract compiled; `None` without a compiler.

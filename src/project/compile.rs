@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 use super::{
     Limits, ProjectError,
     keys::{AnyProvingKey, AnySrs, AnyVerifyingKey},
+    report::{Report, proving_costs, verifying_costs},
 };
 use crate::{
     circuit::Layout,
@@ -18,9 +19,10 @@ use crate::{
     graph::{Feature, IntegerModel, Interval, MAX_BITS, PackedInput},
     onnx,
     plan::{Alternative, Choice, Optimize, Plan, PlanOptions, alternatives, choose, needed_k},
+    problem::Problems,
     proof::{
         Bn254, CurveId, Srs, SrsError,
-        artifact::{ArtifactKind, write_container},
+        artifact::{ArtifactKind, OVERHEAD, write_container},
         srs::{EMBEDDED_K, ETHEREUM_K},
     },
     quant::{CalibrationData, Domain, DomainFile, QuantOptions, Quantised, quantise},
@@ -136,6 +138,8 @@ impl std::fmt::Display for Stage {
 /// A compiled model.
 #[derive(Debug)]
 pub struct Build {
+    /// The model's file, without its folder.
+    pub model_file: String,
     pub model_sha256: String,
     pub domain: Domain,
     pub quantised: Quantised,
@@ -184,7 +188,7 @@ pub fn compile(options: &CompileOptions, mut progress: impl FnMut(Stage)) -> Res
         options.setup.powers(k)?;
     }
     let plan = plan?;
-    let exceeded = options.limits.exceeded(&quantised.model, &plan)?;
+    let exceeded = options.limits.exceeded(&plan);
     if !exceeded.is_empty() {
         return Err(ProjectError::Limits { problems: exceeded });
     }
@@ -211,6 +215,7 @@ pub fn compile(options: &CompileOptions, mut progress: impl FnMut(Stage)) -> Res
     let batch_contract = verifying_key.batch_contract(&info)?;
     let threshold = options.quant.threshold;
     Ok(Build {
+        model_file: self::file_name(&options.model),
         model_sha256,
         domain,
         quantised,
@@ -275,9 +280,9 @@ impl Setup {
     }
 }
 
-/// The setup for a plan: twice as many powers as rows if there are as many.
+/// The setup for a plan, with as many powers as it takes.
 fn setup(setup: &Setup, plan: &Plan, bn254_k: u32) -> Result<AnySrs, SrsError> {
-    let k = plan.k + u32::from(plan.quotient_pieces == 1);
+    let k = plan.powers_k();
     Ok(match (plan.curve, setup) {
         (CurveId::Bls12381, _) => AnySrs::Bls12381(Srs::ethereum(k.min(ETHEREUM_K))?),
         (CurveId::Bn254, Setup::Embedded) => AnySrs::Bn254(Srs::embedded(k.min(bn254_k))?),
@@ -298,6 +303,11 @@ pub fn contract_name(model: &Path) -> String {
     format!("{prefix}{name}Verifier")
 }
 
+/// The name of a model's file, without its folder.
+pub(super) fn file_name(model: &Path) -> String {
+    model.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, ProjectError> {
     std::fs::read(path).map_err(|source| ProjectError::Read { path: path.into(), source })
 }
@@ -307,6 +317,7 @@ pub(super) mod paths {
     pub const CIRCUIT: &str = "circuit.bin";
     pub const PROVING_KEY: &str = "proving.key";
     pub const VERIFYING_KEY: &str = "verifying.key";
+    pub const REPORT: &str = "report.html";
 
     /// The contract's source.
     pub fn contract(name: &str) -> String {
@@ -327,19 +338,50 @@ impl Build {
             staged.write_with(path, |file| write_container(file, kind, payload))
         };
         artifact(paths::CIRCUIT, ArtifactKind::Circuit, &circuit)?;
-        artifact(paths::PROVING_KEY, ArtifactKind::ProvingKey, &self.proving_key.to_bytes())?;
-        artifact(paths::VERIFYING_KEY, ArtifactKind::VerifyingKey, &vk.to_bytes()?)?;
+        let (proving_key, verifying_key) = (self.proving_key.to_bytes(), vk.to_bytes()?);
+        artifact(paths::PROVING_KEY, ArtifactKind::ProvingKey, &proving_key)?;
+        artifact(paths::VERIFYING_KEY, ArtifactKind::VerifyingKey, &verifying_key)?;
         staged.write(&paths::contract(&self.contract_name), self.contract.as_bytes())?;
         if let Some(batch) = &self.batch_contract {
             staged.write(&paths::contract(&batch_name(&self.contract_name)), batch.as_bytes())?;
         }
+        let key_bytes = [&proving_key, &verifying_key].map(|key| key.len() as u64 + OVERHEAD);
+        staged.write(paths::REPORT, self.report(key_bytes).as_bytes())?;
         Ok(staged.commit(self.manifest())?)
+    }
+
+    /// The page for people. Like all of the folder it is the same on every machine, so it has no measured time.
+    fn report(&self, [proving_key_bytes, verifying_key_bytes]: [u64; 2]) -> String {
+        let vk = &self.verifying_key;
+        let mut costs = verifying_costs(&self.plan, 32 * vk.proof_words(), vk.calldata_bytes());
+        let nominal = format!("{:.2} CPU s of the machine that plans are compared by", self.plan.proving);
+        costs.push(("proving", nominal));
+        costs.extend(proving_costs(self.plan.peak_bytes, proving_key_bytes, verifying_key_bytes));
+        let measured = "hallmark check --report FILE adds the contract's size and the time on a machine of yours";
+        costs.push(("measured", measured.into()));
+        Report {
+            file: &self.model_file,
+            identity: vec![
+                ("ONNX sha256", self.model_sha256.clone()),
+                ("model id", vk.id()),
+                ("contract", self.contract_name.clone()),
+                ("setup digest", hex::encode(self.setup_digest)),
+            ],
+            problems: &Problems::default(),
+            domain: self.domain.source,
+            quantised: &self.quantised,
+            plan: &self.plan,
+            alternatives: &self.alternatives,
+            columns: vk.columns(),
+            verifying_key: vk,
+            costs,
+        }
+        .html()
     }
 
     /// The manifest: what the folder holds, for people and CI.
     pub fn manifest(&self) -> Map<String, Value> {
         let (vk, model) = (&self.verifying_key, &self.quantised.model);
-        let (fixed, permuted, quotient_pieces) = vk.columns();
         let range = |range: &Interval, scale: f64| {
             json!({
                 "integer": [range.lo.to_string(), range.hi.to_string()],
@@ -373,8 +415,8 @@ impl Build {
                 "curve": self.plan.curve,
                 "k": self.plan.k,
                 "rows": self.plan.rows,
-                "columns": { "advice": 1, "fixed": fixed, "permutation": permuted },
-                "quotient_pieces": quotient_pieces,
+                "columns": vk.columns(),
+                "quotient_pieces": vk.quotient_pieces(),
                 "proof_bytes": 32 * vk.proof_words(),
                 "calldata_bytes": vk.calldata_bytes(),
                 "estimate": self.plan.estimate,

@@ -4,23 +4,19 @@ use serde::Serialize;
 
 use super::ProjectError;
 use crate::{
-    circuit::{Expr, LaidOut},
-    graph::{IntegerModel, IntegerNode, Interval},
-    ops::Op,
+    circuit::LaidOut,
+    graph::IntegerModel,
+    plan::resident_bytes,
     proof::{
         Curve, VerifyingKey,
         artifact::OVERHEAD,
-        cost::{Work, peak_bytes, proving_key_bytes},
+        cost::{Work, proving_key_bytes},
         speed::{Speed, Time},
     },
 };
 
 /// What a process takes to begin and to end.
 const PROCESS: Time = Time { wall_seconds: 0.008, cpu_seconds: 0.008 };
-/// Memory of a process that does nothing: most of it is the program.
-const PROCESS_BYTES: u64 = 19 << 20;
-/// What an allocator takes from the system for a byte that is in use at the peak.
-const RESIDENT: f64 = 1.2;
 
 /// What one run of `hallmark prove` takes on this machine, from its start to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -46,56 +42,9 @@ impl ProverForecast {
         let time = PROCESS + model_time + Speed::measure(protocol).time::<C>(&Work::new(protocol));
         Ok(Self {
             time,
-            peak_bytes: resident_bytes(vk, model, &circuit),
+            peak_bytes: resident_bytes::<C>(vk.protocol(), model, &circuit),
             proving_key_bytes: proving_key_bytes(protocol) + OVERHEAD,
             verifying_key_bytes: vk.to_bytes()?.len() as u64 + OVERHEAD,
         })
     }
-}
-
-/// Memory of a prover at its peak, as the system accounts it: while proving, or while laying out a model that is large beside its
-/// circuit.
-pub(super) fn resident_bytes<C: Curve>(
-    vk: &VerifyingKey<C>,
-    model: &IntegerModel,
-    circuit: &LaidOut<C::Scalar>,
-) -> u64 {
-    let (rows, copies) = (circuit.rows(), circuit.copies());
-    let columns = rows * 2 * size_of::<C::Scalar>() + copies * size_of::<(usize, usize)>();
-    let laying_out = expression_bytes::<C>(model) + columns as u64;
-    let bytes = model_bytes(model) + laying_out.max(peak_bytes(vk.protocol(), rows, copies));
-    PROCESS_BYTES + (bytes as f64 * RESIDENT) as u64
-}
-
-/// A model and its trace.
-fn model_bytes(model: &IntegerModel) -> u64 {
-    let node = |node: &IntegerNode| {
-        let values = node.ranges.len() * (size_of::<Interval>() + size_of::<i128>());
-        values
-            + match &node.op {
-                Op::Linear(map) => {
-                    map.weights.len() * size_of::<(i64, u32)>() + map.bias.len() * size_of::<(i128, u32)>()
-                }
-                _ => 0,
-            }
-    };
-    model.nodes.iter().map(node).sum::<usize>() as u64
-}
-
-/// The expressions that stand for all values while a model is laid out, and the copy that the widest node works on. Values
-/// that are constant over the domain have no terms.
-fn expression_bytes<C: Curve>(model: &IntegerModel) -> u64 {
-    let (expression, term) = (size_of::<Expr<C::Scalar>>(), size_of::<(usize, C::Scalar)>());
-    let varies = |range: &Interval| range.lo < range.hi;
-    let (mut all, mut widest) = (0, 0);
-    for node in &model.nodes {
-        let inputs: Vec<Interval> = node.inputs.iter().flat_map(|&id| model.ranges(id)).collect();
-        let terms = match &node.op {
-            Op::Linear(map) => map.columns.iter().filter(|&&c| inputs.get(c as usize).is_some_and(varies)).count(),
-            _ => node.ranges.iter().filter(|range| varies(range)).count(),
-        };
-        all += node.ranges.len() * expression + terms * term;
-        widest = widest.max(inputs.len() * (expression + size_of::<Interval>() + size_of::<i128>()));
-    }
-    (all + widest) as u64
 }

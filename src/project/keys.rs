@@ -2,16 +2,17 @@
 
 use rand_core::{CryptoRng, RngCore};
 
-use super::{
-    ProjectError,
-    forecast::{ProverForecast, resident_bytes},
-};
+use super::{Columns, ProjectError, ProverForecast};
 use crate::{
     circuit::{LaidOut, Layout},
     graph::{IntegerModel, Interval},
     plan::Plan,
-    proof::{Bls12381, Bn254, CurveId, Proof, ProvingKey, Srs, SrsOrigin, VerifyingKey, keys::peek, prove, verify},
+    proof::{
+        Bls12381, Bn254, Curve, CurveId, Proof, ProvingKey, Srs, SrsOrigin, VerifyingKey, cost::Work, keys::peek,
+        prove, verify,
+    },
     solidity::{ContractInfo, batch_source, verifier_source},
+    stages::{self, Stage},
 };
 
 /// A verifying key on either curve.
@@ -89,14 +90,6 @@ impl AnyVerifyingKey {
         on_curve!(AnyVerifyingKey, self, key => ProverForecast::new(key, model))
     }
 
-    /// Bytes of memory that proving holds at its peak.
-    pub fn peak_bytes(&self, model: &IntegerModel) -> Result<u64, ProjectError> {
-        on_curve!(AnyVerifyingKey, self, key => {
-            let circuit = LaidOut::for_keygen(key.layout(), model)?;
-            Ok(resident_bytes(key, model, &circuit))
-        })
-    }
-
     /// The curve.
     pub fn curve(&self) -> CurveId {
         match self {
@@ -130,12 +123,18 @@ impl AnyVerifyingKey {
         on_curve!(AnyVerifyingKey, self, key => key.protocol().k)
     }
 
-    /// Fixed columns, columns under the permutation argument, pieces of the quotient, in this order.
-    pub fn columns(&self) -> (usize, usize, usize) {
+    /// Columns by kind.
+    pub fn columns(&self) -> Columns {
         on_curve!(AnyVerifyingKey, self, key => {
             let protocol = key.protocol();
-            (protocol.fixed.len(), usize::from(protocol.permutation.is_some()), protocol.quotient_pieces)
+            let permutation = usize::from(protocol.permutation.is_some());
+            Columns { advice: protocol.phases, fixed: protocol.fixed.len(), permutation }
         })
+    }
+
+    /// Commitments to the quotient.
+    pub fn quotient_pieces(&self) -> usize {
+        on_curve!(AnyVerifyingKey, self, key => key.protocol().quotient_pieces)
     }
 
     /// Words of 32 bytes in a proof.
@@ -172,11 +171,22 @@ impl AnyVerifyingKey {
 impl AnyProvingKey {
     /// Generate the keys of a model in a layout.
     pub fn generate(model: &IntegerModel, layout: Layout, srs: AnySrs) -> Result<Self, ProjectError> {
+        fn generate<C: Curve>(
+            model: &IntegerModel,
+            layout: Layout,
+            srs: Srs<C>,
+        ) -> Result<ProvingKey<C>, ProjectError> {
+            let circuit = LaidOut::for_keygen(layout, model)?;
+            stages::expect(|| {
+                let cs = circuit.constraint_system();
+                let columns = cs.num_fixed_columns() + cs.permutation().get_columns().len();
+                vec![(Stage::Commitments, 1.0); columns]
+            });
+            Ok(ProvingKey::generate(model, &circuit, srs)?)
+        }
         Ok(match srs {
-            AnySrs::Bn254(srs) => Self::Bn254(ProvingKey::generate(model, &LaidOut::for_keygen(layout, model)?, srs)?),
-            AnySrs::Bls12381(srs) => {
-                Self::Bls12381(ProvingKey::generate(model, &LaidOut::for_keygen(layout, model)?, srs)?)
-            }
+            AnySrs::Bn254(srs) => Self::Bn254(generate(model, layout, srs)?),
+            AnySrs::Bls12381(srs) => Self::Bls12381(generate(model, layout, srs)?),
         })
     }
 
@@ -214,6 +224,10 @@ impl AnyProvingKey {
         context: [u8; 32],
         rng: &mut (impl RngCore + CryptoRng),
     ) -> Result<Proof, ProjectError> {
-        Ok(on_curve!(AnyProvingKey, self, key => prove(key, model, input, context, rng))?)
+        Ok(on_curve!(AnyProvingKey, self, key => {
+            let protocol = key.verifying_key().protocol();
+            stages::expect(|| Work::new(protocol).milestones(protocol));
+            prove(key, model, input, context, rng)
+        })?)
     }
 }

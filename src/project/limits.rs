@@ -1,12 +1,9 @@
 //! Limits on what a plan may take, and its refusal by number.
 
-use super::{AnyVerifyingKey, ProjectError};
 use crate::{
     gas::thousands,
-    graph::IntegerModel,
     plan::Plan,
     problem::{Problem, Problems},
-    proof::SrsOrigin,
 };
 
 /// What a plan may take at most.
@@ -21,8 +18,8 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Where the plan of a model takes more.
-    pub fn exceeded(&self, model: &IntegerModel, plan: &Plan) -> Result<Problems, ProjectError> {
+    /// Where a plan takes more.
+    pub fn exceeded(&self, plan: &Plan) -> Problems {
         let mut problems = Problems::default();
         let mut compare = |what: &str, needs: u64, limit: Option<u64>, remedy: &str| {
             if let Some(limit) = limit.filter(|&limit| needs > limit) {
@@ -33,11 +30,8 @@ impl Limits {
         compare("rows", plan.rows as u64, self.rows, "raise --max-rows, lower the precision, or use a smaller model");
         let gas = plan.estimate.transaction;
         compare("gas", gas, self.gas, "raise --max-gas, or try --curve auto and --layout auto");
-        if self.memory.is_some() {
-            let outline = AnyVerifyingKey::outline(model, plan, SrsOrigin::Unsafe)?;
-            let remedy = "raise --max-memory, lower the precision, or use a smaller model";
-            compare("bytes of memory for proving", outline.peak_bytes(model)?, self.memory, remedy);
-        }
-        Ok(problems)
+        let remedy = "raise --max-memory, lower the precision, or use a smaller model";
+        compare("bytes of memory for proving", plan.peak_bytes, self.memory, remedy);
+        problems
     }
 }

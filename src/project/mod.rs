@@ -11,6 +11,7 @@ mod forecast;
 mod keys;
 mod limits;
 mod proof_file;
+mod report;
 
 pub use audit::{Audit, AuditOptions, Chosen, PrecisionAudit, Size, audit};
 pub use check::{Checked, Columns, ContractForecast, Forecast, SetupForecast, check, check_model};

@@ -8,7 +8,7 @@ use super::{
     msm::additions,
     protocol::{Polynomial, Protocol, RotationSet},
 };
-use crate::circuit::InstanceColumn;
+use crate::{circuit::InstanceColumn, stages::Stage};
 
 /// Bytes of a scalar.
 const SCALAR: u64 = 32;
@@ -96,19 +96,34 @@ const NOMINAL: [f64; 5] = [15.0, 350.0, 500.0, 40.0, 500.0];
 impl Work {
     /// CPU seconds on a machine that there is not: for comparing plans, which must not depend on where they are made.
     pub fn nominal_seconds<C: Curve>(&self) -> f64 {
-        let [butterfly, addition, gate_row, product, point] = NOMINAL;
+        let [butterfly, _, gate_row, product, point] = NOMINAL;
         // additions take the square of a coordinate's length
         let long = (C::RAW_BYTES as f64 / Bn254::RAW_BYTES as f64).powi(2);
         let transforms = self.transforms.iter().map(|&(log_len, count)| (count * log_len as usize) << log_len);
-        let bits = C::Scalar::NUM_BITS as usize - 1;
-        let additions: usize = self.commitments.iter().map(|&terms| additions(terms, bits, 1)).sum();
         let nanoseconds = transforms.sum::<usize>() as f64 * butterfly
-            + additions as f64 * addition * long
             + self.gate_rows as f64 * gate_row
             + (self.products + self.steps) as f64 * product
             + self.points as f64 * point * long;
-        nanoseconds / 1e9
+        nanoseconds / 1e9 + self.commitments.iter().map(|&terms| nominal_commitment::<C>(terms)).sum::<f64>()
     }
+
+    /// The stages of proving that are worth counting, in their order, with their share of the work: what lies between them
+    /// belongs to them.
+    pub fn milestones<C: Curve>(&self, protocol: &Protocol<C>) -> Vec<(Stage, f64)> {
+        let commitments: Vec<f64> = self.commitments.iter().map(|&terms| nominal_commitment::<C>(terms)).collect();
+        let before = protocol.phases + usize::from(protocol.permutation.is_some());
+        let quotient = self.nominal_seconds::<C>() - commitments.iter().sum::<f64>();
+        let mut milestones: Vec<_> = commitments.into_iter().map(|seconds| (Stage::Commitments, seconds)).collect();
+        milestones.insert(before.min(milestones.len()), (Stage::Quotient, quotient));
+        milestones
+    }
+}
+
+/// CPU seconds of a commitment to so many coefficients, on the machine that there is not.
+fn nominal_commitment<C: Curve>(terms: usize) -> f64 {
+    let [_, addition, ..] = NOMINAL;
+    let long = (C::RAW_BYTES as f64 / Bn254::RAW_BYTES as f64).powi(2);
+    additions(terms, C::Scalar::NUM_BITS as usize - 1, 1) as f64 * addition * long / 1e9
 }
 
 /// Bytes that proving holds at its peak, for a circuit with so many rows in use and copies.

@@ -23,6 +23,7 @@ use super::{
 use crate::{
     circuit::{Assignment, Decisions, LaidOut, Layout},
     graph::{IntegerModel, Interval},
+    stages::{self, Stage},
 };
 
 /// Key generation failed, or a key's bytes are not a key.
@@ -244,6 +245,7 @@ impl<F: ff::WithSmallOrderMulGroup<3>> FixedPolynomials<F> {
 
 /// Commit to a polynomial of no more coefficients than there are powers.
 pub(super) fn commit<C: Curve>(coefficients: &[C::Scalar], powers: &[C::G1Affine]) -> C::G1Affine {
+    let _stage = stages::enter(Stage::Commitments);
     let degree = coefficients.iter().rposition(|c| !bool::from(ff::Field::is_zero(c))).map_or(0, |last| last + 1);
     msm::<C>(&coefficients[..degree], &powers[..degree]).to_affine()
 }
@@ -286,6 +288,7 @@ impl<C: Curve> ProvingKey<C> {
 
     /// Read a key from its bytes, the verifying key and the circuit that it was generated for.
     pub fn from_bytes(bytes: &[u8], vk: VerifyingKey<C>, circuit: &LaidOut<C::Scalar>) -> Result<Self, KeyError> {
+        let _stage = stages::enter(Stage::Loading);
         let damaged = |detail| KeyError::Damaged { key: "proving", detail };
         let (digest, powers) = bytes.split_at_checked(32).ok_or_else(|| damaged("it is too short"))?;
         if digest != vk.protocol.digest() {

@@ -17,6 +17,7 @@ use super::{
 use crate::{
     circuit::{LaidOut, NotPeriodic, field},
     graph::{IntegerModel, Interval},
+    stages::{self, Stage},
 };
 
 /// What is proved: the model of the verifying key gives these public values for some input in its domain; and what the
@@ -89,6 +90,7 @@ fn prove_circuit<C: Curve>(
     }
     let words = proof_words(pk, circuit, &statement, rng).ok_or_else(|| failed("an evaluation is missing".into()))?;
     let proof = Proof { statement, words };
+    let _stage = stages::enter(Stage::Verifying);
     verify(pk.verifying_key(), &proof).map_err(|error| failed(error.to_string()))?;
     Ok(proof)
 }
@@ -150,6 +152,7 @@ fn proof_words<C: Curve>(
         send(&mut transcript, commit_to(piece));
     }
 
+    let _stage = stages::enter(Stage::Opening);
     let x: C::Scalar = transcript.challenge();
     let point = |rotation: i32| protocol.omega_power(rotation) * x;
     let opened = |polynomial| match polynomial {

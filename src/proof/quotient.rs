@@ -10,7 +10,10 @@ use super::{
     program::Program,
     protocol::{Leaf, Protocol},
 };
-use crate::circuit::InstanceColumn;
+use crate::{
+    circuit::InstanceColumn,
+    stages::{self, Stage},
+};
 
 /// Rows that a task of a parallel loop has at least.
 const MIN_TASK: usize = 1 << 9;
@@ -36,6 +39,7 @@ pub struct Columns<'a, F> {
 
 /// Coefficients of the polynomial with these values in the rows of the domain.
 pub fn coefficients<F: ff::WithSmallOrderMulGroup<3>>(domain: &EvaluationDomain<F>, values: Vec<F>) -> Vec<F> {
+    let _stage = stages::enter(Stage::Transforms);
     domain.lagrange_to_coeff(Polynomial::<F, LagrangeCoeff>::new(values)).into_values()
 }
 
@@ -82,6 +86,7 @@ pub fn running_product<F: PrimeField>(
     last: usize,
     EarlyChallenges { beta, gamma, .. }: EarlyChallenges<F>,
 ) -> Vec<F> {
+    let _stage = stages::enter(Stage::Product);
     let mut ratios = vec![F::ONE; last];
     ratios.par_chunks_mut(MIN_TASK).enumerate().for_each(|(chunk, ratios)| {
         let start = chunk * MIN_TASK;
@@ -149,6 +154,7 @@ pub fn quotient<C: Curve>(
 ) -> Vec<C::Scalar> {
     let EarlyChallenges { between, beta, gamma, y } = challenges;
     let (zero, one) = (C::Scalar::ZERO, C::Scalar::ONE);
+    let stage = stages::enter(Stage::Transforms);
     let extend = |coefficients: &[C::Scalar]| {
         domain.coeff_to_extended(&Polynomial::<C::Scalar, Coeff>::new(coefficients.to_vec())).into_values()
     };
@@ -204,6 +210,8 @@ pub fn quotient<C: Curve>(
             None => sum * y + left - right,
         }
     };
+    drop(stage);
+    let stage = stages::enter(Stage::Quotient);
     let mut values = vec![zero; len];
     values.par_chunks_mut(MIN_TASK).enumerate().for_each_init(Vec::new, |registers, (chunk, values)| {
         let start = chunk * MIN_TASK;
@@ -215,5 +223,7 @@ pub fn quotient<C: Curve>(
         }
     });
     let values = Polynomial::<C::Scalar, ExtendedLagrangeCoeff>::new(values);
+    drop(stage);
+    let _stage = stages::enter(Stage::Transforms);
     domain.extended_to_coeff(domain.divide_by_vanishing_poly(values))
 }

@@ -77,9 +77,9 @@ impl Mul<f64> for Time {
     }
 }
 
-/// Of this process, all threads together.
+/// CPU seconds of this process, all threads together.
 #[allow(unsafe_code, reason = "the standard library has no clock of a process's own time")]
-fn cpu_seconds() -> f64 {
+pub fn cpu_seconds() -> f64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the pointer is to a live local; the clock exists on every system that this is for
     match unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &mut time) } {

@@ -64,6 +64,74 @@ fn the_forecast_is_what_compile_makes() {
     }
 }
 
+/// Gas and relative proving time of the alternatives that are printed, the chosen plan first.
+fn printed(text: &str) -> Vec<(u64, f64)> {
+    let number = |text: &str| -> String { text.chars().filter(|c| c.is_ascii_digit() || *c == '.').collect() };
+    let gas = text.lines().find(|line| line.trim_start().starts_with("estimated gas")).unwrap();
+    let mut found = vec![(number(gas).parse().unwrap(), 1.0)];
+    for line in text.lines().filter(|line| line.trim_start().starts_with("instead of")) {
+        let [gas, _, time] =
+            line.rsplit_once(": ").unwrap().1.split(", 2^").flat_map(|part| part.split(" rows, ")).collect::<Vec<_>>()
+                [..]
+        else {
+            panic!("{line}")
+        };
+        found.push((number(gas).parse().unwrap(), number(time.split(" x").next().unwrap()).parse().unwrap()));
+    }
+    found
+}
+
+#[test]
+fn no_printed_alternative_is_worse_than_another_in_both() {
+    let scene = Scene::new();
+    let mut choices = vec![];
+    for optimize in ["gas", "balanced", "prover"] {
+        let (model, data) = (credit("credit.onnx"), credit("calibration.json"));
+        let compiled = hallmark!("compile", model, "--data", data, "-o", scene.folder(), "--optimize", optimize);
+        let plans = printed(&compiled.succeeds().stdout);
+        assert!(plans.len() > 3, "{compiled:?}");
+        for (i, (gas, time)) in plans.iter().enumerate() {
+            // times are rounded, so a tie may be one only as it is printed
+            let worse = plans.iter().find(|(other, faster)| other < gas && faster < time);
+            assert!(i == 0 || worse.is_none(), "{gas} gas, {time}: {plans:?}");
+        }
+        let manifest: Value = serde_json::from_slice(&fs::read(scene.folder().join("manifest.json")).unwrap()).unwrap();
+        let plan = &manifest["plan"];
+        assert_eq!(plan["alternatives"].as_array().unwrap().len(), 12, "three layouts, two curves, one or two pieces");
+        let report = fs::read_to_string(scene.folder().join("report.html")).unwrap();
+        let chosen = report.lines().find(|line| line.contains("<tr class=\"chosen\">")).unwrap();
+        assert!(chosen.contains(plan["layout"].as_str().unwrap()) && chosen.contains("1.00 ×"), "{chosen}");
+        assert_eq!(chosen.contains("two pieces"), plan["quotient_pieces"] == 2, "{chosen}");
+        assert!(report.contains("<svg") && !report.contains("<script") && !report.contains("src="), "{report}");
+        choices.push((plan["layout"].clone(), plan["curve"].clone(), plan["quotient_pieces"].clone()));
+    }
+    assert_eq!(choices[0], ("periodic".into(), "bn254".into(), 1.into()));
+    assert_eq!(choices[2], ("phased".into(), "bn254".into(), 2.into()));
+}
+
+#[test]
+fn reports_are_written_where_there_is_a_forecast() {
+    let scene = Scene::empty();
+    let model = Perceptron { activation: "Sigmoid", ..Perceptron::default() };
+    let (file, data) = (scene.file("<m>.onnx", model.bytes()), scene.file("data.json", model.data().to_string()));
+    let report = scene.path("report.html");
+    let ended = hallmark!("check", &file, "--data", &data, "--max-rows", "10", "--report", &report);
+    assert!(ended.code == 1 && ended.stdout.contains("wrote "), "{ended:?}");
+    let page = fs::read_to_string(&report).unwrap();
+    for words in
+        ["&lt;m&gt;.onnx", "rows: ", "<h2>Problems</h2>", "<h2>Alternatives</h2>", "on the machine of this forecast"]
+    {
+        assert!(page.contains(words), "{words}: {page}");
+    }
+    let broken = Perceptron { activation: "Unique", ..Perceptron::default() };
+    let broken = scene.file("broken.onnx", broken.bytes());
+    let ended = scene.untouched(|| hallmark!("check", &broken, "--data", &data, "--report", &report));
+    assert!(ended.code == 1 && ended.stdout.contains("not written: "), "{ended:?}");
+    let ended = scene.untouched(|| hallmark!("check", &file, "--data", &data, "--report", &data));
+    ended.fails(1, &["data.json", "would be lost"]);
+    hallmark!("check", &file, "--report", &report).fails(2, &["--data"]);
+}
+
 #[test]
 fn problems_of_model_and_data_come_together() {
     let scene = Scene::empty();

@@ -89,7 +89,11 @@ fn compilation_is_the_same_whatever_the_number_of_threads() {
         snapshot(&folder)
     };
     let (one, four) = (compile("one", "1"), compile("four", "4"));
-    assert_eq!(one.len(), 6, "{one:?}");
+    let two = scene.path("two");
+    hallmark!("compile", credit("credit.onnx"), "--data", credit("calibration.json"), "-o", &two, "--threads", "2")
+        .succeeds();
+    assert_eq!(snapshot(&two), one);
+    assert_eq!(one.len(), 7, "{one:?}");
     assert_eq!(one, four);
     assert_eq!(compile("one", "3"), four, "over an existing build");
 }

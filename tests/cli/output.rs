@@ -16,7 +16,7 @@ use crate::{
 #[test]
 fn wrong_usage_exits_with_2_and_says_what_is_right() {
     let scene = Scene::new();
-    let cases: [(&[&str], &str); 14] = [
+    let cases: [(&[&str], &str); 18] = [
         (&[], "Usage: hallmark"),
         (&["frobnicate"], "unrecognized subcommand 'frobnicate'"),
         (&["--frobnicate"], "unexpected argument '--frobnicate'"),
@@ -25,6 +25,10 @@ fn wrong_usage_exits_with_2_and_says_what_is_right() {
         (&["compile", "a.onnx", "--data", "b", "-o", "c", "--max-error", "much"], "invalid value 'much'"),
         (&["compile", "a.onnx", "--data", "b", "-o", "c", "--precision", "-1"], "-1"),
         (&["prove", "a", "--input", "b", "-o", "c", "--index", "first"], "invalid value 'first'"),
+        (&["prove", "a", "--input", "b", "-o", "c", "--threads", "0"], "0 threads compute nothing"),
+        (&["compile", "a.onnx", "--data", "b", "-o", "c", "--threads", "0"], "for '--threads <N>': 0 threads"),
+        (&["bench", "a", "--threads", "-1"], "-1"),
+        (&["check", "a.onnx", "--threads", "100000"], "from 1 to 1024"),
         (&["bench", "a", "--port", "65536"], "65536"),
         (&["bench", "a", "--index", "1"], "--input"),
         (&["gas", "a", "--proof", "b", "--input", "c"], "cannot be used with"),
@@ -59,6 +63,18 @@ fn json_is_one_document_for_success_and_for_errors() {
     assert_eq!(json["manifest"]["contract"]["name"], "CreditVerifier");
     let json = hallmark!("prove", &folder, "--input", &input, "-o", &proof, "--json").json();
     assert_eq!((&json["outputs"][0]["name"], &json["proof_file"]), (&"score".into(), &proof.to_str().unwrap().into()));
+    let process = &json["process"];
+    let (wall, cpu) = (process["wall_seconds"].as_f64().unwrap(), process["cpu_seconds"].as_f64().unwrap());
+    assert!(wall >= json["prove"]["wall_seconds"].as_f64().unwrap() && cpu > 0.0, "{json}");
+    assert!((5e6..2e8).contains(&process["peak_rss_bytes"].as_f64().unwrap()), "{json}");
+    let stages = json["stages"].as_array().unwrap();
+    let time =
+        |name: &str| -> f64 { stages.iter().find(|at| at["stage"] == name).unwrap()["cpu_seconds"].as_f64().unwrap() };
+    for stage in ["loading", "laying_out", "transforms", "quotient", "commitments", "opening", "verifying"] {
+        assert!(time(stage) > 0.0, "{stage}: {json}");
+    }
+    let sum: f64 = stages.iter().map(|at| at["cpu_seconds"].as_f64().unwrap()).sum();
+    assert!(sum <= cpu && sum > 0.5 * cpu, "{sum} of {cpu}: {json}");
     let json = hallmark!("--json", "verify", &folder, &proof).json();
     assert_eq!((&json["valid"], &json["outputs"][0]["integer"]), (&true.into(), &"53477823688992".into()));
     let json = hallmark!("calldata", "--json", &folder, &proof).json();
@@ -96,6 +112,10 @@ fn pipes_get_results_and_remarks_and_no_progress() {
     let compile =
         || command!("compile", credit("credit.onnx"), "--data", credit("calibration.json"), "-o", scene.folder());
     let prove = || command!("prove", scene.folder(), "--input", credit("applicant.json"), "-o", scene.proof());
+    let profile = run(prove().arg("--profile"));
+    for words in ["peak memory", "commitments", "key loading", "all else"] {
+        assert!(profile.succeeds().stdout.contains(words), "{words}: {profile:?}");
+    }
     let ended = run(&mut compile());
     assert_eq!(ended.succeeds().stderr, "");
     assert!(ended.stdout.contains("CreditVerifier"));

@@ -62,6 +62,51 @@ fn wait_for_work_folder(root: &Path, child: &mut Child) {
     }
 }
 
+/// What Ctrl-C sends, and what nothing can answer.
+const SIGNALS: [libc::c_int; 2] = [libc::SIGINT, libc::SIGKILL];
+
+/// Sends a signal to a child that has not been reaped.
+fn send(signal: libc::c_int, child: &Child) {
+    // SAFETY: the child is ours and has not been waited for, so the number is still its own
+    assert_eq!(unsafe { libc::kill(libc::pid_t::try_from(child.id()).unwrap(), signal) }, 0);
+}
+
+#[test]
+fn a_killed_prover_leaves_a_proof_or_none() {
+    let scene = Scene::new();
+    let input = credit("applicant.json");
+    let prove = || command!("prove", scene.folder(), "--input", &input, "-o", scene.proof(), "--context", CONTEXT);
+    // of a process that was killed between writing and renaming
+    fs::write(scene.path(".proof.json.k1lled.hallmark-tmp"), "half").unwrap();
+    let (mut absent, mut complete) = (0, 0);
+    for signal in SIGNALS {
+        for milliseconds in [0, 20, 60, 120, 200, 400, 3_000] {
+            let _ = fs::remove_file(scene.proof());
+            let mut child = prove().stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+            let deadline = Instant::now() + Duration::from_millis(milliseconds);
+            while Instant::now() < deadline && !scene.proof().exists() {
+                thread::sleep(Duration::from_micros(200));
+            }
+            send(signal, &child);
+            child.wait().unwrap();
+            match scene.proof().exists() {
+                true => {
+                    scene.verify(&scene.proof()).succeeds();
+                    complete += 1;
+                }
+                false => absent += 1,
+            }
+        }
+    }
+    assert!(absent > 0 && complete > 0, "{absent} absent, {complete} complete");
+
+    run(&mut prove()).succeeds();
+    let mut left: Vec<_> =
+        fs::read_dir(scene.root()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    left.sort();
+    assert_eq!(left, ["credit", "proof.json"]);
+}
+
 #[test]
 fn a_kill_leaves_the_old_build_or_the_new_one() {
     let scene = Scene::new();
@@ -72,18 +117,18 @@ fn a_kill_leaves_the_old_build_or_the_new_one() {
     assert_ne!(old, new);
 
     let mut seen: Vec<Snapshot> = Vec::new();
-    let kill = |wait: &dyn Fn(&mut Child)| {
+    let kill = |signal: libc::c_int, wait: &dyn Fn(&mut Child)| {
         let mut child = compile_anew(&scene.folder()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         wait(&mut child);
-        child.kill().unwrap();
+        send(signal, &child);
         child.wait().unwrap();
         snapshot(&scene.folder())
     };
-    for milliseconds in [0, 30, 100, 200] {
-        seen.push(kill(&|_| thread::sleep(Duration::from_millis(milliseconds))));
+    for (milliseconds, signal) in [0, 30, 100, 200].into_iter().zip(SIGNALS.into_iter().cycle()) {
+        seen.push(kill(signal, &|_| thread::sleep(Duration::from_millis(milliseconds))));
     }
-    for microseconds in [0, 200, 1_000, 3_000, 8_000, 20_000] {
-        seen.push(kill(&|child| {
+    for (microseconds, signal) in [0, 200, 1_000, 3_000, 8_000, 20_000].into_iter().zip(SIGNALS.into_iter().cycle()) {
+        seen.push(kill(signal, &|child| {
             wait_for_work_folder(scene.root(), child);
             thread::sleep(Duration::from_micros(microseconds));
         }));

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::Audit;
 use crate::{
     quant::{Accuracy, TensorError},
-    svg::{escape, open},
+    svg::{Axis, escape, line, open},
 };
 
 const WIDTH: u64 = 880;
@@ -23,40 +23,8 @@ const LINE_LENGTH: usize = 120;
 const VERDICT_LINES: usize = 3;
 /// The most tensors that are drawn: those with the greatest errors.
 const MAX_TENSORS: usize = 40;
-/// Errors that are not zero but smaller are drawn as this.
-const LEAST: f64 = 1e-12;
 
 const COLOURS: [&str; 2] = ["#3b82d9", "#d97a34"];
-
-/// A logarithmic axis over powers of ten.
-struct Axis {
-    lowest: i32,
-    highest: i32,
-}
-
-impl Axis {
-    /// That of the values that are not zero.
-    fn of(values: impl Iterator<Item = f64>) -> Self {
-        let exponents = values.filter(|v| *v > 0.0 && v.is_finite()).map(|v| v.max(LEAST).log10());
-        let (lowest, highest) =
-            exponents.fold((f64::INFINITY, f64::NEG_INFINITY), |(lo, hi), e| (lo.min(e.floor()), hi.max(e.ceil())));
-        match lowest <= highest {
-            true => Self { lowest: lowest as i32 - 1, highest: (highest as i32).max(lowest as i32 + 1) },
-            false => Self { lowest: -1, highest: 0 },
-        }
-    }
-
-    /// Where a value is, from 0 to 1; zero is at 0.
-    fn place(&self, value: f64) -> f64 {
-        let exponent = value.max(LEAST).log10();
-        ((exponent - f64::from(self.lowest)) / f64::from(self.highest - self.lowest)).clamp(0.0, 1.0)
-    }
-
-    fn ticks(&self) -> impl Iterator<Item = (String, f64)> {
-        let step = ((self.highest - self.lowest) / 6 + 1) as usize;
-        (self.lowest..=self.highest).step_by(step).map(|e| (format!("1e{e}"), self.place(10f64.powi(e))))
-    }
-}
 
 impl Audit {
     /// The picture as an SVG document.
@@ -86,7 +54,7 @@ impl Audit {
         let mean = |a: &Accuracy| a.mean_abs_error / a.output_range;
         let series = [("greatest error", greatest as fn(&Accuracy) -> f64), ("mean error", mean)];
         let values = measured.iter().flat_map(|(_, a)| [greatest(a), mean(a)]);
-        let axis = Axis::of(values.chain([self.tolerance]));
+        let axis = Axis::logarithmic(values.chain([self.tolerance]));
         let y = |value: f64| TOP + HEIGHT * (1.0 - axis.place(value));
         let (first, last) = measured.iter().fold((u32::MAX, 0), |(lo, hi), (bits, _)| (lo.min(*bits), hi.max(*bits)));
         let x = |bits: u32| {
@@ -98,11 +66,15 @@ impl Audit {
             "<text x=\"{MARGIN}\" y=\"{TOP}\">error of the outputs,</text>\n<text x=\"{MARGIN}\" y=\"{}\">relative to their range</text>",
             TOP + 18.0
         );
-        for (label, place) in axis.ticks() {
+        for (value, place) in axis.ticks() {
             let y = TOP + HEIGHT * (1.0 - place);
             line(out, "grid", (LEFT, y), (LEFT + LENGTH, y), "");
-            let _ =
-                writeln!(out, "<text class=\"figure faint\" x=\"{}\" y=\"{:.1}\">{label}</text>", LEFT - 8.0, y + 4.0);
+            let _ = writeln!(
+                out,
+                "<text class=\"figure faint\" x=\"{}\" y=\"{:.1}\">{value:.0e}</text>",
+                LEFT - 8.0,
+                y + 4.0
+            );
         }
         line(
             out,
@@ -145,19 +117,19 @@ impl Audit {
 
     /// Bars, the longest first.
     fn by_tensor(&self, out: &mut String, tensors: &[&TensorError], top: f64) {
-        let axis = Axis::of(tensors.iter().map(|tensor| tensor.relative));
+        let axis = Axis::logarithmic(tensors.iter().map(|tensor| tensor.relative));
         let _ = writeln!(
             out,
             "<text x=\"{MARGIN}\" y=\"{:.1}\">greatest error by tensor at {} bits, relative to its range</text>",
             top - 30.0,
             self.tensor_bits
         );
-        for (label, place) in axis.ticks() {
+        for (value, place) in axis.ticks() {
             let x = LEFT + (LENGTH - 60.0) * place;
             line(out, "grid", (x, top - 8.0), (x, top + ROW * tensors.len() as f64), "");
             let _ = writeln!(
                 out,
-                "<text class=\"faint\" x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{label}</text>",
+                "<text class=\"faint\" x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{value:.0e}</text>",
                 top - 12.0
             );
         }
@@ -195,14 +167,6 @@ fn wrapped(text: &str) -> Vec<String> {
     }
     lines.truncate(VERDICT_LINES);
     lines
-}
-
-fn line(out: &mut String, class: &str, from: (f64, f64), to: (f64, f64), style: &str) {
-    let _ = writeln!(
-        out,
-        "<line class=\"{class}\" x1=\"{:.1}\" y1=\"{:.1}\" x2=\"{:.1}\" y2=\"{:.1}\"{style}/>",
-        from.0, from.1, to.0, to.1
-    );
 }
 
 fn legend(out: &mut String, colour: &str, name: &str, place: usize) {
