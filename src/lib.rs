@@ -64,6 +64,7 @@ pub mod graph;
 pub mod onnx;
 pub mod ops;
 pub mod plan;
+pub mod poseidon;
 pub mod problem;
 pub mod project;
 pub mod proof;
