@@ -23,7 +23,7 @@
 //! ```no_run
 //! use hallmark::{
 //!     plan::{Choice, Optimize},
-//!     project::{CompileOptions, Limits, Project, PublicInputs, Setup, compile},
+//!     project::{CompileOptions, Limits, Project, Setup, Visibility, compile},
 //!     quant::{QuantOptions, read_input},
 //!     solidity::Calldata,
 //! };
@@ -40,7 +40,7 @@
 //!     layout: Choice::Auto,
 //!     curve: Choice::Auto,
 //!     optimize: Optimize::Gas,
-//!     public_inputs: PublicInputs::None,
+//!     visibility: Visibility::default(),
 //!     allow_unsafe_srs: false,
 //!     limits: Limits::default(),
 //! };

@@ -11,7 +11,7 @@ use std::{
 use hallmark::{
     circuit::Layout,
     plan::{Choice, Optimize},
-    project::{Build, CompileOptions, Limits, PublicInputs, Setup, compile},
+    project::{Build, CompileOptions, Limits, Setup, Visibility, compile},
     proof::{CurveId, Proof},
     quant::{QuantOptions, read_input},
     solidity::Calldata,
@@ -37,7 +37,7 @@ fn build(model: &str, name: &str, layout: Choice<Layout>, curve: CurveId) -> Bui
         layout,
         curve: Choice::Only(curve),
         optimize: Optimize::Gas,
-        public_inputs: PublicInputs::None,
+        visibility: Visibility::default(),
         allow_unsafe_srs: false,
         limits: Limits::default(),
     };

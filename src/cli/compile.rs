@@ -70,6 +70,7 @@ pub fn summary(build: &Build) -> String {
         ("circuit", format!("{} on {}, {} rows of 2^{}", plan.layout, plan.curve, thousands(plan.rows as u64), plan.k)),
         ("estimated gas", format!("{} for a verifying transaction", thousands(plan.estimate.transaction))),
     ];
+    rows.extend(build.seen.rows());
     rows.extend(others(plan, &build.alternatives));
     rows.extend([
         (

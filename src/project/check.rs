@@ -5,8 +5,8 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::{
-    AnyVerifyingKey, CompileOptions, ProjectError, ProverForecast, Setup, Stage,
-    compile::{contract_info, contract_name, publish, read, setup_k},
+    AnyVerifyingKey, CompileOptions, ProjectError, ProverForecast, Seen, Setup, Stage,
+    compile::{contract_info, contract_name, read, setup_k},
 };
 use crate::{
     chain::{self, ChainError, CompileSettings, Search},
@@ -39,6 +39,8 @@ pub struct Forecast {
     pub columns: Columns,
     /// Where the input domain comes from.
     pub domain: DomainSource,
+    /// What proofs would say of inputs and outputs.
+    pub visibility: Seen,
     pub precision_bits: f64,
     pub accuracy: Accuracy,
     pub setup: SetupForecast,
@@ -119,10 +121,10 @@ pub fn check(options: &CompileOptions, mut progress: impl FnMut(Stage)) -> Resul
         }
     };
     note(&mut checked.problems, options.tolerated(&quantised));
-    note(&mut checked.problems, publish(&options.public_inputs, &mut quantised.model));
+    let seen = note(&mut checked.problems, options.visibility.apply(&mut quantised.model)).unwrap_or_default();
 
     progress(Stage::Plan);
-    checked.forecast = forecast(options, domain.source, &quantised, &mut checked.problems, progress)?;
+    checked.forecast = forecast(options, domain.source, &quantised, seen, &mut checked.problems, progress)?;
     Ok(checked)
 }
 
@@ -135,6 +137,7 @@ fn forecast(
     options: &CompileOptions,
     domain: DomainSource,
     quantised: &Quantised,
+    seen: Seen,
     problems: &mut Problems,
     mut progress: impl FnMut(Stage),
 ) -> Result<Option<Forecast>, ProjectError> {
@@ -171,6 +174,7 @@ fn forecast(
     Ok(Some(Forecast {
         columns: Columns { advice: 1, fixed, permutation },
         domain,
+        visibility: seen,
         precision_bits: quantised.precision,
         accuracy: quantised.accuracy.clone(),
         setup: SetupForecast { k: plan.k, embedded: plan.k <= embedded_k },

@@ -1,16 +1,20 @@
 //! Keys on either curve.
 
+use ff::Field;
 use rand_core::{CryptoRng, RngCore};
 
 use super::{
-    ProjectError,
+    Hashed, ProjectError,
     forecast::{ProverForecast, resident_bytes},
 };
 use crate::{
     circuit::{LaidOut, Layout},
-    graph::{IntegerModel, Interval},
+    graph::{IntegerModel, Interval, Salt, Trace},
     plan::Plan,
-    proof::{Bls12381, Bn254, CurveId, Proof, ProvingKey, Srs, SrsOrigin, VerifyingKey, keys::peek, prove, verify},
+    proof::{
+        Bls12381, Bn254, Curve, CurveId, Proof, ProveError, ProvingKey, Srs, SrsOrigin, VerifyingKey,
+        curve::scalar_word, keys::peek, prove_salted, prover::check_salts, verify,
+    },
     solidity::{ContractInfo, batch_source, verifier_source},
 };
 
@@ -125,6 +129,35 @@ impl AnyVerifyingKey {
         on_curve!(AnyVerifyingKey, self, key => key.public_ranges())
     }
 
+    /// How many digests follow the public integers.
+    pub fn digests(&self) -> usize {
+        on_curve!(AnyVerifyingKey, self, key => key.digests())
+    }
+
+    /// A new salt: an element of the curve's scalar field.
+    pub fn random_salt(&self, rng: &mut (impl RngCore + CryptoRng)) -> Salt {
+        fn random<C: Curve>(_: &VerifyingKey<C>, rng: &mut (impl RngCore + CryptoRng)) -> Salt {
+            Salt(scalar_word(&C::Scalar::random(rng)))
+        }
+        on_curve!(AnyVerifyingKey, self, key => random(key, rng))
+    }
+
+    /// The digests of a trace of the model, with what they are made of.
+    pub fn hash(&self, model: &IntegerModel, trace: &Trace) -> Result<Vec<Hashed>, ProjectError> {
+        fn hash<C: Curve>(_: &VerifyingKey<C>, model: &IntegerModel, trace: &Trace) -> Result<Vec<Hashed>, ProveError> {
+            check_salts::<C>(model, &trace.salts)?;
+            let word = |element: &C::Scalar| scalar_word(element);
+            let digests = model.digests.iter().zip(model.digests_of::<C::Scalar>(trace));
+            let hashed = digests.map(|(of, digest)| Hashed {
+                of: of.of(),
+                digest: word(&digest),
+                words: model.words_of::<C::Scalar>(of, trace).iter().map(word).collect(),
+            });
+            Ok(hashed.collect())
+        }
+        Ok(on_curve!(AnyVerifyingKey, self, key => hash(key, model, trace))?)
+    }
+
     /// The domain has `2^k` rows.
     pub fn k(&self) -> u32 {
         on_curve!(AnyVerifyingKey, self, key => key.protocol().k)
@@ -145,7 +178,7 @@ impl AnyVerifyingKey {
 
     /// Bytes of a call of `verify`.
     pub fn calldata_bytes(&self) -> usize {
-        4 + 32 * (1 + self.public_ranges().len() + self.proof_words())
+        4 + 32 * (1 + self.public_ranges().len() + self.digests() + self.proof_words())
     }
 
     /// The key's bytes, the same on every machine.
@@ -206,7 +239,7 @@ impl AnyProvingKey {
         on_curve!(AnyProvingKey, self, key => key.to_bytes())
     }
 
-    /// Prove that the model gives its outputs for `input`, one integer per feature.
+    /// Prove that the model gives its outputs for `input`, one integer per feature. For models that hash nothing.
     pub fn prove(
         &self,
         model: &IntegerModel,
@@ -214,6 +247,18 @@ impl AnyProvingKey {
         context: [u8; 32],
         rng: &mut (impl RngCore + CryptoRng),
     ) -> Result<Proof, ProjectError> {
-        Ok(on_curve!(AnyProvingKey, self, key => prove(key, model, input, context, rng))?)
+        self.prove_salted(model, input, &[], context, rng)
+    }
+
+    /// The same for a model with digests, made with these salts, in the order of the model's digests.
+    pub fn prove_salted(
+        &self,
+        model: &IntegerModel,
+        input: &[i128],
+        salts: &[Salt],
+        context: [u8; 32],
+        rng: &mut (impl RngCore + CryptoRng),
+    ) -> Result<Proof, ProjectError> {
+        Ok(on_curve!(AnyProvingKey, self, key => prove_salted(key, model, input, salts, context, rng))?)
     }
 }

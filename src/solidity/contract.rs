@@ -67,7 +67,11 @@ impl<C: Curve> Generator<'_, C> {
         };
         let mut out = String::new();
         let (outputs, words) = (self.ranges.len(), self.protocol.proof_words());
-        let arguments = format!("bytes32 context, int256[{outputs}] calldata outputs, uint256[{words}] calldata proof");
+        let digests = self.calldata.digest_count();
+        let mut arguments = vec![("bytes32".to_string(), "context")];
+        arguments.extend((outputs > 0).then(|| (format!("int256[{outputs}]"), "outputs")));
+        arguments.extend((digests > 0).then(|| (format!("uint256[{digests}]"), "digests")));
+        arguments.push((format!("uint256[{words}]"), "proof"));
         let mut emit = |text: &str| {
             let _ = writeln!(out, "{text}");
         };
@@ -114,6 +118,12 @@ impl<C: Curve> Generator<'_, C> {
         if !packed.is_empty() {
             let _ = writeln!(out, "\n    // Public inputs are packed, each into the bits of one output:");
             let _ = writeln!(out, "{}", packed.join("\n"));
+        }
+        for (i, lines) in info.digests.iter().enumerate() {
+            let _ = writeln!(out, "\n    // digests[{i}] is a Poseidon digest:");
+            for line in lines {
+                let _ = writeln!(out, "    // {}", comment_text(line));
+            }
         }
         let outputs = if self.run.is_some() { &[] } else { info.outputs.as_slice() };
         if self.run.is_some() {
@@ -169,8 +179,31 @@ impl<C: Curve> Generator<'_, C> {
         out
     }
 
-    fn entry_points(&self, arguments: &str, check: &Check) -> String {
+    fn entry_points(&self, arguments: &[(String, &str)], check: &Check) -> String {
         let mut out = String::new();
+        let names = arguments.iter().map(|(_, name)| *name).collect::<Vec<_>>().join(", ");
+        let docs = arguments.iter().filter_map(|(_, name)| match *name {
+            "outputs" => Some("    /// @param outputs the model's outputs, each times its scale.\n"),
+            "digests" => Some("    /// @param digests Poseidon digests, each of what is written above.\n"),
+            _ => None,
+        });
+        let docs: String = docs.collect();
+        let place = |kind: &str| if kind == "bytes32" { "" } else { " calldata" };
+        let declared: Vec<_> = arguments.iter().map(|(kind, name)| format!("{kind}{} {name}", place(kind))).collect();
+        // as `forge fmt` breaks them
+        let (arguments, try_arguments) = match declared.len() {
+            3 => (
+                declared.join(", "),
+                format!(
+                    "{})\n        external\n        view\n        returns (bool valid)\n    {{",
+                    declared.join(", ")
+                ),
+            ),
+            _ => {
+                let listed = format!("\n        {}\n    ", declared.join(",\n        "));
+                (listed.clone(), format!("{listed}) external view returns (bool valid) {{"))
+            }
+        };
         let failures = failures(check);
         let errors = failures.iter().enumerate().map(|(i, (name, _))| {
             if i + 1 < failures.len() {
@@ -184,25 +217,19 @@ impl<C: Curve> Generator<'_, C> {
             r#"{}{PRECOMPILE_CHECKS}
     /// @notice Reverts with a named error unless the proof is valid.
     /// @param context what the proof is bound to: a hash of chain, consumer, sender, nonce or deadline.
-    /// @param outputs the model's outputs, each times its scale.
-    /// @param proof points and evaluations, as hallmark encodes them.
+{docs}    /// @param proof points and evaluations, as hallmark encodes them.
     function verify({arguments}) external view {{
-        (context, outputs, proof); // read from calldata by position
+        ({names}); // read from calldata by position
         uint256 failure = _check();
         if (failure == 0) return;
 {}    }}
 
     /// @notice Whether the proof is valid. Never reverts because of the proof.
     /// @param context what the proof is bound to.
-    /// @param outputs the model's outputs, each times its scale.
-    /// @param proof points and evaluations, as hallmark encodes them.
+{docs}    /// @param proof points and evaluations, as hallmark encodes them.
     /// @return valid whether `verify` accepts it.
-    function tryVerify({arguments})
-        external
-        view
-        returns (bool valid)
-    {{
-        (context, outputs, proof); // read from calldata by position
+    function tryVerify({try_arguments}
+        ({names}); // read from calldata by position
         return _check() == 0;
     }}
 "#,
