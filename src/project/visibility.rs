@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{Project, ProjectError, proof_file::read_word};
 use crate::{
-    graph::{Digest, IntegerModel, PackedInput, Salt, digest::HashedValue},
+    graph::{Digest, IntegerModel, Output, PUBLIC_INPUTS, PackedInput, Salt, digest::HashedValue},
     proof::encode::Word,
 };
 
@@ -65,6 +65,29 @@ impl std::fmt::Display for Alike {
 }
 
 impl Seen {
+    /// Of a model, and of the outputs that it has no more.
+    fn of(model: &IntegerModel, private_outputs: Vec<String>) -> Self {
+        let packed = model.packed_inputs();
+        let mut seen = Self { private: Alike { inputs: vec![], outputs: private_outputs }, ..Self::default() };
+        let name = |feature: usize| model.features[feature].name.clone();
+        seen.public.inputs = packed.iter().map(|packed| name(packed.feature)).collect();
+        let is_word = |output: &&Output| output.name == PUBLIC_INPUTS && !packed.is_empty();
+        seen.public.outputs = model.outputs.iter().filter(|o| !is_word(o)).map(|o| o.name.clone()).collect();
+        let mut private = vec![true; model.features.len()];
+        packed.iter().for_each(|packed| private[packed.feature] = false);
+        for digest in &model.digests {
+            match digest {
+                Digest::Inputs(features) => {
+                    features.iter().for_each(|&feature| private[feature] = false);
+                    seen.hashed.inputs = features.iter().map(|&feature| name(feature)).collect();
+                }
+                Digest::Outputs(outputs) => seen.hashed.outputs = outputs.iter().map(|o| o.name.clone()).collect(),
+            }
+        }
+        seen.private.inputs = (0..private.len()).filter(|&feature| private[feature]).map(name).collect();
+        seen
+    }
+
     /// Titles and lists, for a table.
     pub fn rows(&self) -> [(&'static str, String); 3] {
         [("public", &self.public), ("hashed", &self.hashed), ("private", &self.private)]
@@ -116,16 +139,6 @@ impl Known<'_> {
             _ => Ok(chosen),
         }
     }
-
-    fn listed(&self, places: &[usize]) -> Vec<String> {
-        places.iter().map(|&place| self.names[place].to_string()).collect()
-    }
-
-    /// Those in neither list.
-    fn others(&self, chosen: &[Vec<usize>; 2]) -> Vec<String> {
-        let other = |place: &usize| !chosen.iter().flatten().any(|chosen| chosen == place);
-        self.listed(&(0..self.names.len()).filter(other).collect::<Vec<_>>())
-    }
 }
 
 impl Visibility {
@@ -135,15 +148,11 @@ impl Visibility {
         let outputs = Known { what: "output", names: model.outputs.iter().map(|o| o.name.as_str()).collect() };
         let of_inputs = inputs.choose([&self.public_inputs, &self.hashed_inputs])?;
         let of_outputs = outputs.choose([&self.hashed_outputs, &self.private_outputs])?;
-        let seen = Seen {
-            public: Alike { inputs: inputs.listed(&of_inputs[0]), outputs: outputs.others(&of_outputs) },
-            hashed: Alike { inputs: inputs.listed(&of_inputs[1]), outputs: outputs.listed(&of_outputs[0]) },
-            private: Alike { inputs: inputs.others(&of_inputs), outputs: outputs.listed(&of_outputs[1]) },
-        };
-        if [&seen.public, &seen.hashed].iter().all(|alike| alike.inputs.is_empty() && alike.outputs.is_empty()) {
+        let ([public, hashed], [hashed_outputs, private]) = (of_inputs, of_outputs);
+        if private.len() == model.outputs.len() && public.is_empty() && hashed.is_empty() {
             return Err(ProjectError::NothingPublic);
         }
-        let ([public, hashed], [hashed_outputs, private]) = (of_inputs, of_outputs);
+        let private_names = private.iter().map(|&place| model.outputs[place].name.clone()).collect();
         if !hashed.is_empty() {
             model.digests.push(Digest::Inputs(hashed));
         }
@@ -160,7 +169,7 @@ impl Visibility {
         model.publish(&public).map_err(|feature| ProjectError::PublicInputWidth {
             name: model.features.get(feature).map(|feature| feature.name.clone()).unwrap_or_default(),
         })?;
-        Ok(seen)
+        Ok(Seen::of(model, private_names))
     }
 }
 
@@ -246,10 +255,11 @@ pub struct Hashed {
 }
 
 impl Project {
-    /// What proofs say of inputs and outputs, as the manifest has it.
+    /// What proofs say of inputs and outputs. That there are outputs of which they say nothing is known from the manifest alone.
     pub fn seen(&self) -> Seen {
         let seen = self.manifest().get("visibility").cloned();
-        seen.and_then(|seen| serde_json::from_value(seen).ok()).unwrap_or_default()
+        let listed: Option<Seen> = seen.and_then(|seen| serde_json::from_value(seen).ok());
+        Seen::of(self.model(), listed.unwrap_or_default().private.outputs)
     }
 
     /// Salts for this model's digests, from one for its inputs and one for its outputs; there is one where there is a digest.

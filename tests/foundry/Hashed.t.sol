@@ -34,13 +34,13 @@ contract HashedTest {
         return Call.load(string.concat("CreditHashedVerifier/", file));
     }
 
-    function assertAccepted(address at, bytes memory call) private view {
-        (bool success, bytes memory answer) = at.staticcall(call);
+    function assertAccepted(address target, bytes memory call) private view {
+        (bool success, bytes memory answer) = target.staticcall(call);
         require(success && answer.length == 0, "accepted");
     }
 
-    function assertRejected(address at, bytes memory call, uint256 digest, bytes memory error_) private view {
-        (bool success, bytes memory answer) = at.staticcall{gas: GAS}(call);
+    function assertRejected(address target, bytes memory call, uint256 digest, bytes memory error_) private view {
+        (bool success, bytes memory answer) = target.staticcall{gas: GAS}(call);
         if (success || keccak256(answer) != keccak256(error_)) revert NotRejected(digest, success, answer);
     }
 
@@ -62,9 +62,7 @@ contract HashedTest {
         uint256[7] memory changed = others(digest);
         for (uint256 i = 0; i < changed.length; i++) {
             call.setWord(DIGEST, changed[i]);
-            assertRejected(
-                verifier, call, changed[i], abi.encodePacked(CreditHashedVerifier.ProofRejected.selector)
-            );
+            assertRejected(verifier, call, changed[i], abi.encodePacked(CreditHashedVerifier.ProofRejected.selector));
         }
         call.setWord(DIGEST, digest);
         assertAccepted(verifier, call);
@@ -76,24 +74,18 @@ contract HashedTest {
         uint256[4] memory aliases = [digest + ORDER, ORDER, type(uint256).max, 1 << 255];
         for (uint256 i = 0; i < aliases.length; i++) {
             call.setWord(DIGEST, aliases[i]);
-            assertRejected(
-                verifier, call, aliases[i], abi.encodePacked(CreditHashedVerifier.OutputOutOfRange.selector)
-            );
+            assertRejected(verifier, call, aliases[i], abi.encodePacked(CreditHashedVerifier.OutputOutOfRange.selector));
         }
     }
 
     function test_batchesNameTheClaimWithAnotherDigest() public view {
         bytes memory call = fixture("batch");
         // the array's offset and length, and the first claim, which is a call of `verify` without its selector
-        uint256 at = 2 + (fixture("applicant0").length - 4) / 32 + DIGEST;
-        uint256 digest = call.word(at);
-        call.setWord(at, fixture("applicant0").word(DIGEST));
-        assertRejected(
-            batch, call, 1, abi.encodeWithSelector(CreditHashedVerifierBatch.ProofRejected.selector, 1)
-        );
-        call.setWord(at, digest + ORDER);
-        assertRejected(
-            batch, call, 2, abi.encodeWithSelector(CreditHashedVerifierBatch.OutputOutOfRange.selector, 1)
-        );
+        uint256 place = 2 + (fixture("applicant0").length - 4) / 32 + DIGEST;
+        uint256 digest = call.word(place);
+        call.setWord(place, fixture("applicant0").word(DIGEST));
+        assertRejected(batch, call, 1, abi.encodeWithSelector(CreditHashedVerifierBatch.ProofRejected.selector, 1));
+        call.setWord(place, digest + ORDER);
+        assertRejected(batch, call, 2, abi.encodeWithSelector(CreditHashedVerifierBatch.OutputOutOfRange.selector, 1));
     }
 }
