@@ -10,6 +10,7 @@
 //! | [`quant`] | scales, input domain, accuracy: from the float graph to the integer model |
 //! | [`ops`] | core operators: integer semantics, ranges, constraints |
 //! | [`circuit`] | columns, gates and gadgets on halo2 |
+//! | [`poseidon`] | the hash of digests, for circuits and numbers alike |
 //! | [`problem`] | what stands in the way, as plain data |
 //! | [`plan`] | the choice of layout and curve, by estimated gas |
 //! | [`proof`] | setups, keys, transcript, prover, native verifier |
