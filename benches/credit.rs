@@ -8,7 +8,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use hallmark::{
     circuit::LaidOut,
     plan::{Choice, Optimize},
-    project::{AnyProvingKey, Build, CompileOptions, Limits, PublicInputs, Setup, compile},
+    project::{AnyProvingKey, Build, CompileOptions, Limits, Setup, Visibility, compile},
     proof::{CurveId, ProvingKey, Srs, prove, verify},
     quant::{QuantOptions, read_input},
     solidity::{ContractInfo, verifier_source},
@@ -29,7 +29,7 @@ fn build(example: &Path) -> Build {
         layout: Choice::Auto,
         curve: Choice::Only(CurveId::Bn254),
         optimize: Optimize::Gas,
-        public_inputs: PublicInputs::None,
+        visibility: Visibility::default(),
         allow_unsafe_srs: false,
         limits: Limits::default(),
     };
@@ -54,6 +54,7 @@ fn credit(criterion: &mut Criterion) {
         setup: vk.setup().to_string(),
         outputs: model.public_names(),
         public_inputs: vec![],
+        digests: vec![vec![]; vk.digests()],
     };
 
     let mut group = criterion.benchmark_group("credit");

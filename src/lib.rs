@@ -10,6 +10,7 @@
 //! | [`quant`] | scales, input domain, accuracy: from the float graph to the integer model |
 //! | [`ops`] | core operators: integer semantics, ranges, constraints |
 //! | [`circuit`] | columns, gates and gadgets on halo2 |
+//! | [`poseidon`] | the hash of digests, for circuits and numbers alike |
 //! | [`problem`] | what stands in the way, as plain data |
 //! | [`plan`] | the choice of layout and curve, by estimated gas |
 //! | [`proof`] | setups, keys, transcript, prover, native verifier |
@@ -24,7 +25,7 @@
 //! ```no_run
 //! use hallmark::{
 //!     plan::{Choice, Optimize},
-//!     project::{CompileOptions, Limits, Project, PublicInputs, Setup, compile},
+//!     project::{CompileOptions, Limits, Project, Setup, Visibility, compile},
 //!     quant::{QuantOptions, read_input},
 //!     solidity::Calldata,
 //! };
@@ -41,7 +42,7 @@
 //!     layout: Choice::Auto,
 //!     curve: Choice::Auto,
 //!     optimize: Optimize::Gas,
-//!     public_inputs: PublicInputs::None,
+//!     visibility: Visibility::default(),
 //!     allow_unsafe_srs: false,
 //!     limits: Limits::default(),
 //! };
@@ -65,6 +66,7 @@ pub mod graph;
 pub mod onnx;
 pub mod ops;
 pub mod plan;
+pub mod poseidon;
 pub mod problem;
 pub mod project;
 pub mod proof;

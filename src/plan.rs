@@ -270,9 +270,10 @@ fn estimate<C: Curve>(outline: &VerifyingKey<C>) -> Result<Estimate, Box<dyn std
         setup: String::new(),
         outputs,
         public_inputs: vec![],
+        digests: vec![vec![]; outline.digests()],
     };
     let source = verifier_source(protocol, ranges, &info)?;
-    Ok(Estimate::new(&source, &CalldataCost::of_verify(ranges, protocol.proof_words()))?)
+    Ok(Estimate::new(&source, &CalldataCost::of_verify(ranges, outline.digests() + protocol.proof_words()))?)
 }
 
 #[cfg(test)]

@@ -10,8 +10,9 @@ use std::{
 
 use hallmark::{
     circuit::Layout,
+    graph::Salt,
     plan::{Choice, Optimize},
-    project::{Build, CompileOptions, Limits, PublicInputs, Setup, compile},
+    project::{Build, CompileOptions, Limits, Names, Setup, Visibility, compile},
     proof::{CurveId, Proof},
     quant::{QuantOptions, read_input},
     solidity::Calldata,
@@ -27,6 +28,10 @@ fn root() -> &'static Path {
 }
 
 fn build(model: &str, name: &str, layout: Choice<Layout>, curve: CurveId) -> Build {
+    build_visible(model, name, layout, curve, Visibility::default())
+}
+
+fn build_visible(model: &str, name: &str, layout: Choice<Layout>, curve: CurveId, visibility: Visibility) -> Build {
     let options = CompileOptions {
         model: root().join(model),
         data: root().join("examples/credit/calibration.json"),
@@ -37,14 +42,14 @@ fn build(model: &str, name: &str, layout: Choice<Layout>, curve: CurveId) -> Bui
         layout,
         curve: Choice::Only(curve),
         optimize: Optimize::Gas,
-        public_inputs: PublicInputs::None,
+        visibility,
         allow_unsafe_srs: false,
         limits: Limits::default(),
     };
     compile(&options, |_| ()).unwrap()
 }
 
-/// A proof for an applicant, blinded from a fixed seed and bound to the context `keccak256("hallmark")`.
+/// A proof for an applicant, blinded from a fixed seed, bound to the context `keccak256("hallmark")`, its digests made with a fixed salt.
 fn proof(build: &Build, applicant: usize) -> Proof {
     let model = &build.quantised.model;
     let applicants = root().join("examples/credit/applicants.json");
@@ -54,7 +59,8 @@ fn proof(build: &Build, applicant: usize) -> Proof {
         Keccak256::digest(b"hallmark").into()
     };
     let mut rng = ChaCha20Rng::seed_from_u64(applicant as u64);
-    build.proving_key.prove(model, &model.quantise_input(&input).unwrap(), context, &mut rng).unwrap()
+    let (input, salts) = (model.quantise_input(&input).unwrap(), vec![Salt([7; 32]); model.digests.len()]);
+    build.proving_key.prove_salted(model, &input, &salts, context, &mut rng).unwrap()
 }
 
 fn check(path: PathBuf, text: &str) {
@@ -113,4 +119,23 @@ fn so_are_those_of_the_layout_phased() {
 #[test]
 fn so_are_those_on_bls12_381() {
     check_golden("CreditBlsVerifier", Choice::Auto, CurveId::Bls12381, "CreditBlsVerifier");
+}
+
+/// The applicant's data are hashed: one digest beside the score.
+#[test]
+fn so_are_those_with_a_digest() {
+    let name = "CreditHashedVerifier";
+    let visibility = Visibility { hashed_inputs: Names::All, ..Visibility::default() };
+    let model = "examples/credit/credit.onnx";
+    let credit = build_visible(model, name, Choice::Only(Layout::General), CurveId::Bn254, visibility);
+    let golden = root().join("tests/foundry/golden");
+    check(golden.join(format!("{name}.sol")), &credit.contract);
+    check(golden.join(format!("{name}Batch.sol")), credit.batch_contract.as_ref().unwrap());
+    let fixtures = root().join("tests/foundry/fixtures").join(name);
+    let claims = [0, 1].map(|applicant| Calldata::new(&proof(&credit, applicant)));
+    let text = |json: &serde_json::Value| serde_json::to_string_pretty(json).unwrap() + "\n";
+    for (applicant, claim) in claims.iter().enumerate() {
+        check(fixtures.join(format!("applicant{applicant}.json")), &text(&claim.to_json()));
+    }
+    check(fixtures.join("batch.json"), &text(&Calldata::batch_to_json(&claims)));
 }

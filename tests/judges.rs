@@ -4,11 +4,17 @@
 use hallmark::{
     chain::{Anvil, AnvilOptions, CompileSettings, Compiled, Search, compile},
     circuit::Layout,
-    graph::{IntegerModel, Output},
+    graph::{Digest, IntegerModel, Output},
     ops::{Op, Product},
-    proof::{Bn254, Curve, Proof, ProvingKey, curve::Word, protocol::Protocol, verify},
+    proof::{
+        Bn254, Curve, Proof, ProvingKey,
+        curve::{Word, scalar_word},
+        protocol::Protocol,
+        verify,
+    },
     solidity::Calldata,
 };
+use halo2curves::bn256::Fr;
 use rayon::prelude::*;
 
 mod common;
@@ -107,9 +113,17 @@ fn tampered(proof: &Proof, protocol: &Protocol, draw: &mut Draw) -> Vec<(String,
         forged.push((what, copy));
     };
     let values = proof.statement.public_values.len();
-    for delta in [-1, 1] {
+    for delta in if values > 0 { &[-1, 1][..] } else { &[] } {
         let i = draw.index(values);
         tamper(format!("public value {i} {delta:+}"), &mut |proof| proof.statement.public_values[i] += delta);
+    }
+    for i in 0..proof.statement.digests.len() {
+        let bit = draw.index(250);
+        tamper(format!("bit {bit} of digest {i}"), &mut |proof| {
+            proof.statement.digests[i][31 - bit / 8] ^= 1 << (bit % 8)
+        });
+        let alias = aliased(&proof.statement.digests[i], R).unwrap();
+        tamper(format!("the order added to digest {i}"), &mut |proof| proof.statement.digests[i] = alias);
     }
     let bit = draw.index(256);
     tamper(format!("bit {bit} of the context"), &mut |proof| proof.statement.context[bit / 8] ^= 1 << (bit % 8));
@@ -227,6 +241,53 @@ fn many_outputs_are_read_in_a_loop() {
         let proof = common::prove(&case.pk, &case.model, &[1, -2, 30]);
         for (what, forged) in tampered(&proof, case.protocol(), &mut Draw::new(1)) {
             assert!(judges.verdict(&forged).is_err(), "accepted with {what}");
+        }
+        let calldata = Calldata::new(&proof).encode("verify");
+        for at in 4..calldata.len() {
+            let mut forged = calldata.clone();
+            forged[at] ^= 1 << (at % 8);
+            assert!(judges.verify(&forged).is_err(), "accepted with another byte {at}");
+        }
+    }
+}
+
+/// Digests of inputs and outputs beside outputs, without any, and behind many; each is that of the interpreter's trace. No byte of the
+/// calldata may differ.
+#[test]
+fn digests_are_judged_alike() {
+    let model = |width: usize, digests: fn(&IntegerModel) -> Vec<Digest>, public: bool| {
+        let mut model = common::mlp(&[3, 4, width], 100, 6);
+        model.digests = digests(&model);
+        if !public {
+            model.outputs.clear();
+        }
+        model
+    };
+    let inputs = |_: &IntegerModel| vec![Digest::Inputs(vec![2, 0])];
+    let both = |model: &IntegerModel| vec![Digest::Inputs(vec![0, 1, 2]), Digest::Outputs(model.outputs.clone())];
+    let cases = [
+        (model(2, inputs, true), Layout::General),
+        (model(2, both, false), Layout::Phased),
+        (model(17, inputs, true), Layout::General),
+    ];
+    let cases: Vec<Case> = cases.into_par_iter().map(|(model, layout)| Case::new(6, model, layout)).collect();
+    let anvil = anvil();
+    for case in &cases {
+        let judges = case.deploy(&anvil);
+        let input = random_input(&case.model, &mut Draw::new(3));
+        let proof = common::prove(&case.pk, &case.model, &input);
+        assert_eq!(judges.verdict(&proof), Ok(()));
+        let trace = case.model.trace(&input).salted(&common::salts(&case.model));
+        let digests: Vec<Word> = case.model.digests_of::<Fr>(&trace).iter().map(scalar_word).collect();
+        assert_eq!(proof.statement.digests, digests);
+        for (what, forged) in tampered(&proof, case.protocol(), &mut Draw::new(1)) {
+            assert!(judges.verdict(&forged).is_err(), "accepted with {what}");
+        }
+        for (change, error) in [(0, "ProofRejected"), (1, "OutputOutOfRange")] {
+            let mut forged = proof.clone();
+            let digest = forged.statement.digests.last_mut().unwrap();
+            *digest = if change == 0 { [1; 32] } else { aliased(digest, R).unwrap() };
+            assert_eq!(judges.verdict(&forged), Err(error.into()));
         }
         let calldata = Calldata::new(&proof).encode("verify");
         for at in 4..calldata.len() {

@@ -211,6 +211,13 @@ impl<F: PrimeField> Gadgets<F> for Builder<F> {
         Expr::cell(self.close())
     }
 
+    /// An operand of weight zero: the accumulator stays as it is.
+    fn free(&mut self, value: F) -> Expr<F> {
+        let operand = self.append(value);
+        self.accumulate(operand, F::ZERO);
+        Expr::cell(operand)
+    }
+
     /// An input or any other fresh value: a cell constrained to `[0, max]`, exactly. `value <= max < 2^127`.
     fn range(&mut self, value: u128, max: u128) -> Expr<F> {
         debug_assert!(value <= max);

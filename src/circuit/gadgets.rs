@@ -110,6 +110,9 @@ pub trait Gadgets<F: PrimeField> {
     /// The expression in a single cell (and no constant), for values that are used many times.
     fn materialise(&mut self, expr: &Expr<F>) -> Expr<F>;
 
+    /// A fresh value that nothing constrains.
+    fn free(&mut self, value: F) -> Expr<F>;
+
     /// An input or any other fresh value: constrained to `[0, max]`, exactly. `value <= max < 2^127`.
     fn range(&mut self, value: u128, max: u128) -> Expr<F>;
 

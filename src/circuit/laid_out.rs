@@ -94,6 +94,7 @@ impl<F: PrimeField> LaidOut<F> {
         match decisions {
             Decisions::Of(layout) => Self::new(*layout, model, trace),
             Decisions::Phased(decisions) => {
+                let _stage = stages::enter(Stage::LayingOut);
                 Ok(LaidOut::Phased(Box::new(PhasedCircuit::decided(decisions, model, trace))))
             }
         }

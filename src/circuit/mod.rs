@@ -19,6 +19,7 @@
 
 pub mod builder;
 pub mod config;
+pub mod digest;
 pub mod gadgets;
 pub mod laid_out;
 pub mod model;

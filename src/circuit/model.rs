@@ -9,11 +9,15 @@ use halo2_proofs::{
 use super::{
     builder::Builder,
     config::{GeneralConfig, RESERVED_ROWS, UNUSABLE_ROWS},
+    digest,
     gadgets::{Expr, Gadgets, field},
     shape::{Assignment, MANY_PUBLIC_VALUES, Shape},
 };
 use crate::{
-    graph::{IntegerModel, Trace},
+    graph::{
+        IntegerModel, Trace,
+        digest::{HashedValue, HashedWords},
+    },
     ops::Op,
 };
 
@@ -83,7 +87,7 @@ impl<F: PrimeField> ModelCircuit<F> {
 }
 
 /// How often the consumers of a tensor use each of its elements.
-fn uses(model: &IntegerModel, tensor: usize, len: usize) -> Vec<usize> {
+fn uses(model: &IntegerModel, hashed: &[HashedWords], tensor: usize, len: usize) -> Vec<usize> {
     let mut uses = vec![0; len];
     for node in &model.nodes {
         match &node.op {
@@ -116,30 +120,38 @@ fn uses(model: &IntegerModel, tensor: usize, len: usize) -> Vec<usize> {
     if model.outputs.iter().any(|output| output.tensor == tensor) {
         uses.iter_mut().for_each(|u| *u += 1);
     }
+    let hashed = hashed.iter().flat_map(|hashed| &hashed.values);
+    hashed.filter(|value| value.tensor == tensor).for_each(|value| uses[value.element] += 1);
     uses
 }
 
 /// Lay out a model, node by node, with the gadgets of some layout.
 pub(super) fn lay_out<F: PrimeField, G: Gadgets<F>>(mut builder: G, model: &IntegerModel, trace: &Trace) -> G {
     let mut tensors: Vec<Vec<Expr<F>>> = Vec::with_capacity(trace.len());
+    let hashed: Vec<HashedWords> = model.digests.iter().map(|digest| model.hashed(digest)).collect();
 
     let inputs = model.features.iter().zip(&trace[0]).map(|(feature, &value)| {
         let (value, max) = (value.abs_diff(feature.range.lo), feature.range.hi.abs_diff(feature.range.lo));
         builder.range(value, max).offset(field(feature.range.lo))
     });
     let inputs: Vec<_> = inputs.collect();
-    tensors.push(share(&mut builder, inputs, &uses(model, 0, trace[0].len())));
+    tensors.push(share(&mut builder, inputs, &uses(model, &hashed, 0, trace[0].len())));
 
     for (i, node) in model.nodes.iter().enumerate() {
         let inputs: Vec<Expr<F>> = node.inputs.iter().flat_map(|&id| tensors[id].iter().cloned()).collect();
         let values: Vec<i128> = node.inputs.iter().flat_map(|&id| trace[id].iter().copied()).collect();
         let ranges: Vec<_> = node.inputs.iter().flat_map(|&id| model.ranges(id)).collect();
         let outputs = node.op.lay_out(&mut builder, &inputs, &values, &ranges);
-        let uses = uses(model, i + 1, outputs.len());
+        let uses = uses(model, &hashed, i + 1, outputs.len());
         tensors.push(share(&mut builder, outputs, &uses));
     }
 
     let mut public: Vec<Expr<F>> = model.outputs.iter().flat_map(|o| tensors[o.tensor].iter().cloned()).collect();
+    for (hashed, salt) in hashed.iter().zip(&trace.salts) {
+        let value = |v: &HashedValue| (tensors[v.tensor][v.element].clone(), field(trace[v.tensor][v.element]));
+        let values = hashed.values.iter().map(value).collect();
+        public.push(digest::lay_out(&mut builder, hashed, salt, values));
+    }
     if public.len() > MANY_PUBLIC_VALUES {
         // of one cell each, they take equally many rows
         public = public.into_iter().map(|expr| builder.in_one_cell(expr)).collect();

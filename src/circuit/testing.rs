@@ -79,7 +79,8 @@ pub fn single_op(op: Op, domains: &[(i128, i128)]) -> IntegerModel {
     let ranges: Vec<_> = features.iter().map(|f| f.range).collect();
     let ranges = op.bounds(&[&ranges]).unwrap();
     let nodes = vec![IntegerNode { name: "node".into(), op, inputs: vec![0], ranges }];
-    IntegerModel { features, nodes, outputs: vec![Output { name: "y".into(), tensor: 1, scale: 1.0 }] }
+    let outputs = vec![Output { name: "y".into(), tensor: 1, scale: 1.0 }];
+    IntegerModel { features, nodes, outputs, digests: vec![] }
 }
 
 /// Check that the honest witness is accepted, and that it no longer is after a change of any one cell, by several deltas. If

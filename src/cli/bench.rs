@@ -10,10 +10,11 @@ use std::{
 use hallmark::{
     chain::{Anvil, AnvilOptions, CompileSettings, GasFigures, Search, compile},
     gas::{CalldataCost, Estimate},
-    project::{Project, ProofFile, ProverForecast},
+    project::{Project, ProofFile, ProverForecast, hex_word},
     proof::Proof,
     solidity::Calldata,
 };
+use rand_core::OsRng;
 use serde_json::{Value, json};
 use sha3::{Digest, Keccak256};
 
@@ -186,13 +187,18 @@ pub fn measure_project(
     if let Some(count) = threads.threads {
         prove.args(["--threads", &count.to_string()]);
     }
+    // nobody opens the digests of this proof
+    for digest in &project.model().digests {
+        let option = if digest.of() == "inputs" { "--salt" } else { "--output-salt" };
+        prove.args([option, &hex_word(&project.random_salt(&mut OsRng).0)]);
+    }
     let usage = measure::run(&mut prove)?;
     let proof = project.read_proof(&proof_path)?;
 
     step.set("compiling the contract");
     let (name, source) = project.contract()?;
-    let expected =
-        CalldataCost::of_verify(project.verifying_key().public_ranges(), project.verifying_key().proof_words());
+    let key = project.verifying_key();
+    let expected = CalldataCost::of_verify(key.public_ranges(), key.digests() + key.proof_words());
     let estimate = Estimate::new(&source, &expected)?;
     let compiled = compile(&solc, &[(format!("{name}.sol").into(), source)], &name, &CompileSettings::default())?;
 

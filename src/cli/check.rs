@@ -94,6 +94,7 @@ pub fn run(args: &Args, output: &Output) -> Outcome {
 
 /// The forecast as a table.
 fn summary(forecast: &Forecast) -> String {
+    let visibility = forecast.visibility.rows();
     let Forecast { plan, columns, accuracy, prover, setup, .. } = forecast;
     let megabytes = |bytes: u64| format!("{:.1} MB", bytes as f64 / 1e6);
     let bytes = |bytes: u64| if bytes < 1_000_000 { format!("{} bytes", thousands(bytes)) } else { megabytes(bytes) };
@@ -120,6 +121,9 @@ fn summary(forecast: &Forecast) -> String {
             ),
         ),
         ("Verifying", String::new()),
+        visibility[0].clone(),
+        visibility[1].clone(),
+        visibility[2].clone(),
         ("gas", thousands(plan.estimate.transaction)),
         ("calldata", bytes(forecast.calldata_bytes as u64)),
         ("contract", contract),

@@ -75,6 +75,7 @@ pub fn summary(build: &Build) -> String {
         ("circuit", format!("{plan}, {} rows of 2^{}", thousands(plan.rows as u64), plan.k)),
         ("estimated gas", format!("{} for a verifying transaction", thousands(plan.estimate.transaction))),
     ];
+    rows.extend(build.seen.rows());
     rows.extend(others(plan, &build.alternatives));
     rows.push(not_printed(plan, &build.alternatives, "report.html has them all"));
     rows.extend([

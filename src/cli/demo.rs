@@ -6,7 +6,7 @@ use hallmark::{
     graph::Graph,
     onnx,
     plan::{Choice, Optimize},
-    project::{CompileOptions, Limits, Project, PublicInputs, Setup, compile},
+    project::{CompileOptions, Limits, Project, Setup, Visibility, compile},
     proof::CurveId,
     quant::{QuantOptions, read_input},
 };
@@ -58,7 +58,7 @@ pub fn run(args: &Args, output: &Output) -> Outcome {
         layout: Choice::Auto,
         optimize: Optimize::Gas,
         curve: Choice::Only(CurveId::Bn254),
-        public_inputs: PublicInputs::None,
+        visibility: Visibility::default(),
         allow_unsafe_srs: false,
         limits: Limits::default(),
     };

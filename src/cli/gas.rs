@@ -76,7 +76,8 @@ pub fn run(args: &Args, output: &Output) -> Outcome {
     drop(step);
 
     let breakdown = &measured.breakdown;
-    let expected = CalldataCost::of_verify(&project.model().public_ranges(), proof.words.len());
+    let expected =
+        CalldataCost::of_verify(&project.model().public_ranges(), proof.statement.digests.len() + proof.words.len());
     let estimate = Estimate::new(&source, &expected)?;
     let off = 100.0 * (estimate.transaction as f64 / breakdown.transaction.max(1) as f64 - 1.0);
     let facts = [
@@ -140,7 +141,8 @@ fn prove(args: &Args, project: &Project, started: impl FnOnce()) -> Result<Proof
     };
     let pk = project.proving_key()?;
     started();
-    Ok(project.prove(&pk, &input, context, &mut OsRng)?)
+    let salts = project.random_salts(&mut OsRng);
+    Ok(project.prove_salted(&pk, &input, &salts, context, &mut OsRng)?)
 }
 
 /// One line a part: name, gas, share of the transaction and, on a terminal, a bar.

@@ -7,6 +7,7 @@ mod check;
 mod compile;
 mod demo;
 mod gas;
+mod hash;
 mod measure;
 mod options;
 mod output;
@@ -25,7 +26,8 @@ use std::{
 use clap::{CommandFactory, Parser, Subcommand};
 use hallmark::{
     gas::GasError,
-    project::{ProjectError, parse_context},
+    graph::Salt,
+    project::{ProjectError, parse_context, parse_salt},
 };
 use serde_json::json;
 
@@ -76,6 +78,7 @@ enum Command {
     Check(check::Args),
     Audit(audit::Args),
     Compile(compile::Args),
+    Hash(hash::Args),
     Prove(prove::Args),
     Verify(verify::Args),
     Calldata(calldata::Args),
@@ -108,6 +111,7 @@ pub fn run() -> ExitCode {
         Command::Audit(args) => audit::run(&args, &output),
         Command::Check(args) => check::run(&args, &output),
         Command::Compile(args) => compile::run(&args, &output),
+        Command::Hash(args) => hash::run(&args),
         Command::Prove(args) => prove::run(&args, &output),
         Command::Verify(args) => verify::run(&args),
         Command::Calldata(args) => calldata::run(&args, cli.json),
@@ -211,6 +215,26 @@ impl Threads {
             Some(count) => Ok(rayon::ThreadPoolBuilder::new().num_threads(count).build_global()?),
             None => Ok(()),
         }
+    }
+}
+
+/// What digests are made with.
+#[derive(Clone, Debug, clap::Args)]
+struct SaltArgs {
+    /// What the digest of the inputs is salted with, where some are hashed: 32 bytes, or @ and a file that holds them in hex. Others see
+    /// the arguments of a process: prefer the file.
+    #[arg(long, value_name = "0xHEX|@FILE")]
+    salt: Option<String>,
+    /// The same for the digest of the outputs. Another one, so that opening the score opens nothing else.
+    #[arg(long, value_name = "0xHEX|@FILE")]
+    output_salt: Option<String>,
+}
+
+impl SaltArgs {
+    /// Those of inputs and outputs.
+    fn read(&self) -> Result<[Option<Salt>; 2], ProjectError> {
+        let read = |option, text: &Option<String>| text.as_deref().map(|text| parse_salt(option, text)).transpose();
+        Ok([read("--salt", &self.salt)?, read("--output-salt", &self.output_salt)?])
     }
 }
 

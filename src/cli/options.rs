@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use hallmark::{
     circuit::Layout,
     plan::{Choice, Optimize},
-    project::{CompileOptions, Limits, PublicInputs, Setup},
+    project::{CompileOptions, Limits, Names, Setup, Visibility},
     proof::CurveId,
     quant::QuantOptions,
 };
@@ -42,9 +42,19 @@ pub struct ModelOptions {
     /// a quarter more than the least gas).
     #[arg(long, default_value_t = Optimize::Gas)]
     optimize: Optimize,
-    /// Inputs that a proof says in the open: names with commas between them, or all. They are packed, several in a word.
-    #[arg(long, value_name = "NAMES", value_parser = public_inputs)]
-    public_inputs: Option<PublicInputs>,
+    /// Inputs that a proof says in the open: names with commas between them, or all that are not named otherwise. They are packed,
+    /// several in a word. Other inputs are private.
+    #[arg(long, value_name = "NAMES", value_parser = names)]
+    public_inputs: Option<Names>,
+    /// Inputs of which a proof says one Poseidon digest, which somebody else can attest.
+    #[arg(long, value_name = "NAMES", value_parser = names)]
+    hashed_inputs: Option<Names>,
+    /// Outputs of which a proof says one Poseidon digest. Other outputs are public.
+    #[arg(long, value_name = "NAMES", value_parser = names)]
+    hashed_outputs: Option<Names>,
+    /// Outputs of which a proof says nothing.
+    #[arg(long, value_name = "NAMES", value_parser = names)]
+    private_outputs: Option<Names>,
     /// Accept a setup whose secret is known. The contract says UNSAFE in its name.
     #[arg(long)]
     allow_unsafe_srs: bool,
@@ -77,7 +87,12 @@ impl ModelOptions {
             layout: self.layout,
             curve: self.curve,
             optimize: self.optimize,
-            public_inputs: self.public_inputs.clone().unwrap_or_default(),
+            visibility: Visibility {
+                public_inputs: self.public_inputs.clone().unwrap_or_default(),
+                hashed_inputs: self.hashed_inputs.clone().unwrap_or_default(),
+                hashed_outputs: self.hashed_outputs.clone().unwrap_or_default(),
+                private_outputs: self.private_outputs.clone().unwrap_or_default(),
+            },
             allow_unsafe_srs: self.allow_unsafe_srs,
             limits: Limits { memory: self.max_memory, gas: self.max_gas, rows: self.max_rows },
         }
@@ -85,12 +100,12 @@ impl ModelOptions {
 }
 
 /// `all`, or names with commas between them.
-fn public_inputs(text: &str) -> Result<PublicInputs, String> {
+fn names(text: &str) -> Result<Names, String> {
     let names: Vec<String> = text.split(',').map(|name| name.trim().to_string()).collect();
     match names.as_slice() {
-        [all] if all == "all" => Ok(PublicInputs::All),
+        [all] if all == "all" => Ok(Names::All),
         names if names.iter().any(String::is_empty) => Err("a name is empty".into()),
-        _ => Ok(PublicInputs::Only(names)),
+        _ => Ok(Names::Only(names)),
     }
 }
 

@@ -11,7 +11,7 @@ use rand_core::OsRng;
 use serde_json::json;
 
 use super::{
-    ContextArgs, Failure, Folder, InputArgs, Outcome, Threads, keep,
+    ContextArgs, Failure, Folder, InputArgs, Outcome, SaltArgs, Threads, keep,
     measure::{self, Usage},
     output::{Output, Report, Step},
     profile::{self, Profile},
@@ -36,6 +36,8 @@ pub struct Args {
     /// Say what takes the time, stage by stage.
     #[arg(long)]
     profile: bool,
+    #[command(flatten)]
+    salts: SaltArgs,
     /// Proof file to write.
     #[arg(long, short, value_name = "PROOF.json")]
     output: PathBuf,
@@ -46,10 +48,12 @@ fn prove(args: &Args, context: [u8; 32], step: &Step) -> Result<(ProofFile, f64)
     let project = Project::open(&args.folder.folder)?;
     keep(&args.output, &[std::slice::from_ref(&args.input.input), project.files().as_slice()].concat())?;
     let input = read_input(&args.input.input, project.model(), args.input.index)?;
+    let [inputs, outputs] = args.salts.read()?;
+    let salts = project.salts(inputs, outputs)?;
     let pk = project.proving_key()?;
     step.set("proving");
     let start = Instant::now();
-    let proof = project.prove(&pk, &input, context, &mut OsRng)?;
+    let proof = project.prove_salted(&pk, &input, &salts, context, &mut OsRng)?;
     let seconds = start.elapsed().as_secs_f64();
     let file = project.proof_file(&proof);
     file.write(&args.output)?;
@@ -86,6 +90,7 @@ pub fn run(args: &Args, output: &Output) -> Outcome {
     for value in &file.outputs {
         let _ = writeln!(text, "  {} = {} (integer {})", value.name, value.value, value.integer);
     }
+    text.push_str(&digests(&file));
     if args.profile {
         let _ = write!(text, "\n{}", profile::table(&stages));
     }
@@ -94,9 +99,15 @@ pub fn run(args: &Args, output: &Output) -> Outcome {
         "model_id": file.model_id,
         "context": file.context,
         "outputs": file.outputs,
+        "digests": file.digests,
         "prove": { "wall_seconds": seconds },
         "process": usage,
         "stages": stages,
     });
     Ok(Report::new(text, json))
+}
+
+/// A line for each digest.
+pub fn digests(file: &ProofFile) -> String {
+    file.digests.iter().map(|digest| format!("  digest of {} = {}\n", digest.of, digest.digest)).collect()
 }

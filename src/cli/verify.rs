@@ -5,7 +5,7 @@ use std::{fmt::Write, path::PathBuf};
 use hallmark::project::Project;
 use serde_json::json;
 
-use super::{Folder, Outcome, output::Report};
+use super::{Folder, Outcome, output::Report, prove::digests};
 
 /// Verify a proof natively: the same judgement as the contract's.
 #[derive(Debug, clap::Args)]
@@ -29,7 +29,20 @@ pub fn run(args: &Args) -> Outcome {
     for value in &file.outputs {
         let _ = writeln!(text, "  {} = {} (integer {})", value.name, value.value, value.integer);
     }
+    text.push_str(&digests(&file));
+    let hidden = project.seen();
+    for (title, alike) in [("hashed", &hidden.hashed), ("private", &hidden.private)] {
+        let _ = writeln!(text, "{title}: {alike}");
+    }
     let _ = write!(text, "bound to context {}", file.context);
-    let json = json!({ "valid": true, "model_id": file.model_id, "context": file.context, "outputs": file.outputs });
+    let json = json!({
+        "valid": true,
+        "model_id": file.model_id,
+        "context": file.context,
+        "outputs": file.outputs,
+        "public_inputs": file.public_inputs,
+        "digests": file.digests,
+        "visibility": hidden,
+    });
     Ok(Report::new(text, json))
 }

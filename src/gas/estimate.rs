@@ -78,11 +78,11 @@ pub struct CalldataCost {
 }
 
 impl CalldataCost {
-    /// A call of `verify(bytes32 context, int256[] outputs, uint256[] proof)`: selector, a hash as context, public values of
-    /// these ranges and `proof_words` random words.
-    pub fn of_verify(public_ranges: &[Interval], proof_words: usize) -> Self {
+    /// A call of `verify(bytes32 context, int256[] outputs, uint256[] digests, uint256[] proof)`: selector, a hash as context, public
+    /// integers of these ranges and `words` random words, those of digests and proof.
+    pub fn of_verify(public_ranges: &[Interval], words: usize) -> Self {
         let mut cost = Self { zero_bytes: 0.0, nonzero_bytes: 4.0 };
-        cost.random(32.0 * (1 + proof_words) as f64);
+        cost.random(32.0 * (1 + words) as f64);
         for bound in public_ranges.iter().flat_map(|range| [range.lo, range.hi]) {
             // each bound counts half; before its digits a negative value has bytes of ones and a positive one zeros
             let digits = (128 - bound.unsigned_abs().leading_zeros()).div_ceil(8);

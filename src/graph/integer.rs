@@ -1,8 +1,10 @@
 //! The integer model: exact semantics in plain Rust. The circuit's witness is this interpreter's trace.
 
+use std::ops::Deref;
+
 use serde::{Deserialize, Serialize};
 
-use super::Interval;
+use super::{Digest, Interval, Salt};
 use crate::ops::Op;
 use crate::stages::{self, Stage};
 
@@ -41,16 +43,46 @@ pub struct Output {
 }
 
 /// A quantised model with exact integer semantics.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct IntegerModel {
     /// All inputs flattened, in the order of the ONNX inputs.
     pub features: Vec<Feature>,
     pub nodes: Vec<IntegerNode>,
+    /// Those that are public as they are.
     pub outputs: Vec<Output>,
+    /// What is public by its digest; these public values follow the outputs.
+    pub digests: Vec<Digest>,
 }
 
-/// All tensors of one run, by tensor id.
-pub type Trace = Vec<Vec<i128>>;
+/// All tensors of one run, by tensor id, and what its digests are salted with.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Trace {
+    tensors: Vec<Vec<i128>>,
+    /// One per digest of the model.
+    pub salts: Vec<Salt>,
+}
+
+impl Deref for Trace {
+    type Target = [Vec<i128>];
+
+    fn deref(&self) -> &[Vec<i128>] {
+        &self.tensors
+    }
+}
+
+impl From<Vec<Vec<i128>>> for Trace {
+    /// These tensors, of a model without digests.
+    fn from(tensors: Vec<Vec<i128>>) -> Self {
+        Self { tensors, salts: Vec::new() }
+    }
+}
+
+impl Trace {
+    /// The same run with these salts, one per digest.
+    pub fn salted(self, salts: &[Salt]) -> Self {
+        Self { salts: salts.to_vec(), ..self }
+    }
+}
 
 impl IntegerModel {
     /// Proved interval of every element of tensor `id`.
@@ -84,12 +116,40 @@ impl IntegerModel {
                 Err(error) => return wrong(&error.to_string()),
             }
         }
-        if self.outputs.is_empty()
-            || self.outputs.iter().any(|o| o.tensor > self.nodes.len() || !o.scale.is_finite() || o.scale <= 0.0)
-        {
+        if self.outputs.is_empty() && self.digests.is_empty() || !self.outputs.iter().all(|o| self.has_output(o)) {
             return Err("an output does not exist or has no scale".into());
         }
-        Ok(())
+        self.validate_digests()
+    }
+
+    /// Whether an output is one of a tensor of the model and has a scale.
+    pub(super) fn has_output(&self, output: &Output) -> bool {
+        output.tensor <= self.nodes.len() && output.scale.is_finite() && output.scale > 0.0
+    }
+
+    /// Leave out the nodes that no public value depends on.
+    pub fn prune(&mut self) {
+        let hashed = self.digests.iter_mut().flat_map(|digest| match digest {
+            Digest::Outputs(outputs) => outputs.as_mut_slice(),
+            Digest::Inputs(_) => &mut [],
+        });
+        let mut outputs: Vec<&mut Output> = self.outputs.iter_mut().chain(hashed).collect();
+        let mut needed = vec![false; self.nodes.len() + 1];
+        outputs.iter().for_each(|output| needed[output.tensor] = true);
+        for (i, node) in self.nodes.iter().enumerate().rev() {
+            if needed[i + 1] {
+                node.inputs.iter().for_each(|&id| needed[id] = true);
+            }
+        }
+        let mut ids = vec![0];
+        for needed in &needed[1..] {
+            let last = ids.last().copied().unwrap_or(0);
+            ids.push(last + usize::from(*needed));
+        }
+        outputs.iter_mut().for_each(|output| output.tensor = ids[output.tensor]);
+        let mut tensor = 1..;
+        self.nodes.retain(|_| tensor.next().is_some_and(|id| needed[id]));
+        self.nodes.iter_mut().flat_map(|node| &mut node.inputs).for_each(|id| *id = ids[*id]);
     }
 
     /// Number of elements of tensor `id`.
@@ -99,7 +159,7 @@ impl IntegerModel {
         id.checked_sub(1).map_or(self.features.len(), |node| self.nodes[node].ranges.len())
     }
 
-    /// Run the model on quantised inputs and keep every tensor: the witness.
+    /// Run the model on quantised inputs and keep every tensor: the witness. Salts are zero.
     ///
     /// `input` holds one integer per feature, each inside its domain; outside of it the proved ranges do not hold
     /// and arithmetic may overflow, so callers check with [`Self::check_input`] first.
@@ -112,15 +172,15 @@ impl IntegerModel {
             debug_assert!(output.iter().zip(&node.ranges).all(|(v, r)| r.contains(*v)));
             tensors.push(output);
         }
-        tensors
+        Trace { tensors, salts: vec![Salt([0; 32]); self.digests.len()] }
     }
 
-    /// All public outputs of a trace, concatenated in the order of `outputs`.
+    /// The public integers of a trace: its outputs, concatenated in the order of `outputs`.
     pub fn public_values(&self, trace: &Trace) -> Vec<i128> {
         self.outputs.iter().flat_map(|o| trace[o.tensor].iter().copied()).collect()
     }
 
-    /// Name and scale of every public value, in the order of [`Self::public_values`]; elements of a tensor are numbered.
+    /// Name and scale of every public integer, in the order of [`Self::public_values`]; elements of a tensor are numbered.
     pub fn public_names(&self) -> Vec<(String, f64)> {
         let mut names = Vec::new();
         for output in &self.outputs {
@@ -133,7 +193,7 @@ impl IntegerModel {
         names
     }
 
-    /// Proved intervals of the public values, in the order of [`Self::public_values`].
+    /// Proved intervals of the public integers, in the order of [`Self::public_values`].
     pub fn public_ranges(&self) -> Vec<Interval> {
         self.outputs.iter().flat_map(|o| self.ranges(o.tensor)).collect()
     }

@@ -4,6 +4,7 @@
 //! [`IntegerModel`] whose interpreter is the specification of everything that is proved.
 
 pub mod affine;
+pub mod digest;
 pub mod float;
 mod fold;
 pub mod function;
@@ -14,6 +15,7 @@ pub mod packing;
 mod ranges;
 
 pub use affine::AffineBuilder;
+pub use digest::{Digest, Salt};
 pub use float::{Affine, Comparison, FloatNode, FloatOp, Graph, GraphInput, Rounding};
 pub use function::Function;
 pub use integer::{Feature, IntegerModel, IntegerNode, MAX_ELEMENTS, Output, Trace};

@@ -32,7 +32,7 @@ impl PackedInput {
 }
 
 /// Bits that the values of an interval take, counted from its lower end.
-fn width(range: Interval) -> u32 {
+pub(super) fn width(range: Interval) -> u32 {
     u128::BITS - range.lo.abs_diff(range.hi).leading_zeros()
 }
 
@@ -137,7 +137,7 @@ mod tests {
             scale: 1.0,
             range: Interval { lo, hi },
         };
-        IntegerModel { features: domains.iter().enumerate().map(feature).collect(), nodes: vec![], outputs: vec![] }
+        IntegerModel { features: domains.iter().enumerate().map(feature).collect(), ..Default::default() }
     }
 
     #[test]

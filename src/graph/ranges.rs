@@ -401,11 +401,7 @@ mod tests {
     fn model(domain: &[(i128, i128)]) -> IntegerModel {
         let range = |&(lo, hi)| Interval { lo, hi };
         let feature = |(i, range)| Feature { name: format!("x{i}"), scale: 1.0, range };
-        IntegerModel {
-            features: domain.iter().map(range).enumerate().map(feature).collect(),
-            nodes: vec![],
-            outputs: vec![],
-        }
+        IntegerModel { features: domain.iter().map(range).enumerate().map(feature).collect(), ..Default::default() }
     }
 
     /// `x + 2 - 3 floor((x + 2) / 3)` and twice that from 1, with the dividend as a tensor and written out.

@@ -5,8 +5,8 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::{
-    AnyVerifyingKey, CompileOptions, ProjectError, ProverForecast, Setup, Stage,
-    compile::{contract_info, contract_name, file_name, publish, read, setup_k},
+    AnyVerifyingKey, CompileOptions, ProjectError, ProverForecast, Seen, Setup, Stage,
+    compile::{contract_info, contract_name, file_name, read, setup_k},
     report::{Fact, Report, bytes, proving_costs, verifying_costs},
 };
 use crate::{
@@ -43,6 +43,8 @@ pub struct Forecast {
     pub columns: Columns,
     /// Where the input domain comes from.
     pub domain: DomainSource,
+    /// What proofs would say of inputs and outputs.
+    pub visibility: Seen,
     pub precision_bits: f64,
     pub accuracy: Accuracy,
     pub setup: SetupForecast,
@@ -123,10 +125,10 @@ pub fn check(options: &CompileOptions, mut progress: impl FnMut(Stage)) -> Resul
         }
     };
     note(&mut checked.problems, options.tolerated(&quantised));
-    note(&mut checked.problems, publish(&options.public_inputs, &mut quantised.model));
+    let seen = note(&mut checked.problems, options.visibility.apply(&mut quantised.model)).unwrap_or_default();
 
     progress(Stage::Plan);
-    let found = forecast(options, domain.source, &quantised, &mut checked.problems, progress)?;
+    let found = forecast(options, domain.source, &quantised, seen, &mut checked.problems, progress)?;
     let Some((forecast, verifying_key)) = found else { return Ok(checked) };
     let report = Report {
         file: &file_name(&options.model),
@@ -154,6 +156,7 @@ fn forecast(
     options: &CompileOptions,
     domain: DomainSource,
     quantised: &Quantised,
+    seen: Seen,
     problems: &mut Problems,
     mut progress: impl FnMut(Stage),
 ) -> Result<Option<(Forecast, AnyVerifyingKey)>, ProjectError> {
@@ -190,6 +193,7 @@ fn forecast(
     let forecast = Forecast {
         columns,
         domain,
+        visibility: seen,
         precision_bits: quantised.precision,
         accuracy: quantised.accuracy.clone(),
         setup: SetupForecast { k: plan.powers_k(), embedded: plan.powers_k() <= embedded_k },

@@ -12,11 +12,12 @@ use super::{
     Limits, ProjectError,
     keys::{AnyProvingKey, AnySrs, AnyVerifyingKey},
     report::{Report, proving_costs, verifying_costs},
+    visibility::{Seen, Visibility, digest_notes, digests_json, packed_notes},
 };
 use crate::{
     circuit::Layout,
     fsutil::StagedFolder,
-    graph::{Feature, IntegerModel, Interval, MAX_BITS, PackedInput},
+    graph::{IntegerModel, Interval, MAX_BITS, PackedInput},
     onnx,
     plan::{Alternative, Choice, Optimize, Plan, PlanOptions, alternatives, choose, needed_k},
     problem::Problems,
@@ -39,38 +40,6 @@ pub enum Setup {
     File(PathBuf),
 }
 
-/// Which inputs a proof says in the open.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum PublicInputs {
-    #[default]
-    None,
-    All,
-    /// Those of these names.
-    Only(Vec<String>),
-}
-
-impl PublicInputs {
-    /// Indices of the features, in their order in the packed words.
-    fn indices(&self, model: &IntegerModel) -> Result<Vec<usize>, ProjectError> {
-        let find = |name: &String| {
-            let index = model.features.iter().position(|feature| feature.name == *name);
-            index.ok_or_else(|| ProjectError::PublicInput {
-                name: name.clone(),
-                known: model.features.iter().map(|feature| feature.name.clone()).collect(),
-            })
-        };
-        let mut indices = match self {
-            PublicInputs::None => Vec::new(),
-            PublicInputs::All => (0..model.features.len()).collect(),
-            PublicInputs::Only(names) => names.iter().map(find).collect::<Result<_, _>>()?,
-        };
-        // a name that is given twice is one input
-        let mut seen = std::collections::HashSet::new();
-        indices.retain(|index| seen.insert(*index));
-        Ok(indices)
-    }
-}
-
 /// What to compile, and how.
 #[derive(Clone, Debug)]
 pub struct CompileOptions {
@@ -90,7 +59,8 @@ pub struct CompileOptions {
     pub curve: Choice<CurveId>,
     /// What the layout and the curve are chosen for, where there is a choice.
     pub optimize: Optimize,
-    pub public_inputs: PublicInputs,
+    /// What proofs say of inputs and outputs.
+    pub visibility: Visibility,
     /// Emit a contract on a setup whose secret is known.
     pub allow_unsafe_srs: bool,
     /// What the plan may take at most.
@@ -143,6 +113,8 @@ pub struct Build {
     pub model_sha256: String,
     pub domain: Domain,
     pub quantised: Quantised,
+    /// What proofs say of inputs and outputs.
+    pub seen: Seen,
     pub threshold: f64,
     pub plan: Plan,
     /// All plans that were considered.
@@ -176,7 +148,7 @@ pub fn compile(options: &CompileOptions, mut progress: impl FnMut(Stage)) -> Res
     let domain = Domain::resolve(&graph, &data, declared.as_ref())?;
     let mut quantised = quantise(&graph, &domain, &data, &options.quant)?;
     options.tolerated(&quantised)?;
-    publish(&options.public_inputs, &mut quantised.model)?;
+    let seen = options.visibility.apply(&mut quantised.model)?;
 
     progress(Stage::Plan);
     let bn254_k = setup_k(&options.setup)?;
@@ -219,6 +191,7 @@ pub fn compile(options: &CompileOptions, mut progress: impl FnMut(Stage)) -> Res
         model_sha256,
         domain,
         quantised,
+        seen,
         threshold,
         plan,
         alternatives,
@@ -232,14 +205,6 @@ pub fn compile(options: &CompileOptions, mut progress: impl FnMut(Stage)) -> Res
     })
 }
 
-/// Makes inputs public.
-pub(super) fn publish(inputs: &PublicInputs, model: &mut IntegerModel) -> Result<(), ProjectError> {
-    let public = inputs.indices(model)?;
-    model.publish(&public).map_err(|feature| ProjectError::PublicInputWidth {
-        name: model.features.get(feature).map(|feature| feature.name.clone()).unwrap_or_default(),
-    })
-}
-
 /// What a model's contract says about it.
 pub(super) fn contract_info(name: &str, model: &IntegerModel, about: String, setup: String) -> ContractInfo {
     ContractInfo {
@@ -248,18 +213,8 @@ pub(super) fn contract_info(name: &str, model: &IntegerModel, about: String, set
         setup,
         outputs: model.public_names(),
         public_inputs: packed_notes(model),
+        digests: digest_notes(model),
     }
-}
-
-/// Per public input its word, and a line: which bits of it, and what they mean.
-fn packed_notes(model: &IntegerModel) -> Vec<(usize, String)> {
-    let line = |packed: PackedInput| {
-        let Feature { name, scale, range } = model.features.get(packed.feature)?;
-        let PackedInput { public_value, shift, bits, .. } = packed;
-        let text = format!("outputs[{public_value}], {bits} bits from bit {shift}, plus {}: \"{name}\"", range.lo);
-        Some((public_value, if *scale == 1.0 { text } else { format!("{text}, over {scale}") }))
-    };
-    model.packed_inputs().into_iter().filter_map(line).collect()
 }
 
 /// log2 of the powers that the setup on BN254 has.
@@ -425,6 +380,8 @@ impl Build {
             "domain": { "source": self.domain.source, "inputs": inputs.collect::<Vec<_>>() },
             "outputs": outputs.collect::<Vec<_>>(),
             "public_inputs": public_inputs.collect::<Vec<_>>(),
+            "digests": digests_json(model),
+            "visibility": self.seen,
             "quantisation": {
                 "precision_bits": self.quantised.precision,
                 "threshold": self.threshold,

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::{AnyProvingKey, AnyVerifyingKey, ProjectError, ProofFile, compile::paths};
 use crate::{
     fsutil::{MANIFEST_FILE, verify_folder},
-    graph::{IntegerModel, MAX_ELEMENTS},
+    graph::{Digest, IntegerModel, MAX_ELEMENTS, Salt},
     proof::{
         Proof,
         artifact::{ArtifactKind, read_artifact},
@@ -106,8 +106,20 @@ impl Project {
         context: [u8; 32],
         rng: &mut (impl RngCore + CryptoRng),
     ) -> Result<Proof, ProjectError> {
+        self.prove_salted(pk, input, &[], context, rng)
+    }
+
+    /// The same for a model with digests, made with these salts: see [`Project::salts`].
+    pub fn prove_salted(
+        &self,
+        pk: &AnyProvingKey,
+        input: &[f64],
+        salts: &[Salt],
+        context: [u8; 32],
+        rng: &mut (impl RngCore + CryptoRng),
+    ) -> Result<Proof, ProjectError> {
         let input = self.model.quantise_input(input)?;
-        pk.prove(&self.model, &input, context, rng)
+        pk.prove_salted(&self.model, &input, salts, context, rng)
     }
 
     /// Describe a proof for its file.
@@ -149,6 +161,10 @@ fn check_size(model: &IntegerModel) -> Result<(), String> {
     if let Some(node) = model.nodes.iter().find(|node| !fits(&node.inputs)) {
         return Err(format!("node \"{}\" reads more than {MAX_ELEMENTS} elements", node.name));
     }
-    let outputs: Vec<usize> = model.outputs.iter().map(|output| output.tensor).collect();
+    let hashed = model.digests.iter().flat_map(|digest| match digest {
+        Digest::Outputs(outputs) => outputs.as_slice(),
+        Digest::Inputs(_) => &[],
+    });
+    let outputs: Vec<usize> = model.outputs.iter().chain(hashed).map(|output| output.tensor).collect();
     if fits(&outputs) { Ok(()) } else { Err(format!("its outputs have more than {MAX_ELEMENTS} elements")) }
 }

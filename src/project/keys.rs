@@ -1,15 +1,16 @@
 //! Keys on either curve.
 
+use ff::Field;
 use rand_core::{CryptoRng, RngCore};
 
-use super::{Columns, ProjectError, ProverForecast};
+use super::{Columns, Hashed, ProjectError, ProverForecast};
 use crate::{
     circuit::{LaidOut, Layout},
-    graph::{IntegerModel, Interval},
+    graph::{IntegerModel, Interval, Salt, Trace},
     plan::Plan,
     proof::{
-        Bls12381, Bn254, Curve, CurveId, Proof, ProvingKey, Srs, SrsOrigin, VerifyingKey, cost::Work, keys::peek,
-        prove, verify,
+        Bls12381, Bn254, Curve, CurveId, Proof, ProveError, ProvingKey, Srs, SrsOrigin, VerifyingKey, cost::Work,
+        curve::scalar_word, keys::peek, prove_salted, prover::check_salts, verify,
     },
     solidity::{ContractInfo, batch_source, verifier_source},
     stages::{self, Stage},
@@ -118,6 +119,35 @@ impl AnyVerifyingKey {
         on_curve!(AnyVerifyingKey, self, key => key.public_ranges())
     }
 
+    /// How many digests follow the public integers.
+    pub fn digests(&self) -> usize {
+        on_curve!(AnyVerifyingKey, self, key => key.digests())
+    }
+
+    /// A new salt: an element of the curve's scalar field.
+    pub fn random_salt(&self, rng: &mut (impl RngCore + CryptoRng)) -> Salt {
+        fn random<C: Curve>(_: &VerifyingKey<C>, rng: &mut (impl RngCore + CryptoRng)) -> Salt {
+            Salt(scalar_word(&C::Scalar::random(rng)))
+        }
+        on_curve!(AnyVerifyingKey, self, key => random(key, rng))
+    }
+
+    /// The digests of a trace of the model, with what they are made of.
+    pub fn hash(&self, model: &IntegerModel, trace: &Trace) -> Result<Vec<Hashed>, ProjectError> {
+        fn hash<C: Curve>(_: &VerifyingKey<C>, model: &IntegerModel, trace: &Trace) -> Result<Vec<Hashed>, ProveError> {
+            check_salts::<C>(model, &trace.salts)?;
+            let word = |element: &C::Scalar| scalar_word(element);
+            let digests = model.digests.iter().zip(model.digests_of::<C::Scalar>(trace));
+            let hashed = digests.map(|(of, digest)| Hashed {
+                of: of.of(),
+                digest: word(&digest),
+                words: model.words_of::<C::Scalar>(of, trace).iter().map(word).collect(),
+            });
+            Ok(hashed.collect())
+        }
+        Ok(on_curve!(AnyVerifyingKey, self, key => hash(key, model, trace))?)
+    }
+
     /// The domain has `2^k` rows.
     pub fn k(&self) -> u32 {
         on_curve!(AnyVerifyingKey, self, key => key.protocol().k)
@@ -144,7 +174,7 @@ impl AnyVerifyingKey {
 
     /// Bytes of a call of `verify`.
     pub fn calldata_bytes(&self) -> usize {
-        4 + 32 * (1 + self.public_ranges().len() + self.proof_words())
+        4 + 32 * (1 + self.public_ranges().len() + self.digests() + self.proof_words())
     }
 
     /// The key's bytes, the same on every machine.
@@ -216,7 +246,7 @@ impl AnyProvingKey {
         on_curve!(AnyProvingKey, self, key => key.to_bytes())
     }
 
-    /// Prove that the model gives its outputs for `input`, one integer per feature.
+    /// Prove that the model gives its outputs for `input`, one integer per feature. For models that hash nothing.
     pub fn prove(
         &self,
         model: &IntegerModel,
@@ -224,10 +254,22 @@ impl AnyProvingKey {
         context: [u8; 32],
         rng: &mut (impl RngCore + CryptoRng),
     ) -> Result<Proof, ProjectError> {
+        self.prove_salted(model, input, &[], context, rng)
+    }
+
+    /// The same for a model with digests, made with these salts, in the order of the model's digests.
+    pub fn prove_salted(
+        &self,
+        model: &IntegerModel,
+        input: &[i128],
+        salts: &[Salt],
+        context: [u8; 32],
+        rng: &mut (impl RngCore + CryptoRng),
+    ) -> Result<Proof, ProjectError> {
         Ok(on_curve!(AnyProvingKey, self, key => {
             let protocol = key.verifying_key().protocol();
             stages::expect(|| Work::new(protocol).milestones(protocol));
-            prove(key, model, input, context, rng)
+            prove_salted(key, model, input, salts, context, rng)
         })?)
     }
 }

@@ -12,15 +12,17 @@ mod keys;
 mod limits;
 mod proof_file;
 mod report;
+mod visibility;
 
 pub use audit::{Audit, AuditOptions, Chosen, PrecisionAudit, Size, audit};
 pub use check::{Checked, Columns, ContractForecast, Forecast, SetupForecast, check, check_model};
-pub use compile::{Build, CompileOptions, PublicInputs, Setup, Stage, compile, contract_name};
+pub use compile::{Build, CompileOptions, Setup, Stage, compile, contract_name};
 pub use folder::Project;
 pub use forecast::ProverForecast;
 pub use keys::{AnyProvingKey, AnySrs, AnyVerifyingKey};
 pub use limits::Limits;
-pub use proof_file::{ProofFile, parse_context};
+pub use proof_file::{DigestValue, ProofFile, hex_word, parse_context};
+pub use visibility::{Alike, Hashed, Names, Seen, Visibility, parse_salt};
 
 use std::path::PathBuf;
 
@@ -78,8 +80,23 @@ pub enum ProjectError {
     Tolerance { tolerance: f64, error: f64, flips: usize },
     #[error("the model takes more than is allowed:{problems}")]
     Limits { problems: Problems },
-    #[error("there is no input \"{name}\" to make public; the model's inputs are: {}", known.join(", "))]
-    PublicInput { name: String, known: Vec<String> },
+    #[error("there is no {what} \"{name}\"; the model's {what}s are: {}", known.join(", "))]
+    NoSuchName { what: &'static str, name: String, known: Vec<String> },
+    #[error("{what} \"{name}\" is named twice; name each once, of the model's {what}s: {}", known.join(", "))]
+    NamedTwice { what: &'static str, name: String, known: Vec<String> },
+    #[error(
+        "no public value is left, so a proof would say nothing; leave an output public, or make one, or an input, public or hashed"
+    )]
+    NothingPublic,
+    #[error(
+        "this model's proofs say a digest of its {of}: give the 32 bytes that it is salted with, {option} 0x... or {option} @FILE; \
+         `hallmark hash` draws new ones"
+    )]
+    SaltMissing { of: &'static str, option: &'static str },
+    #[error("this model's proofs say no digest of its {of}: leave {option} out, or compile with --hashed-{of}")]
+    SaltUnused { of: &'static str, option: &'static str },
+    #[error("{option} is not 32 bytes in hex: write 0x and 64 digits, or @ and a file that holds them")]
+    Salt { option: &'static str },
     #[error(
         "input \"{name}\" cannot be public: its domain, or how far it is from zero, does not fit into a packed word of 2^{MAX_BITS}; narrow it"
     )]

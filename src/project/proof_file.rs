@@ -24,6 +24,15 @@ pub struct PublicValue {
     pub value: f64,
 }
 
+/// A digest, and what it is of.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DigestValue {
+    /// `inputs` or `outputs`.
+    pub of: String,
+    /// Hex with `0x`, of 32 bytes.
+    pub digest: String,
+}
+
 /// A proof with its statement, and the model that it is for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ProofFile {
@@ -33,6 +42,9 @@ pub struct ProofFile {
     /// Hex with `0x`.
     pub context: String,
     pub outputs: Vec<PublicValue>,
+    /// Digests, which the statement has behind the outputs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub digests: Vec<DigestValue>,
     /// Inputs that the statement names, read from the packed words among the outputs; for people.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub public_inputs: Vec<PublicValue>,
@@ -40,11 +52,13 @@ pub struct ProofFile {
     pub proof: Vec<String>,
 }
 
-fn hex_word(word: &Word) -> String {
+/// A word in hex with `0x`.
+pub fn hex_word(word: &Word) -> String {
     format!("0x{}", hex::encode(word))
 }
 
-fn read_word(text: &str) -> Option<Word> {
+/// The word of `0x` and 64 hex digits.
+pub(super) fn read_word(text: &str) -> Option<Word> {
     hex::decode(text.strip_prefix("0x")?).ok()?.try_into().ok()
 }
 
@@ -68,11 +82,14 @@ impl ProofFile {
             let (name, value) = (feature.name.clone(), integer as f64 / feature.scale);
             Some(PublicValue { name, integer: integer.to_string(), value })
         });
+        let digests = proof.statement.digests.iter().zip(&model.digests);
+        let digests = digests.map(|(word, digest)| DigestValue { of: digest.of().into(), digest: hex_word(word) });
         Self {
             format: FORMAT,
             model_id,
             context: hex_word(&proof.statement.context),
             outputs: outputs.collect(),
+            digests: digests.collect(),
             public_inputs: public_inputs.collect(),
             proof: proof.words.iter().map(hex_word).collect(),
         }
@@ -95,9 +112,11 @@ impl ProofFile {
             let text = &output.integer;
             text.parse().map_err(|_| malformed(format!("output \"{}\" is not an integer: {text:?}", output.name)))
         });
+        let digests = file.digests.iter().map(|d| word(&d.digest, &format!("the digest of {}", d.of)));
         let statement = Statement {
             context: word(&file.context, "the context")?,
             public_values: public_values.collect::<Result<_, _>>()?,
+            digests: digests.collect::<Result<_, _>>()?,
         };
         let words = file.proof.iter().enumerate().map(|(i, text)| word(text, &format!("proof word {i}")));
         let proof = Proof { statement, words: words.collect::<Result<_, _>>()? };

@@ -52,7 +52,8 @@ impl ArtifactKind {
     /// The version of the format that is written, and the only one that is read.
     pub fn version(self) -> u32 {
         match self {
-            ArtifactKind::Circuit | ArtifactKind::ProvingKey | ArtifactKind::VerifyingKey | ArtifactKind::Srs => 1,
+            ArtifactKind::Circuit => 2,
+            ArtifactKind::ProvingKey | ArtifactKind::VerifyingKey | ArtifactKind::Srs => 1,
         }
     }
 }
@@ -368,7 +369,7 @@ mod tests {
         let mut newer = bytes;
         newer[12] = 9;
         fs::write(&path, &newer).unwrap();
-        assert!(matches!(read(&path), Err(ArtifactError::Version { found: 9, supported: 1, .. })));
+        assert!(matches!(read(&path), Err(ArtifactError::Version { found: 9, supported: 2, .. })));
     }
 
     #[test]

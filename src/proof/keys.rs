@@ -43,7 +43,7 @@ pub enum KeyError {
     Foreign { expected: String, found: String },
 }
 
-/// What a verifier needs: commitments, the protocol around them, and the proved ranges of the public values.
+/// What a verifier needs: commitments, the protocol around them, and the proved ranges of the public integers.
 #[derive(Clone, Debug)]
 pub struct VerifyingKey<C: Curve = Bn254> {
     layout: Layout,
@@ -118,9 +118,14 @@ impl<C: Curve> VerifyingKey<C> {
         &self.protocol
     }
 
-    /// Proved interval of every public value.
+    /// Proved interval of every public integer.
     pub fn public_ranges(&self) -> &[Interval] {
         &self.public_ranges
+    }
+
+    /// How many digests follow the public integers.
+    pub fn digests(&self) -> usize {
+        self.protocol.public_values().saturating_sub(self.public_ranges.len())
     }
 
     /// Where the setup comes from.

@@ -25,6 +25,6 @@ pub mod verifier;
 pub use curve::{Bls12381, Bn254, Curve, CurveId};
 pub use keys::{KeyError, ProvingKey, VerifyingKey};
 pub use protocol::Protocol;
-pub use prover::{Proof, ProveError, Statement, prove};
+pub use prover::{Proof, ProveError, Statement, prove, prove_salted};
 pub use srs::{Srs, SrsError, SrsOrigin};
 pub use verifier::{VerifyError, verify};

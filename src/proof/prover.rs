@@ -5,7 +5,8 @@ use rand_core::{CryptoRng, RngCore};
 use thiserror::Error;
 
 use super::{
-    curve::{Curve, Word, scalar_word},
+    curve::{Curve, Word, read_scalar, scalar_word},
+    encode,
     equations::{Evaluations, Linearisation},
     keys::{ProvingKey, Sigma, commit},
     opening::{OpenedSet, evaluate, first_polynomial, last_polynomial, linear_combination},
@@ -15,8 +16,8 @@ use super::{
     verifier::verify,
 };
 use crate::{
-    circuit::{LaidOut, NotPeriodic, field},
-    graph::{IntegerModel, Interval},
+    circuit::{LaidOut, NotPeriodic, digest::salt_element, field},
+    graph::{IntegerModel, Interval, Salt},
     stages::{self, Stage},
 };
 
@@ -29,6 +30,21 @@ pub struct Statement {
     pub context: [u8; 32],
     /// The integer outputs of the model.
     pub public_values: Vec<i128>,
+    /// Digests, big-endian: public values that follow the integers.
+    pub digests: Vec<Word>,
+}
+
+impl Statement {
+    /// All public values as the contract reads them.
+    pub fn words(&self) -> impl Iterator<Item = Word> {
+        self.public_values.iter().map(|&value| encode::public_value(value)).chain(self.digests.iter().copied())
+    }
+
+    /// All public values as field elements; `None` if a digest is none.
+    pub fn elements<F: PrimeField<Repr: From<Word>>>(&self) -> Option<Vec<F>> {
+        let integers = self.public_values.iter().map(|&value| Some(field(value)));
+        integers.chain(self.digests.iter().map(read_scalar)).collect()
+    }
 }
 
 /// A proof with its statement.
@@ -46,6 +62,12 @@ pub enum ProveError {
     InputCount { expected: usize, found: usize },
     #[error("input \"{feature}\": {value} is outside of its domain [{}, {}] (in quantised units)", .range.lo, .range.hi)]
     OutsideDomain { feature: String, value: i128, range: Interval },
+    #[error("the proof has {expected} digests and {found} salts; every digest wants the salt that it is made with")]
+    SaltCount { expected: usize, found: usize },
+    #[error(
+        "the salt of the digest of {of} is not below the order of the curve's group; choose another, 0x and 64 digits"
+    )]
+    SaltRange { of: &'static str },
     #[error(transparent)]
     Layout(#[from] NotPeriodic),
     #[error("the prover failed: {detail}; this is a bug in hallmark or a damaged proving key")]
@@ -54,7 +76,7 @@ pub enum ProveError {
 
 /// Prove that the model gives its outputs for `input` (one integer per feature, inside the domain).
 ///
-/// `rng` blinds the witness; the proof is checked before it is returned.
+/// `rng` blinds the witness; the proof is checked before it is returned. For models that hash nothing; see [`prove_salted`].
 pub fn prove<C: Curve>(
     pk: &ProvingKey<C>,
     model: &IntegerModel,
@@ -62,6 +84,19 @@ pub fn prove<C: Curve>(
     context: [u8; 32],
     rng: &mut (impl RngCore + CryptoRng),
 ) -> Result<Proof, ProveError> {
+    prove_salted(pk, model, input, &[], context, rng)
+}
+
+/// The same for a model with digests, made with these salts, in the order of the model's digests.
+pub fn prove_salted<C: Curve>(
+    pk: &ProvingKey<C>,
+    model: &IntegerModel,
+    input: &[i128],
+    salts: &[Salt],
+    context: [u8; 32],
+    rng: &mut (impl RngCore + CryptoRng),
+) -> Result<Proof, ProveError> {
+    check_salts::<C>(model, salts)?;
     if input.len() != model.features.len() {
         return Err(ProveError::InputCount { expected: model.features.len(), found: input.len() });
     }
@@ -70,10 +105,20 @@ pub fn prove<C: Curve>(
             return Err(ProveError::OutsideDomain { feature: feature.name.clone(), value, range: feature.range });
         }
     }
-    let trace = model.trace(input);
-    let statement = Statement { context, public_values: model.public_values(&trace) };
+    let trace = model.trace(input).salted(salts);
+    let digests = model.digests_of::<C::Scalar>(&trace).iter().map(scalar_word).collect();
+    let statement = Statement { context, public_values: model.public_values(&trace), digests };
     let circuit = LaidOut::decided(&pk.decisions, model, &trace)?;
     prove_circuit(pk, &circuit, statement, rng)
+}
+
+/// There is a salt for every digest, below the order of the curve's group.
+pub fn check_salts<C: Curve>(model: &IntegerModel, salts: &[Salt]) -> Result<(), ProveError> {
+    if salts.len() != model.digests.len() {
+        return Err(ProveError::SaltCount { expected: model.digests.len(), found: salts.len() });
+    }
+    let wide = model.digests.iter().zip(salts).find(|(_, salt)| salt_element::<C::Scalar>(salt).is_none());
+    wide.map_or(Ok(()), |(digest, _)| Err(ProveError::SaltRange { of: digest.of() }))
 }
 
 /// Prove the assignment of `circuit`, whatever it is: an unsatisfied one gives an error.
@@ -95,7 +140,7 @@ fn prove_circuit<C: Curve>(
     Ok(proof)
 }
 
-/// The words of a proof; `None` if the protocol asks for an evaluation that it has no place for.
+/// The words of a proof; `None` if the protocol asks for an evaluation that it has no place for, or a digest is no field element.
 fn proof_words<C: Curve>(
     pk: &ProvingKey<C>,
     circuit: &LaidOut<C::Scalar>,
@@ -143,7 +188,7 @@ fn proof_words<C: Curve>(
     }
 
     early.y = transcript.challenge();
-    let public_values: Vec<C::Scalar> = statement.public_values.iter().map(|&value| field(value)).collect();
+    let public_values: Vec<C::Scalar> = statement.elements()?;
     let permutation = protocol.permutation.as_ref().map(|_| (pk.sigma.as_slice(), product.as_slice()));
     let columns = Columns { advice: &advice, fixed: &pk.fixed, permutation };
     let quotient = quotient(protocol, domain, columns, &public_values, early);
@@ -290,7 +335,7 @@ mod tests {
         let model = mlp(&[2, 2, 1], 10, 3);
         let pk = keys(&model);
         let trace = model.trace(&[3, -4]);
-        let statement = Statement { context: [0; 32], public_values: model.public_values(&trace) };
+        let statement = Statement { context: [0; 32], public_values: model.public_values(&trace), digests: vec![] };
         let honest = LaidOut::<Fr>::new(Layout::General, &model, &trace).unwrap();
         prove_circuit(&pk, &honest, statement.clone(), &mut rng()).unwrap();
         for row in (0..honest.rows()).step_by(7) {

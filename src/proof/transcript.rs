@@ -10,7 +10,6 @@ use sha3::{Digest, Keccak256};
 
 use super::{
     curve::{Curve, Word, reduce},
-    encode,
     protocol::{Challenges, Protocol},
 };
 use crate::proof::Statement;
@@ -26,7 +25,7 @@ impl Transcript {
     pub fn new<C: Curve>(protocol: &Protocol<C>, statement: &Statement) -> Self {
         let mut buffer = protocol.digest().to_vec();
         buffer.extend(statement.context);
-        statement.public_values.iter().for_each(|value| buffer.extend(encode::public_value(*value)));
+        statement.words().for_each(|word| buffer.extend(word));
         Self { buffer }
     }
 

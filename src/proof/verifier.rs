@@ -12,7 +12,7 @@ use super::{
     protocol::Polynomial,
     transcript::ProofWords,
 };
-use crate::{circuit::field, graph::Interval};
+use crate::graph::Interval;
 
 /// A proof does not verify.
 #[derive(Debug, PartialEq, Error)]
@@ -21,6 +21,10 @@ pub enum VerifyError {
     PublicValueCount { expected: usize, found: usize },
     #[error("public value {index} is {value}, outside of its proved range [{}, {}]", .range.lo, .range.hi)]
     PublicValueRange { index: usize, value: i128, range: Interval },
+    #[error("{found} digests, the verifying key has {expected}")]
+    DigestCount { expected: usize, found: usize },
+    #[error("digest {index} is not below the order of the curve's group")]
+    DigestRange { index: usize },
     #[error("the proof has {found} words, the verifying key wants {expected}")]
     Length { expected: usize, found: usize },
     #[error("the proof is not valid for this verifying key, public values and context: {detail}")]
@@ -39,6 +43,13 @@ pub fn verify<C: Curve>(vk: &VerifyingKey<C>, proof: &Proof) -> Result<(), Verif
             return Err(VerifyError::PublicValueRange { index, value, range });
         }
     }
+    let digests = &proof.statement.digests;
+    if digests.len() != vk.digests() {
+        return Err(VerifyError::DigestCount { expected: vk.digests(), found: digests.len() });
+    }
+    let aliased = digests.iter().position(|digest| read_scalar::<C::Scalar>(digest).is_none());
+    let public_values = proof.statement.elements::<C::Scalar>();
+    let public_values = public_values.ok_or(VerifyError::DigestRange { index: aliased.unwrap_or(0) })?;
     let (expected, found) = (protocol.proof_words(), proof.words.len());
     let words = ProofWords::split(protocol, &proof.words).filter(|_| expected == found);
     let words = words.ok_or(VerifyError::Length { expected, found })?;
@@ -55,7 +66,6 @@ pub fn verify<C: Curve>(vk: &VerifyingKey<C>, proof: &Proof) -> Result<(), Verif
     let last = C::read_last_point(words.last).ok_or_else(off_curve)?;
 
     let challenges = words.challenges(protocol, &proof.statement);
-    let public_values: Vec<C::Scalar> = values.iter().map(|&value| field(value)).collect();
     let evaluations = Evaluations::new(protocol, &scalars).ok_or(invalid("an evaluation is missing"))?;
     let linearisation = protocol.linearisation(&challenges, &evaluations, &public_values);
     let combined = protocol.opening(&challenges, &evaluations);

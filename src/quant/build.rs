@@ -57,7 +57,7 @@ pub(super) fn build_with_tensors(
 ) -> Result<(IntegerModel, Vec<usize>), QuantError> {
     let features = domain.features.iter().zip(&scales.features).map(|(f, &e)| quantise_feature(f, e));
     let features = features.collect::<Result<_, _>>()?;
-    let model = IntegerModel { features, nodes: vec![], outputs: vec![] };
+    let model = IntegerModel { features, ..Default::default() };
     let mut builder = Builder { model, precision };
     let first = graph.inputs.len();
     let mut tensors: Vec<usize> = vec![];

@@ -195,7 +195,12 @@ mod tests {
     fn model(features: usize, nodes: Vec<(Op, Vec<usize>)>) -> IntegerModel {
         let feature = |i| Feature { name: format!("x{i}"), scale: 1.0, range: Interval { lo: -1000, hi: 1000 } };
         let mut rebuilt = Rebuilt {
-            model: IntegerModel { features: (0..features).map(feature).collect(), nodes: vec![], outputs: vec![] },
+            model: IntegerModel {
+                features: (0..features).map(feature).collect(),
+                nodes: vec![],
+                outputs: vec![],
+                digests: vec![],
+            },
         };
         for (i, (op, inputs)) in nodes.into_iter().enumerate() {
             rebuilt.push(&format!("n{i}"), op, inputs, 0).unwrap();

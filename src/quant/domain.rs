@@ -303,7 +303,7 @@ mod tests {
     fn inputs_are_rounded_and_checked() {
         let feature = |name: &str, scale, lo, hi| Feature { name: name.into(), scale, range: Interval { lo, hi } };
         let features = vec![feature("credit_amount", 1.0, 250, 18424), feature("rate", 4.0, -2, 2)];
-        let model = IntegerModel { features, nodes: vec![], outputs: vec![] };
+        let model = IntegerModel { features, ..Default::default() };
         assert_eq!(model.quantise_input(&[18424.0, 0.375]).unwrap(), [18424, 2]);
         assert_eq!(model.quantise_input(&[250.0, -0.375]).unwrap(), [250, -2]);
         let error = |values: &[f64]| model.quantise_input(values).unwrap_err().to_string();

@@ -450,7 +450,7 @@ mod tests {
         let path = folder.path().join("input.json");
         let feature = |name: &str| Feature { name: name.into(), scale: 1.0, range: Interval { lo: 0, hi: 9 } };
         let features = ["x[0]", "x[1]", "z"].map(feature).to_vec();
-        let model = IntegerModel { features, nodes: vec![], outputs: vec![] };
+        let model = IntegerModel { features, ..Default::default() };
         let read = |json: &str, index| {
             std::fs::write(&path, json).unwrap();
             read_input(&path, &model, index)

@@ -44,8 +44,7 @@ contract {name} {{
     /// @notice A statement and its proof: what the arguments of `{}.verify` are.
     struct Claim {{
         bytes32 context;
-        int256[{}] outputs;
-        uint256[{}] proof;
+{}        uint256[{}] proof;
     }}
 
     /// @notice There is nothing to verify.
@@ -60,7 +59,7 @@ contract {name} {{
             check.scheme,
             comment_text(&info.setup),
             info.name,
-            self.ranges.len(),
+            self.claim_values(),
             self.protocol.proof_words(),
         );
         for (error, notice) in FAILURES {
@@ -77,6 +76,13 @@ contract {name} {{
         out.push_str(&self.batch_functions(each, all));
         out.push_str("}\n");
         out
+    }
+
+    /// The members of a claim that are its public values.
+    fn claim_values(&self) -> String {
+        let members = [("int256", self.ranges.len(), "outputs"), ("uint256", self.calldata.digest_count(), "digests")];
+        let some = members.into_iter().filter(|(_, len, _)| *len > 0);
+        some.map(|(kind, len, name)| format!("        {kind}[{len}] {name};\n")).collect()
     }
 
     fn batch_entry(&self) -> String {

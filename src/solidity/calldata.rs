@@ -1,4 +1,4 @@
-//! Calldata of `verify(bytes32,int256[],uint256[])` with its fixed lengths, and of `verifyBatch`, as bytes and as JSON.
+//! Calldata of `verify(bytes32,int256[],uint256[],uint256[])` with its fixed lengths, without the arrays that are empty, and of `verifyBatch`, as bytes and as JSON.
 
 use serde_json::{Value, json};
 use sha3::{Digest, Keccak256};
@@ -10,19 +10,28 @@ use crate::proof::{Proof, encode};
 pub struct Calldata {
     context: encode::Word,
     public_values: Vec<encode::Word>,
+    digests: Vec<encode::Word>,
     proof: Vec<encode::Word>,
 }
 
 impl Calldata {
     /// The call that submits a proof.
     pub fn new(proof: &Proof) -> Self {
-        let public_values = proof.statement.public_values.iter().map(|&value| encode::public_value(value));
-        Self { context: proof.statement.context, public_values: public_values.collect(), proof: proof.words.clone() }
+        let statement = &proof.statement;
+        let public_values = statement.public_values.iter().map(|&value| encode::public_value(value)).collect();
+        Self {
+            context: statement.context,
+            public_values,
+            digests: statement.digests.clone(),
+            proof: proof.words.clone(),
+        }
     }
 
     /// Signature of `name` with these lengths.
-    pub fn signature(name: &str, public_values: usize, proof_words: usize) -> String {
-        format!("{name}(bytes32,int256[{public_values}],uint256[{proof_words}])")
+    pub fn signature(name: &str, outputs: usize, digests: usize, proof_words: usize) -> String {
+        let arrays = [("int256", outputs), ("uint256", digests), ("uint256", proof_words)];
+        let arrays = arrays.iter().filter(|(_, len)| *len > 0).map(|(kind, len)| format!(",{kind}[{len}]"));
+        format!("{name}(bytes32{})", arrays.collect::<String>())
     }
 
     /// Selector of a function.
@@ -31,21 +40,25 @@ impl Calldata {
         [hash[0], hash[1], hash[2], hash[3]]
     }
 
+    fn signature_of(&self, name: &str) -> String {
+        Self::signature(name, self.public_values.len(), self.digests.len(), self.proof.len())
+    }
+
     /// The arguments' words, one after the other.
     fn words(&self) -> impl Iterator<Item = encode::Word> {
-        [self.context].into_iter().chain(self.public_values.iter().copied()).chain(self.proof.iter().copied())
+        let arrays = [&self.public_values, &self.digests, &self.proof];
+        [self.context].into_iter().chain(arrays.into_iter().flatten().copied())
     }
 
     /// The bytes of a call of `name`, which is `verify` or `tryVerify`.
     pub fn encode(&self, name: &str) -> Vec<u8> {
-        let signature = Self::signature(name, self.public_values.len(), self.proof.len());
+        let signature = self.signature_of(name);
         Self::selector(&signature).into_iter().chain(self.words().flatten()).collect()
     }
 
     /// The bytes of a call of `verifyBatch`, which takes an array of claims, all of one model.
     pub fn encode_batch(claims: &[Self]) -> Vec<u8> {
-        let lengths = claims.first().map_or((0, 0), |claim| (claim.public_values.len(), claim.proof.len()));
-        let claim = Self::signature("", lengths.0, lengths.1);
+        let claim = claims.first().map_or_else(|| Self::signature("", 0, 0, 0), |claim| claim.signature_of(""));
         let mut bytes = Self::selector(&format!("verifyBatch({claim}[])")).to_vec();
         for head in [32, claims.len() as i128] {
             bytes.extend(encode::public_value(head));
@@ -57,13 +70,18 @@ impl Calldata {
     /// The arguments as Foundry's `vm.parseJson` reads them, and the whole call.
     pub fn to_json(&self) -> Value {
         let hex = |word: &encode::Word| format!("0x{}", hex::encode(word));
-        json!({
+        let mut json = json!({
             "context": hex(&self.context),
             "outputs": self.public_values.iter().map(hex).collect::<Vec<_>>(),
             "proof": self.proof.iter().map(hex).collect::<Vec<_>>(),
             "calldata": format!("0x{}", hex::encode(self.encode("verify"))),
-        })
+        });
+        if !self.digests.is_empty() {
+            json["digests"] = self.digests.iter().map(hex).collect();
+        }
+        json
     }
+
     /// As [`Self::to_json`], of a call of `verifyBatch`.
     pub fn batch_to_json(claims: &[Self]) -> Value {
         let claim = |claim: &Self| {

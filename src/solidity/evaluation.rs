@@ -8,7 +8,7 @@ use group::prime::PrimeCurveAffine;
 
 use super::{
     contract::LEAVE_AFTER,
-    layout::{BETWEEN, CalldataLayout},
+    layout::{ADVICE, BETWEEN},
     verifier::{Generator, Step},
     yul::{Block, Emitter, Signed, Value, load, product},
 };
@@ -320,7 +320,7 @@ impl<C: Curve> Generator<'_, C> {
             "outputs v at rows i: q / e is the sum of v / (z - 1), with z = x / omega^i; a negative v is r - |v|",
         );
         block.define("q", &self.value("0")).define("e", &self.value("1")).define("z", &x.times(&first));
-        self.each_output(block);
+        self.each_output(block, ADVICE);
         block.define("f", &z.plus_reduced(&self.minus_one()));
         block.line("let v := calldataload(at)");
         let value = self.value("add(v, mul(r, slt(v, 0)))");
@@ -406,9 +406,12 @@ impl<C: Curve> Generator<'_, C> {
         for row in rows {
             let mut value = Signed::constant(&row.constant);
             for &(index, coefficient) in &row.terms {
-                let word = self.word(&CalldataLayout::public_value_name(index));
-                let term =
-                    Signed { value: self.value(format!("add({word}, mul(r, slt({word}, 0)))")), negative: false };
+                let word = self.word(&self.calldata.public_value_name(index));
+                let element = match index < self.ranges.len() {
+                    true => self.value(format!("add({word}, mul(r, slt({word}, 0)))")),
+                    false => word,
+                };
+                let term = Signed { value: element, negative: false };
                 let Some(coefficient) = Signed::constant(&coefficient) else { continue };
                 let term = term.times(&coefficient);
                 value = Some(value.map_or(term.clone(), |value| value.plus(&term)));

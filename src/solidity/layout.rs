@@ -34,6 +34,9 @@ pub fn rotation_suffix(rotation: i32) -> String {
 /// Name of the constant with the position of the first of many public values, which end where the points begin.
 pub const OUTPUTS: &str = "OUTPUTS";
 
+/// Name of the constant with the position of the first digest behind many outputs.
+pub const DIGESTS: &str = "DIGESTS";
+
 /// Names of the commitments to the advice columns of both phases.
 pub const ADVICE: &str = "ADVICE";
 pub const SECOND: &str = "SECOND_ADVICE";
@@ -47,6 +50,8 @@ pub const BETWEEN: [&str; 2] = ["ALPHA", "THETA"];
 pub struct CalldataLayout {
     pub context: usize,
     pub public_values: usize,
+    /// The digests, behind the outputs, or where they would be.
+    pub digests: usize,
     pub advice: usize,
     /// The advice column of the second phase, or where it would be.
     pub second: usize,
@@ -69,11 +74,12 @@ pub struct CalldataLayout {
 }
 
 impl CalldataLayout {
-    /// The layout of a statement and its proof from `context` on.
-    pub fn new<C: Curve>(protocol: &Protocol<C>, context: usize) -> Self {
+    /// The layout of a statement, of whose public values so many are outputs and the others digests, and its proof from `context` on.
+    pub fn new<C: Curve>(protocol: &Protocol<C>, outputs: usize, context: usize) -> Self {
         let evaluation_order = protocol.evaluations();
         let (point, has_product) = (WORD * C::POINT_WORDS, protocol.permutation.is_some());
         let public_values = context + WORD;
+        let digests = public_values + WORD * outputs;
         let advice = public_values + WORD * protocol.public_values();
         let second = advice + point;
         let product = second + point * (protocol.phases - 1);
@@ -85,6 +91,7 @@ impl CalldataLayout {
         Self {
             context,
             public_values,
+            digests,
             advice,
             second,
             product,
@@ -115,8 +122,14 @@ impl CalldataLayout {
     }
 
     /// Name of the constant with the position of a public value.
-    pub fn public_value_name(index: usize) -> String {
-        format!("OUTPUT{index}")
+    pub fn public_value_name(&self, index: usize) -> String {
+        let outputs = (self.digests - self.public_values) / WORD;
+        index.checked_sub(outputs).map_or_else(|| format!("OUTPUT{index}"), |digest| format!("DIGEST{digest}"))
+    }
+
+    /// How many digests there are.
+    pub fn digest_count(&self) -> usize {
+        (self.advice - self.digests) / WORD
     }
 
     /// Name of the constant with the position of a piece of the quotient.
@@ -138,8 +151,9 @@ impl CalldataLayout {
         let public_values = (self.public_values..self.advice).step_by(WORD).enumerate();
         let mut positions: Vec<Named> = match self.many {
             true => vec![named(OUTPUTS, self.public_values)],
-            false => public_values.map(|(i, at)| named(Self::public_value_name(i), at)).collect(),
+            false => public_values.map(|(i, at)| named(self.public_value_name(i), at)).collect(),
         };
+        positions.extend((self.many && self.digest_count() > 0).then(|| named(DIGESTS, self.digests)));
         positions.push(named(ADVICE, self.advice));
         positions.extend(self.has_second.then(|| named(SECOND, self.second)));
         positions.extend(self.has_product.then(|| named("PRODUCT", self.product)));

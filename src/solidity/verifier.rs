@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use super::{
     bls12_381, bn254,
-    layout::{BETWEEN, CalldataLayout, Memory, OUTPUTS, SELECTOR, WORD},
+    layout::{ADVICE, BETWEEN, CalldataLayout, DIGESTS, Memory, OUTPUTS, SELECTOR, WORD},
     yul::{Block, Value, hex_or_decimal, literal, load, wrapped},
 };
 use crate::{
@@ -34,8 +34,8 @@ pub enum VerifierError {
     NoPublicValue,
     #[error("the contract name \"{name}\" is not a Solidity identifier: use letters, digits and _, a letter first")]
     ContractName { name: String },
-    #[error("the verifying key has {found} public values and {ranges} ranges")]
-    Ranges { found: usize, ranges: usize },
+    #[error("the verifying key has {found} public values, {ranges} ranges and {digests} digests")]
+    Ranges { found: usize, ranges: usize, digests: usize },
     #[error("the layout reads its advice column at one row only, which this generator does not cover")]
     OneRotation,
     #[error(
@@ -53,10 +53,12 @@ pub struct ContractInfo {
     pub model: String,
     /// One line: which setup.
     pub setup: String,
-    /// One per public value: its name and how many units make 1.0.
+    /// One per public integer: its name and how many units make 1.0.
     pub outputs: Vec<(String, f64)>,
     /// Per public input the index of the public value that it is packed into, and one line: where, and what it means.
     pub public_inputs: Vec<(usize, String)>,
+    /// One per digest: lines that say what it is of.
+    pub digests: Vec<Vec<String>>,
 }
 
 /// How many proofs a contract takes in one call.
@@ -69,7 +71,7 @@ pub(super) enum Form {
 
 /// The source of the verifier contract.
 ///
-/// `public_ranges` are the proved intervals of the public values; the contract rejects values outside of them.
+/// `public_ranges` are the proved intervals of the public integers; the contract rejects values outside of them.
 pub fn verifier_source<C: Curve>(
     protocol: &Protocol<C>,
     public_ranges: &[Interval],
@@ -114,8 +116,9 @@ fn generator<'a, C: Curve>(
     if public_values == 0 {
         return Err(VerifierError::NoPublicValue);
     }
-    if public_values != public_ranges.len() {
-        return Err(VerifierError::Ranges { found: public_values, ranges: public_ranges.len() });
+    let (ranges, digests) = (public_ranges.len(), info.digests.len());
+    if public_values != ranges + digests {
+        return Err(VerifierError::Ranges { found: public_values, ranges, digests });
     }
     let identifier = |c: char| c.is_ascii_alphanumeric() || c == '_';
     if !info.name.starts_with(|c: char| c.is_ascii_alphabetic()) || !info.name.chars().all(identifier) {
@@ -184,7 +187,7 @@ impl<'a, C: Curve> Generator<'a, C> {
             form,
             protocol,
             ranges,
-            calldata: CalldataLayout::new(protocol, context),
+            calldata: CalldataLayout::new(protocol, ranges.len(), context),
             run: protocol.shape.public_run(),
             memory,
             constants: Vec::new(),
@@ -265,9 +268,9 @@ impl<'a, C: Curve> Generator<'a, C> {
         Point::Key(words.iter().enumerate().map(constant).collect())
     }
 
-    /// Opens a loop over the positions `at` of many outputs in calldata.
-    pub fn each_output(&self, block: &mut Block) {
-        let [start, end] = [OUTPUTS, "ADVICE"].map(|name| self.position(name));
+    /// Opens a loop over the positions `at` of many public values in calldata, up to a named position.
+    pub fn each_output(&self, block: &mut Block, end: &str) {
+        let [start, end] = [OUTPUTS, end].map(|name| self.position(name));
         block.open(&format!("for {{ let at := {start} }} lt(at, {end}) {{ at := add(at, {WORD:#x}) }}"));
     }
 
@@ -279,7 +282,7 @@ impl<'a, C: Curve> Generator<'a, C> {
             let (low, high) = self.ranges.iter().fold((i128::MAX, i128::MIN), |(a, b), r| (a.min(r.lo), b.max(r.hi)));
             self.constant("OUTPUTS_MIN", low.to_string(), "proved range of all outputs together");
             self.constant("OUTPUTS_MAX", high.to_string(), "");
-            self.each_output(&mut block);
+            self.each_output(&mut block, if self.calldata.digest_count() > 0 { DIGESTS } else { ADVICE });
             block.line("let v := calldataload(at)");
             block.line("if or(slt(v, OUTPUTS_MIN), sgt(v, OUTPUTS_MAX)) { failure := 2 }");
             block.close();
@@ -289,10 +292,17 @@ impl<'a, C: Curve> Generator<'a, C> {
                 let comment = if end == "MIN" { "proved range of the output" } else { "" };
                 self.constant(format!("OUTPUT{i}_{end}"), value.to_string(), comment)
             });
-            let word = self.word(&CalldataLayout::public_value_name(i));
+            let word = self.word(&self.calldata.public_value_name(i));
             let declare = if i == 0 { "let " } else { "" };
             block.line(format!("{declare}v := {word}"));
             block.line(format!("if or(slt(v, {low}), sgt(v, {high})) {{ failure := 2 }}"));
+        }
+        for digest in 0..self.calldata.digest_count() {
+            let at = match self.run {
+                Some(_) => self.value(format!("calldataload(add({}, {:#x}))", self.position(DIGESTS), digest * WORD)),
+                None => self.word(&self.calldata.public_value_name(self.ranges.len() + digest)),
+            };
+            block.line(format!("if iszero(lt({at}, r)) {{ failure := 2 }}"));
         }
         block.comment("every evaluation below the order of the group");
         for (i, pair) in self.calldata.scalars().chunks(2).enumerate() {

@@ -125,11 +125,11 @@ fn circuits_that_make_no_sense() {
     change(&many, &["outputs have more than 16777216 elements"]);
     // Well formed, and another model than that of the keys.
     refused(&other_model(&whole, |model| model.features[0].range.hi += 1), &[]);
-    let none = IntegerModel { features: vec![], nodes: vec![], outputs: vec![] };
+    let none = IntegerModel { features: vec![], ..Default::default() };
     refused(&postcard::to_allocvec(&none).unwrap(), &["an output does not exist"]);
     let feature = Feature { name: "x".into(), scale: 1.0, range: Interval::new(0, 1).unwrap() };
     let output = Output { name: "y".into(), tensor: 0, scale: 1.0 };
-    let identity = IntegerModel { features: vec![feature], nodes: vec![], outputs: vec![output] };
+    let identity = IntegerModel { features: vec![feature], outputs: vec![output], ..Default::default() };
     refused(&postcard::to_allocvec(&identity).unwrap(), &["key"]);
 }
 

@@ -16,7 +16,7 @@ mod models;
 mod onnx;
 mod output;
 mod proofs;
-mod public_inputs;
 mod setups;
 mod support;
+mod visibility;
 mod writing;

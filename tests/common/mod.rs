@@ -15,7 +15,7 @@ pub use random::{Draw, linear, mlp, push, random_general_model, random_input, ra
 
 use hallmark::{
     circuit::{LaidOut, Layout},
-    graph::IntegerModel,
+    graph::{IntegerModel, Salt},
     ops::Op,
     proof::{Bn254, Curve, Proof, ProvingKey, Srs},
     solidity::{ContractInfo, verifier_source},
@@ -45,13 +45,19 @@ pub fn contract<C: Curve>(pk: &ProvingKey<C>, model: &IntegerModel, name: &str) 
         setup: vk.setup().to_string(),
         outputs: model.public_names(),
         public_inputs: vec![],
+        digests: vec![vec![]; vk.digests()],
     };
     verifier_source(vk.protocol(), vk.public_ranges(), &info).unwrap()
 }
 
+/// The salts that [`prove`] takes.
+pub fn salts(model: &IntegerModel) -> Vec<Salt> {
+    vec![Salt([5; 32]); model.digests.len()]
+}
+
 /// A proof with blinding from a fixed seed, for context `0x0707...`.
 pub fn prove<C: Curve>(pk: &ProvingKey<C>, model: &IntegerModel, input: &[i128]) -> Proof {
-    hallmark::proof::prove(pk, model, input, [7; 32], &mut ChaCha20Rng::seed_from_u64(1)).unwrap()
+    hallmark::proof::prove_salted(pk, model, input, &salts(model), [7; 32], &mut ChaCha20Rng::seed_from_u64(1)).unwrap()
 }
 
 /// The same model but for one unit of its last bias, which every input notices.

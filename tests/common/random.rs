@@ -67,7 +67,7 @@ pub fn mlp(widths: &[usize], domain: i128, seed: u64) -> IntegerModel {
     let mut draw = Draw::new(seed);
     let range = Interval::new(-domain, domain).unwrap();
     let features = features(std::iter::repeat_n(range, widths[0]));
-    let mut model = IntegerModel { features, nodes: vec![], outputs: vec![] };
+    let mut model = IntegerModel { features, ..Default::default() };
     let mut tensor = 0;
     for (layer, pair) in widths.windows(2).enumerate() {
         if layer > 0 {
@@ -118,7 +118,7 @@ fn sum(len: usize) -> Op {
 pub fn random_model(seed: u64) -> IntegerModel {
     let mut draw = Draw::new(seed);
     let ranges: Vec<Interval> = (0..1 + draw.index(6)).map(|_| domain(&mut draw)).collect();
-    let mut model = IntegerModel { features: features(ranges), nodes: vec![], outputs: vec![] };
+    let mut model = IntegerModel { features: features(ranges), ..Default::default() };
     let mut tensor = 0;
     for _ in 0..1 + draw.index(3) {
         let before = tensor;
@@ -154,7 +154,7 @@ pub fn random_model(seed: u64) -> IntegerModel {
 pub fn random_general_model(seed: u64) -> IntegerModel {
     let mut draw = Draw::new(seed);
     let ranges: Vec<Interval> = (0..1 + draw.index(3)).map(|_| domain(&mut draw)).collect();
-    let mut model = IntegerModel { features: features(ranges), nodes: vec![], outputs: vec![] };
+    let mut model = IntegerModel { features: features(ranges), ..Default::default() };
     let mut tensor = 0;
     for _ in 0..1 + draw.index(3) {
         let layer = dense(&mut draw, model.tensor_len(tensor));

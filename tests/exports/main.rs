@@ -13,7 +13,7 @@ use hallmark::{
     chain::{Anvil, AnvilOptions, ChainError, CompileSettings, Search},
     graph::IntegerModel,
     plan::{Choice, Optimize},
-    project::{Build, CompileOptions, Limits, Project, ProjectError, PublicInputs, Setup},
+    project::{Build, CompileOptions, Limits, Project, ProjectError, Setup, Visibility},
     proof::{CurveId, srs_file::generate_unsafe_file},
     quant::QuantOptions,
     solidity::Calldata,
@@ -58,7 +58,7 @@ fn compiled(model: &Path, work: &Path) -> Result<Build, ProjectError> {
         layout: Choice::Auto,
         curve: Choice::Only(CurveId::Bn254),
         optimize: Optimize::Gas,
-        public_inputs: PublicInputs::None,
+        visibility: Visibility::default(),
         allow_unsafe_srs,
         limits: Limits::default(),
     };

@@ -125,7 +125,7 @@ impl<'a> Liar<'a> {
             let by = draw.integer(1, 9);
             input[feature] = [range.lo - by, range.hi + by][draw.index(2)];
             // of a trace, the layout reads the input
-            let outside = PeriodicCircuit::new(self.model, &vec![input]).ok()?;
+            let outside = PeriodicCircuit::new(self.model, &vec![input].into()).ok()?;
             let advice = outside.assignment().advice;
             // inputs that no output depends on have no register
             (advice != self.honest()).then(|| self.blocks().complete(&advice, &[]))

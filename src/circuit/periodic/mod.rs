@@ -88,6 +88,9 @@ pub enum NotPeriodic {
     /// Composed with the affine maps before it, a node's coefficients or bounds leave 128 bits.
     #[error("node \"{node}\": with the affine maps before it composed, its numbers leave 128 bits; use layout general")]
     TooWide { node: String },
+    /// Blocks hold no products of values that depend on the input.
+    #[error("inputs or outputs are hashed, which it has no blocks for; use layout general or phased")]
+    Hashed,
     /// Blocks hold dense layers only.
     #[error("node \"{node}\" is a {operator}, which it has no blocks for; use layout general")]
     Operator { node: String, operator: &'static str },

@@ -87,6 +87,9 @@ type TooWide = Option<usize>;
 
 impl Program {
     pub fn new(model: &IntegerModel) -> Result<Self, NotPeriodic> {
+        if !model.digests.is_empty() {
+            return Err(NotPeriodic::Hashed);
+        }
         let unfolded = Unfolded::new(model)?;
         let name = |variable: TooWide| {
             let node = variable.and_then(|id| unfolded.variables.get(id)).map(|variable| variable.node);

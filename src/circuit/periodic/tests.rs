@@ -178,7 +178,7 @@ fn random_models_are_periodic() {
 fn features(domains: &[(i128, i128)]) -> IntegerModel {
     let range = |&(lo, hi): &(i128, i128)| Interval::new(lo, hi).unwrap();
     let feature = |range| Feature { name: "x".into(), scale: 1.0, range };
-    IntegerModel { features: domains.iter().map(range).map(feature).collect(), nodes: vec![], outputs: vec![] }
+    IntegerModel { features: domains.iter().map(range).map(feature).collect(), ..Default::default() }
 }
 
 fn output(model: &mut IntegerModel, tensor: usize) {

@@ -12,7 +12,7 @@
 //! An input takes one row, wherever filters read it, and so does a weight. If a coefficient is wrong, the difference is a polynomial
 //! that is not zero, of degree below `filters + length + reach`: the chance that both are equal is that over the field's order.
 
-use std::collections::HashMap;
+use std::{cmp::Reverse, collections::HashMap};
 
 use ff::PrimeField;
 
@@ -31,6 +31,12 @@ const MIN_OUTPUTS: usize = 8;
 
 /// Terms that are looked at, over all ways to cut the inputs into channels.
 const WORK: usize = 1 << 26;
+
+/// Filters that widths of lines are taken from, and widths from each.
+const FILTERS: usize = 4;
+
+/// The most zeros between two lines that are tried.
+const MAX_PADDING: usize = 6;
 
 /// Rows of a product of two sums.
 const PRODUCT_ROWS: usize = 4;
@@ -134,8 +140,9 @@ pub fn find(map: &Affine<i64, i128>, bits: u32) -> Option<Convolution> {
     for channel in channels {
         let whole = Grid { channel, width: channel, padding: 0 };
         let Some(found) = classified(map, whole) else { continue };
-        if let Some((width, taps)) = lines(&found).filter(|(width, _)| channel.is_multiple_of(*width)) {
-            for padding in 1..taps {
+        for width in widths(&found) {
+            let taps = found.filters.iter().flat_map(|filter| filter.taps.iter().map(|tap| tap.1 % width)).max();
+            for padding in 1..=taps.unwrap_or(0).min(MAX_PADDING) {
                 let padded = classified(map, Grid { channel, width, padding });
                 padded.map(|found| with_borders(map, found)).into_iter().for_each(&mut consider);
             }
@@ -176,14 +183,21 @@ fn classified(map: &Affine<i64, i128>, grid: Grid) -> Option<Convolution> {
     (!filters.is_empty()).then(|| Convolution { grid, channels: map.input_len / grid.channel, filters })
 }
 
-/// The inputs of a line and the taps in it, of the filter with most taps: where the distances of taps first skip some.
-fn lines(found: &Convolution) -> Option<(usize, usize)> {
-    let filter = found.filters.iter().max_by_key(|filter| filter.taps.len())?;
-    let mut offsets: Vec<usize> = filter.taps.iter().map(|tap| tap.1).collect();
-    offsets.sort_unstable();
-    offsets.dedup();
-    let skipped = offsets.windows(2).position(|pair| pair[1] > pair[0] + 1)?;
-    Some((offsets[skipped + 1], skipped + 1))
+/// How many inputs a line may have: where the distances of taps, in the filters with most of them, skip some.
+fn widths(found: &Convolution) -> Vec<usize> {
+    let mut filters: Vec<&Filter> = found.filters.iter().collect();
+    filters.sort_by_key(|filter| Reverse(filter.taps.len()));
+    let mut widths: Vec<usize> = vec![];
+    for filter in filters.into_iter().take(FILTERS) {
+        let mut offsets: Vec<usize> = filter.taps.iter().map(|tap| tap.1).collect();
+        offsets.sort_unstable();
+        offsets.dedup();
+        let skips = offsets.windows(2).filter(|pair| pair[1] > pair[0] + 1).map(|pair| pair[1]);
+        widths.extend(skips.filter(|width| found.grid.channel.is_multiple_of(*width)).take(FILTERS));
+    }
+    widths.sort_unstable();
+    widths.dedup();
+    widths
 }
 
 /// The same filters with outputs whose other taps are in the padding.

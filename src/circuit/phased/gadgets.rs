@@ -130,6 +130,10 @@ impl<F: PrimeField> Gadgets<F> for PhasedBuilder<F> {
         Expr::cell(self.cell_of(expr, value))
     }
 
+    fn free(&mut self, value: F) -> Expr<F> {
+        Expr::cell(self.fresh(value))
+    }
+
     /// A value of bits, or one that is at least zero and at most `max`.
     fn range(&mut self, value: u128, max: u128) -> Expr<F> {
         if max == 0 {

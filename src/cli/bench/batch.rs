@@ -47,7 +47,8 @@ pub fn measure(
     let claim = |i: usize| {
         let mut context = context;
         context[24..].copy_from_slice(&(i as u64).to_be_bytes());
-        Ok(Calldata::new(&project.prove(&pk, &input, context, &mut OsRng)?))
+        let salts = project.random_salts(&mut OsRng);
+        Ok(Calldata::new(&project.prove_salted(&pk, &input, &salts, context, &mut OsRng)?))
     };
     let claims = (0..count).map(claim).collect::<Result<Vec<_>, Failure>>()?;
     let calldata = Calldata::encode_batch(&claims);
