@@ -133,9 +133,9 @@ pub fn peak_bytes<C: Curve>(protocol: &Protocol<C>, rows: usize, copies: usize) 
     let (phases, sigmas) = (protocol.phases as u64, sigmas(protocol) as u64);
     let piece = 2 * column / protocol.quotient_pieces as u64;
 
-    // throughout. The key: powers, twiddles of both domains in both directions, fixed columns, sigma in both forms
+    // throughout. The key: powers, twiddles in both directions, fixed columns, sigma in both forms
     let powers_bytes = std::mem::size_of::<C::G1Affine>() as u64 * powers(protocol) as u64;
-    let key = powers_bytes + 2 * 3 * column + (fixed + 2 * sigmas) * column;
+    let key = powers_bytes + 2 * column + (fixed + 2 * sigmas) * column;
     // the circuit, and what it assigned; advice and running product as coefficients
     let laid_out = rows as u64 * (2 * SCALAR + 1) + 2 * std::mem::size_of::<(usize, usize)>() as u64 * copies as u64;
     let base = key + laid_out + (phases + fixed) * column + (phases + permutation) * column;

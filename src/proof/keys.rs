@@ -8,13 +8,13 @@ use std::fmt;
 
 use ff::{Field, PrimeField};
 use group::{Curve as _, prime::PrimeCurveAffine};
-use halo2_proofs::poly::EvaluationDomain;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::{
     curve::{Bls12381, Bn254, Curve, CurveId, Word},
+    fft::Domain,
     msm::msm,
     protocol::{Commitments, Protocol, UnsupportedError},
     quotient::{coefficients, sigma},
@@ -201,7 +201,7 @@ fn damaged(detail: &'static str) -> KeyError {
 
 /// What a prover needs.
 pub struct ProvingKey<C: Curve = Bn254> {
-    pub(super) domain: EvaluationDomain<C::Scalar>,
+    pub(super) domain: Domain<C::Scalar>,
     pub(super) powers: Vec<C::G1Affine>,
     /// Coefficients of the fixed columns.
     pub(super) fixed: Vec<Vec<C::Scalar>>,
@@ -227,7 +227,7 @@ pub struct Sigma<F> {
 
 /// Polynomials that key generation commits to.
 struct FixedPolynomials<F: ff::WithSmallOrderMulGroup<3>> {
-    domain: EvaluationDomain<F>,
+    domain: Domain<F>,
     fixed: Vec<Vec<F>>,
     sigma: Vec<Sigma<F>>,
 }
@@ -235,10 +235,10 @@ struct FixedPolynomials<F: ff::WithSmallOrderMulGroup<3>> {
 impl<F: ff::WithSmallOrderMulGroup<3>> FixedPolynomials<F> {
     fn new(circuit: &LaidOut<F>) -> Self {
         let Assignment { k, fixed, copies, .. } = circuit.assignment();
-        let domain = EvaluationDomain::new(3, k);
+        let domain = Domain::new(k);
         let fixed = fixed.into_iter().map(|column| coefficients(&domain, column)).collect();
         let permuted = circuit.constraint_system().permutation().get_columns().len();
-        let sigma = sigma(permuted, 1 << k, domain.get_omega(), if permuted > 0 { &copies } else { &[] });
+        let sigma = sigma(permuted, 1 << k, domain.omega(), if permuted > 0 { &copies } else { &[] });
         let sigma = sigma.into_iter().map(|rows| {
             let coefficients = coefficients(&domain, rows.clone());
             Sigma { rows, coefficients }

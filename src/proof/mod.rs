@@ -5,6 +5,7 @@ pub mod cost;
 pub mod curve;
 pub mod encode;
 pub mod equations;
+mod fft;
 pub mod import;
 pub mod keys;
 pub mod msm;

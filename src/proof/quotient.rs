@@ -1,11 +1,11 @@
 //! The prover's polynomials before the opening: the permutation's running product and the quotient.
 
 use ff::{BatchInvert, Field, PrimeField};
-use halo2_proofs::poly::{Coeff, EvaluationDomain, ExtendedLagrangeCoeff, LagrangeCoeff, Polynomial};
 use rayon::prelude::*;
 
 use super::{
     curve::Curve,
+    fft::Domain,
     keys::Sigma,
     program::Program,
     protocol::{Leaf, Protocol},
@@ -38,9 +38,9 @@ pub struct Columns<'a, F> {
 }
 
 /// Coefficients of the polynomial with these values in the rows of the domain.
-pub fn coefficients<F: ff::WithSmallOrderMulGroup<3>>(domain: &EvaluationDomain<F>, values: Vec<F>) -> Vec<F> {
+pub fn coefficients<F: ff::WithSmallOrderMulGroup<3>>(domain: &Domain<F>, values: Vec<F>) -> Vec<F> {
     let _stage = stages::enter(Stage::Transforms);
-    domain.lagrange_to_coeff(Polynomial::<F, LagrangeCoeff>::new(values)).into_values()
+    domain.interpolate(values)
 }
 
 /// Rows of the sigmas of so many columns of `n` rows: cell `i` of column `j` is `delta^j omega^i`, and has the next cell of its
@@ -116,7 +116,7 @@ pub fn running_product<F: PrimeField>(
 /// The values of a periodic selector on the extended domain, as far as they do not repeat; `None` for other columns.
 fn periodic_values<C: Curve>(
     protocol: &Protocol<C>,
-    domain: &EvaluationDomain<C::Scalar>,
+    domain: &Domain<C::Scalar>,
     column: &InstanceColumn<C::Scalar>,
 ) -> Option<Vec<C::Scalar>> {
     let periodic = protocol.shape.periodic.as_ref()?;
@@ -126,8 +126,8 @@ fn periodic_values<C: Curve>(
         InstanceColumn::Public(_) | InstanceColumn::EvenRows { .. } | InstanceColumn::ActiveRows { .. } => return None,
     };
     let cycle = domain.extended_len() >> (protocol.k - periodic.log_period);
-    let (g, first) = protocol.period(domain.g_coset)?;
-    let (_, step) = protocol.period(domain.get_extended_omega())?;
+    let (g, first) = protocol.period(domain.coset())?;
+    let (_, step) = protocol.period(domain.extended_omega())?;
     let sections = selector.map_or(0..periodic.sections.len(), |section| section..section + 1);
     let roots: Vec<C::Scalar> = sections.flat_map(|section| periodic.section_roots(section, g)).collect();
     let points: Vec<C::Scalar> = std::iter::successors(Some(first), |u| Some(*u * step)).take(cycle).collect();
@@ -147,7 +147,7 @@ fn periodic_values<C: Curve>(
 /// If a constraint does not hold, the result is not a quotient, and no verifier accepts a proof made with it.
 pub fn quotient<C: Curve>(
     protocol: &Protocol<C>,
-    domain: &EvaluationDomain<C::Scalar>,
+    domain: &Domain<C::Scalar>,
     columns: Columns<'_, C::Scalar>,
     public_values: &[C::Scalar],
     challenges: EarlyChallenges<C::Scalar>,
@@ -155,9 +155,7 @@ pub fn quotient<C: Curve>(
     let EarlyChallenges { between, beta, gamma, y } = challenges;
     let (zero, one) = (C::Scalar::ZERO, C::Scalar::ONE);
     let stage = stages::enter(Stage::Transforms);
-    let extend = |coefficients: &[C::Scalar]| {
-        domain.coeff_to_extended(&Polynomial::<C::Scalar, Coeff>::new(coefficients.to_vec())).into_values()
-    };
+    let extend = |coefficients: &[C::Scalar]| domain.extend(coefficients);
     let advice: Vec<Vec<C::Scalar>> = columns.advice.iter().map(|column| extend(column)).collect();
     let fixed: Vec<Vec<C::Scalar>> = columns.fixed.par_iter().map(|column| extend(column)).collect();
     let instance = |column: &InstanceColumn<C::Scalar>| {
@@ -181,7 +179,7 @@ pub fn quotient<C: Curve>(
         let sigma: Vec<Vec<C::Scalar>> = sigma.iter().map(|sigma| extend(&sigma.coefficients)).collect();
         (sigma, extend(product), indicator(&|row| row == 0), ends)
     });
-    let extended_omega = domain.get_extended_omega();
+    let extended_omega = domain.extended_omega();
     let program = Program::new(&protocol.gates, &between, y);
     let load = |leaf: Leaf, start: usize, values: &mut [C::Scalar]| {
         let (column, start) = match leaf {
@@ -216,14 +214,13 @@ pub fn quotient<C: Curve>(
     values.par_chunks_mut(MIN_TASK).enumerate().for_each_init(Vec::new, |registers, (chunk, values)| {
         let start = chunk * MIN_TASK;
         program.run(start, &load, registers, values);
-        let mut x = domain.g_coset * extended_omega.pow_vartime([start as u64]);
+        let mut x = domain.coset() * extended_omega.pow_vartime([start as u64]);
         for (i, value) in values.iter_mut().enumerate() {
             *value = with_permutation(*value, start + i, x);
             x *= extended_omega;
         }
     });
-    let values = Polynomial::<C::Scalar, ExtendedLagrangeCoeff>::new(values);
     drop(stage);
     let _stage = stages::enter(Stage::Transforms);
-    domain.extended_to_coeff(domain.divide_by_vanishing_poly(values))
+    domain.divide_by_vanishing(values)
 }

@@ -8,7 +8,6 @@ use std::{
 
 use ff::{Field, PrimeField};
 use group::{Curve as _, Group, prime::PrimeCurveAffine};
-use halo2_proofs::poly::{Coeff, EvaluationDomain, Polynomial};
 use rayon::prelude::*;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -16,6 +15,7 @@ use sha2::{Digest, Sha256};
 use super::{
     cost::Work,
     curve::{Curve, pairings_cancel},
+    fft::Domain,
     msm::{additions, msm},
     opening::{evaluate, linear_combination},
     program::Program,
@@ -117,10 +117,9 @@ impl Speed {
         let scalars = random_scalars::<C>(1 << ROWS.max(MAX_TERMS));
         let log_len = (protocol.k + 1).min(MAX_FFT);
         let len = 1usize << log_len;
-        let domain = EvaluationDomain::<C::Scalar>::new(3, log_len - 1);
+        let domain = Domain::<C::Scalar>::new(log_len - 1);
         let coefficients: Vec<C::Scalar> = scalars.iter().copied().cycle().take(len / 2).collect();
-        let polynomial = Polynomial::<C::Scalar, Coeff>::new(coefficients);
-        let transform = Time::quickest(|| domain.coeff_to_extended(&polynomial));
+        let transform = Time::quickest(|| domain.extend(&coefficients));
 
         let terms = 1usize << (protocol.k + 1).min(MAX_TERMS);
         let points = some_points::<C>(terms);

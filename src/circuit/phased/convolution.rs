@@ -32,6 +32,9 @@ const MIN_OUTPUTS: usize = 8;
 /// Terms that are looked at, over all ways to cut the inputs into channels.
 const WORK: usize = 1 << 26;
 
+/// Outputs that are compared with their neighbours before a grid is tried on all.
+const PLACES: usize = 40;
+
 /// Filters that widths of lines are taken from, and widths from each.
 const FILTERS: usize = 4;
 
@@ -139,8 +142,12 @@ pub fn find(map: &Affine<i64, i128>, bits: u32) -> Option<Convolution> {
     };
     for channel in channels {
         let whole = Grid { channel, width: channel, padding: 0 };
+        if !moves(map, whole) {
+            continue;
+        }
         let Some(found) = classified(map, whole) else { continue };
-        for width in widths(&found) {
+        let all = found.filters.iter().map(|filter| filter.outputs.len()).sum::<usize>() == map.output_len();
+        for width in if all { vec![] } else { widths(&found) } {
             let taps = found.filters.iter().flat_map(|filter| filter.taps.iter().map(|tap| tap.1 % width)).max();
             for padding in 1..=taps.unwrap_or(0).min(MAX_PADDING) {
                 let padded = classified(map, Grid { channel, width, padding });
@@ -160,6 +167,16 @@ fn taps_of(map: &Affine<i64, i128>, grid: Grid, output: usize) -> Option<(Vec<Ta
         places().map(|((channel, position), weight)| (channel, position - first, weight)).collect();
     taps.sort_unstable();
     Some((taps, first))
+}
+
+/// Whether some neighbours among the outputs have the same taps: those of a few places are looked at.
+fn moves(map: &Affine<i64, i128>, grid: Grid) -> bool {
+    let last = map.output_len().saturating_sub(1);
+    let same = |output: usize| {
+        let pair = [output, output + 1].map(|output| taps_of(map, grid, output));
+        matches!(pair, [Some((one, _)), Some((other, _))] if one == other)
+    };
+    (0..PLACES.min(last)).filter(|place| same(last * place / PLACES)).count() > PLACES / 8
 }
 
 /// Outputs with the same taps, if there are many enough.
