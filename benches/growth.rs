@@ -16,7 +16,7 @@ use hallmark::{
     circuit::Layout,
     fsutil::write_atomic,
     plan::{Choice, Optimize},
-    project::{CompileOptions, Limits, ProjectError, PublicInputs, Setup, compile},
+    project::{CompileOptions, Limits, ProjectError, Setup, Visibility, compile},
     proof::{CurveId, srs_file::generate_unsafe_file},
     quant::QuantOptions,
     stages::Stage,
@@ -91,7 +91,7 @@ fn measure(neurons: usize, layout: Layout, max_k: u32, srs: &Path, scratch: &Pat
         layout: Choice::Only(layout),
         curve: Choice::Only(CurveId::Bn254),
         optimize: Optimize::Gas,
-        public_inputs: PublicInputs::None,
+        visibility: Visibility::default(),
         allow_unsafe_srs: true,
         limits: Limits { rows: Some(1 << max_k), ..Limits::default() },
     };

@@ -29,11 +29,17 @@ use crate::{
 /// Fewer outputs of the same weights are no filter.
 const MIN_OUTPUTS: usize = 8;
 
+/// The fewest terms of a map that is looked at.
+const MIN_TERMS: usize = 512;
+
 /// Terms that are looked at, over all ways to cut the inputs into channels.
 const WORK: usize = 1 << 26;
 
 /// Outputs that are compared with their neighbours before a grid is tried on all.
 const PLACES: usize = 40;
+
+/// A filter has at most so many times the outputs of another one.
+const EDGE: usize = 4;
 
 /// Filters that widths of lines are taken from, and widths from each.
 const FILTERS: usize = 4;
@@ -130,7 +136,11 @@ impl Convolution {
 pub fn find(map: &Affine<i64, i128>, bits: u32) -> Option<Convolution> {
     let divisors = |n: usize| (2..=n).filter(move |d| n.is_multiple_of(*d));
     let channels: Vec<usize> = divisors(map.input_len).collect();
-    if map.weights.len().saturating_mul(channels.len()) > WORK {
+    if map.weights.len() < MIN_TERMS || map.weights.len().saturating_mul(channels.len()) > WORK {
+        return None;
+    }
+    let weights = |output: usize| &map.weights[map.row_starts[output] as usize..map.row_starts[output + 1] as usize];
+    if !some_neighbours(map, |output| weights(output) == weights(output + 1)) {
         return None;
     }
     let mut best: Option<(usize, Convolution)> = None;
@@ -169,14 +179,18 @@ fn taps_of(map: &Affine<i64, i128>, grid: Grid, output: usize) -> Option<(Vec<Ta
     Some((taps, first))
 }
 
-/// Whether some neighbours among the outputs have the same taps: those of a few places are looked at.
-fn moves(map: &Affine<i64, i128>, grid: Grid) -> bool {
+/// Whether some outputs are the `same` as the next one: those in a few places are looked at.
+fn some_neighbours(map: &Affine<i64, i128>, same: impl Fn(usize) -> bool) -> bool {
     let last = map.output_len().saturating_sub(1);
-    let same = |output: usize| {
+    (0..PLACES.min(last)).filter(|place| same(last * place / PLACES)).count() > PLACES / 8
+}
+
+/// Whether some neighbours among the outputs have the same taps.
+fn moves(map: &Affine<i64, i128>, grid: Grid) -> bool {
+    some_neighbours(map, |output| {
         let pair = [output, output + 1].map(|output| taps_of(map, grid, output));
         matches!(pair, [Some((one, _)), Some((other, _))] if one == other)
-    };
-    (0..PLACES.min(last)).filter(|place| same(last * place / PLACES)).count() > PLACES / 8
+    })
 }
 
 /// Outputs with the same taps, if there are many enough.
@@ -220,6 +234,9 @@ fn widths(found: &Convolution) -> Vec<usize> {
 /// The same filters with outputs whose other taps are in the padding.
 fn with_borders(map: &Affine<i64, i128>, mut found: Convolution) -> Convolution {
     let grid = found.grid;
+    // what is left of a filter along an edge is no filter of its own
+    let most = found.filters.iter().map(|filter| filter.outputs.len()).max().unwrap_or(0);
+    found.filters.retain(|filter| EDGE * filter.outputs.len() >= most);
     let mut missing = vec![true; map.output_len()];
     found.filters.iter().flat_map(|filter| &filter.outputs).for_each(|(output, _)| missing[*output] = false);
     // by channel and weight, the filters and distances of taps
@@ -287,12 +304,8 @@ impl<F: PrimeField> PhasedBuilder<F> {
             coefficients.push(rows);
             sums.push(self.rows());
         }
-        let polynomial = |channel| {
-            let entry = move |position| grid.input(channel, position);
-            (0..grid.len()).rev().map(move |position| entry(position))
-        };
-        let entries =
-            |channel| polynomial(channel).map(|input| input.map_or(Entry::Fixed(F::ZERO), |i| Entry::Cell(cells[i])));
+        let entry = |input: Option<usize>| input.map_or(Entry::Fixed(F::ZERO), |input| Entry::Cell(cells[input]));
+        let entries = |channel| (0..grid.len()).rev().map(move |at| entry(grid.input(channel, at)));
         let x: Vec<usize> = (0..found.channels).map(|c| self.sum_of(zero, entries(c), Powers::Theta)).collect();
         let weight = |&weight: &i64| Entry::Fixed(field(weight.into()));
         let weights: Vec<usize> =

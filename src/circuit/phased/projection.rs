@@ -155,12 +155,14 @@ impl<F: PrimeField> PhasedBuilder<F> {
         let known = self.known.get(self.found.len()).cloned();
         let found = known.unwrap_or_else(|| {
             let bits = ranges.iter().map(packed::digit_bits).max().unwrap_or(0);
-            let shared = shared::find(map, bits);
-            let saved: usize = shared.iter().map(|shared| shared.saved(bits)).sum();
-            let convolution = convolution::find(map, bits).filter(|found| found.saved(bits) > saved);
+            let convolution = convolution::find(map, bits);
+            let by_convolution = convolution.as_ref().map_or(0, |found| found.saved(bits));
+            // nothing saves more than all rows
+            let shared = if 2 * by_convolution > map.weights.len() { vec![] } else { shared::find(map, bits) };
+            let by_sharing: usize = shared.iter().map(|shared| shared.saved(bits)).sum();
             Arc::new(match convolution {
-                Some(convolution) => Found::Convolution(convolution),
-                None => Found::Shared(shared),
+                Some(convolution) if by_convolution > by_sharing => Found::Convolution(convolution),
+                _ => Found::Shared(shared),
             })
         });
         self.found.push(found.clone());
