@@ -10,8 +10,8 @@
 //! | row | columns | what it adds to `c` |
 //! | --- | --- | --- |
 //! | term | `weight` | `weight a / alpha` |
-//! | product | `product = 1` | `a a1 / alpha`, beside a term |
-//! | look-up | `lookup = 1`, `next`, `table` | `1 / (alpha + table + a + next a1)` |
+//! | product | `product` | `product a a1 / alpha`, beside a term |
+//! | look-up | `lookup = w`, `next`, `table` | `w / (alpha + table + w a + next a1)` |
 //! | scaled look-up | `weight = 1`, `next`, `table`, `a = 1` by copy | `1 / (alpha + table + next a1)` |
 //! | table | `table = v`, `weight = -1` | `-m / (alpha + v)` for the multiplicity `m = a` |
 //!
@@ -22,10 +22,12 @@
 //! `sum 1 / (alpha + e) = sum m_v / (alpha + v)` over all look-ups `e` and all `v` of the table `[0, 2^t)`. All `e` and `m` are
 //! committed to before `alpha` is drawn. As rational functions of `alpha` both sides are equal only if every `e` is a `v`; a
 //! prover for whom they are not finds an `alpha` at which they are with a chance of at most `rows / r` (the numerator of
-//! their difference has no higher degree), about `2^-230`; so does one for whom a denominator is zero. A look-up counts once, and
-//! there are fewer than `2^32`, so no multiplicity wraps around.
+//! their difference has no higher degree), about `2^-230`; so does one for whom a denominator is zero. A look-up counts
+//! `w <= 2^16` times, and there are fewer than `2^32`, so no multiplicity wraps around.
 //!
-//! **Projections** ([`projection`]) check products of matrices in fewer rows than they have terms. Circuits that have some have four
+//! **Sums** whose inputs are mostly the same lie side by side in one field element ([`packed`]): an input takes one row for all.
+//!
+//! **Projections** ([`projection`], [`convolution`]) check products of matrices in fewer rows than they have terms. Circuits that have some have four
 //! more fixed columns, a second challenge `theta`, and a second gate:
 //!
 //! ```text
