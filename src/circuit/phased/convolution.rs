@@ -38,6 +38,9 @@ const WORK: usize = 1 << 26;
 /// Outputs that are compared with their neighbours before a grid is tried on all.
 const PLACES: usize = 40;
 
+/// How far apart these places are, modulo the number of outputs.
+const STEP: usize = 7919;
+
 /// A filter has at most so many times the outputs of another one.
 const EDGE: usize = 4;
 
@@ -181,8 +184,9 @@ fn taps_of(map: &Affine<i64, i128>, grid: Grid, output: usize) -> Option<(Vec<Ta
 
 /// Whether some outputs are the `same` as the next one: those in a few places are looked at.
 fn some_neighbours(map: &Affine<i64, i128>, same: impl Fn(usize) -> bool) -> bool {
+    // a prime step, as even ones may meet the ends of lines only
     let last = map.output_len().saturating_sub(1);
-    (0..PLACES.min(last)).filter(|place| same(last * place / PLACES)).count() > PLACES / 8
+    (0..PLACES.min(last)).filter(|place| same(place * STEP % last)).count() > PLACES / 8
 }
 
 /// Whether some neighbours among the outputs have the same taps.
