@@ -199,7 +199,7 @@ fn limits_refuse_with_numbers() {
 #[test]
 fn a_model_beyond_the_setup_has_a_forecast() {
     let shape = vec![Dim::Fixed(1), Dim::Fixed(24)];
-    let (code, json) = checked(&Perceptron { inputs: 24, hidden: 700, shape, ..Perceptron::default() }, &[]);
+    let (code, json) = checked(&Perceptron { inputs: 24, hidden: 1200, shape, ..Perceptron::default() }, &[]);
     let found = problems(&json);
     assert_eq!((code, found.len()), (1, 1), "{json}");
     assert!(found[0].to_string().contains("k = 15 is needed"), "{json}");

@@ -107,7 +107,7 @@ fn weights_that_no_precision_can_hold() {
 #[test]
 fn a_model_beyond_the_embedded_setup_says_which_k_it_needs() {
     let large =
-        Perceptron { inputs: 24, hidden: 700, shape: vec![Dim::Fixed(1), Dim::Fixed(24)], ..Perceptron::default() };
+        Perceptron { inputs: 24, hidden: 1200, shape: vec![Dim::Fixed(1), Dim::Fixed(24)], ..Perceptron::default() };
     let scene = Scene::new();
     let model = scene.file("model.onnx", large.bytes());
     let data = scene.file("data.json", large.data().to_string());
