@@ -298,14 +298,23 @@ fn digests_are_judged_alike() {
     }
 }
 
-/// Products of matrices that the layout `phased` checks by projections: one with a constant matrix, one of two tensors.
+/// What the layout `phased` checks by projections: products with a constant matrix and of two tensors, and a convolution. Weights are
+/// so large that few sums share a field element.
 #[test]
 fn projected_products_are_verified() {
-    let weight = |j: usize, i: usize| (31 * j + 17 * i) as i64 % 10 - 12;
+    let weight = |j: usize, i: usize| ((31 * j + 17 * i) as i64 % 10 - 12) << 45;
     let row = |k: usize| (0..108).map(|x| if x / 9 == k / 10 { weight(x % 9, k % 10) } else { 0 }).collect();
     let shared = common::linear(108, &(0..120).map(row).collect::<Vec<Vec<i64>>>(), vec![3; 120]);
     let product = Op::Product(Product { batch: 2, rows: 6, inner: 5, columns: 6 });
-    let models: Vec<IntegerModel> = [(shared, 108), (product, 120)]
+    // 4 filters of 3 x 3 over 10 x 10
+    let filter = |k: usize| {
+        let mut row = vec![0; 100];
+        let tap = |at: usize| 10 * (k % 64 / 8 + at / 3) + k % 8 + at % 3;
+        (0..9).for_each(|at| row[tap(at)] = weight(at, k / 64));
+        row
+    };
+    let convolution = common::linear(100, &(0..256).map(filter).collect::<Vec<Vec<i64>>>(), vec![-2; 256]);
+    let models: Vec<IntegerModel> = [(shared, 108), (product, 120), (convolution, 100)]
         .into_iter()
         .map(|(op, inputs)| {
             let mut model = common::mlp(&[inputs, 1], 7, 1);
