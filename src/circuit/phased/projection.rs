@@ -158,7 +158,8 @@ impl<F: PrimeField> PhasedBuilder<F> {
             let convolution = convolution::find(map, bits);
             let by_convolution = convolution.as_ref().map_or(0, |found| found.saved(bits));
             // nothing saves more than all rows
-            let shared = if 2 * by_convolution > map.weights.len() { vec![] } else { shared::find(map, bits) };
+            let all = packed::rows(map.weights.len(), map.output_len(), bits);
+            let shared = if 2 * by_convolution > all { vec![] } else { shared::find(map, bits) };
             let by_sharing: usize = shared.iter().map(|shared| shared.saved(bits)).sum();
             Arc::new(match convolution {
                 Some(convolution) if by_convolution > by_sharing => Found::Convolution(convolution),
