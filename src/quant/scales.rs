@@ -357,7 +357,9 @@ impl<'a> Planner<'a> {
             let free = if facts.feeds_relu { 0 } else { FREE_BITS };
             nodes.push((exponent + free).min(widest_exponent(facts, &nodes, rescaled)).max(lowest));
         }
+        let own = features.clone();
         share(&mut features, &self.alike, i32::max);
+        contested |= features != own;
         let shift = |i: usize| if rescaled.contains(&i) { (nodes[i] - kept[i]).clamp(0, MAX_SHIFT) } else { 0 };
         let shifts = (0..nodes.len()).map(shift).collect();
         let mut scales = Scales { features, nodes, shifts, wanted, errors };

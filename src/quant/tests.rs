@@ -178,34 +178,57 @@ fn relu_bits(model: &IntegerModel) -> u32 {
     model.nodes.iter().filter(|n| n.op == Op::Relu).map(bits).max().unwrap()
 }
 
-/// `x - max(x - 0.4, 0)`: the map before the ReLU and the one after it want other scales of `x`, at any precision.
-#[test]
-fn readers_of_one_feature_agree_on_its_scale() {
-    let map = |weights: &[f64], bias: f64| {
-        let mut map = AffineBuilder::new(weights.len());
-        map.push(weights.iter().copied().enumerate().collect(), bias);
-        FloatOp::Affine(map.finish())
+/// At every precision, the quantised graph of affine rows (weights, bias) and ReLUs is near `expected`, over features from 0 to 1.
+fn is_near_at_every_precision(
+    ops: &[(Option<(&[f64], f64)>, &[usize])],
+    samples: &[Vec<f64>],
+    expected: impl Fn(&[f64]) -> f64,
+) {
+    let node = |(map, inputs): &(Option<(&[f64], f64)>, &[usize])| {
+        let op = map.map_or(FloatOp::Relu, |(weights, bias)| {
+            let mut map = AffineBuilder::new(weights.len());
+            map.push(weights.iter().copied().enumerate().filter(|(_, w)| *w != 0.0).collect(), bias);
+            FloatOp::Affine(map.finish())
+        });
+        FloatNode { name: "n".into(), onnx_op: "Min".into(), op, inputs: inputs.to_vec() }
     };
-    let ops = [(map(&[1.0], -0.4), vec![0]), (FloatOp::Relu, vec![1]), (map(&[1.0, -1.0], 0.0), vec![0, 2])];
-    let node = |(op, inputs)| FloatNode { name: "n".into(), onnx_op: "Min".into(), op, inputs };
+    let len = samples[0].len();
     let graph = Graph {
-        inputs: vec![GraphInput { name: "x".into(), shape: vec![1], integer: false, limits: None }],
-        nodes: ops.into_iter().map(node).collect(),
-        outputs: vec![("y".into(), 3, vec![1])],
+        inputs: vec![GraphInput { name: "x".into(), shape: vec![len], integer: false, limits: None }],
+        nodes: ops.iter().map(node).collect(),
+        outputs: vec![("y".into(), ops.len(), vec![1])],
     };
-    let samples: Vec<Vec<f64>> = (0..=64).map(|i| vec![f64::from(i) / 64.0]).collect();
-    let features = vec![DeclaredFeature { name: "x".into(), min: 0.0, max: 1.0, integer: false }];
-    let domain = Domain { features, source: DomainSource::Declared };
+    let feature = |i| DeclaredFeature { name: format!("x{i}"), min: 0.0, max: 1.0, integer: false };
+    let domain = Domain { features: (0..len).map(feature).collect(), source: DomainSource::Declared };
     let graph = aligned(&graph);
-    let planner = Planner::new(&graph, &domain, &samples);
+    let planner = Planner::new(&graph, &domain, samples);
     for half_bits in 8..40 {
         let precision = f64::from(half_bits) / 2.0;
         let model = build(&graph, &domain, &planner.at_precision(precision), precision).unwrap();
-        for x in &samples {
+        for x in samples {
             let y = model.float_outputs(&model.trace(&model.quantise_input(x).unwrap()))[0];
-            assert!((y - x[0].min(0.4)).abs() < 4.0 * (-precision).exp2(), "{precision} bits: {y} at {}", x[0]);
+            assert!((y - expected(x)).abs() < 4.0 * (-precision).exp2(), "{precision} bits: {y} at {x:?}");
         }
     }
+}
+
+/// `x - max(x - 0.4, 0)`: the map before the ReLU and the one after it want other scales of `x`, at any precision.
+#[test]
+fn readers_of_one_feature_agree_on_its_scale() {
+    let samples: Vec<Vec<f64>> = (0..=64).map(|i| vec![f64::from(i) / 64.0]).collect();
+    let ops: [(Option<(&[f64], f64)>, &[usize]); 3] =
+        [(Some((&[1.0], -0.4)), &[0]), (None, &[1]), (Some((&[1.0, -1.0], 0.0)), &[0, 2])];
+    is_near_at_every_precision(&ops, &samples, |x| x[0].min(0.4));
+}
+
+/// `max(a - b, 0) / 8 + c`: `c` is read at a finer scale than `a` and `b`, which share it.
+#[test]
+fn readers_of_features_that_share_a_scale_agree_on_it() {
+    let mut next = stream(1);
+    let samples: Vec<Vec<f64>> = (0..64).map(|_| vec![next(), next(), next()]).collect();
+    let ops: [(Option<(&[f64], f64)>, &[usize]); 3] =
+        [(Some((&[1.0, -1.0, 0.0], 0.0)), &[0]), (None, &[1]), (Some((&[0.125, 0.0, 0.0, 1.0], 0.0)), &[2, 0])];
+    is_near_at_every_precision(&ops, &samples, |x| (x[0] - x[1]).max(0.0) / 8.0 + x[2]);
 }
 
 #[test]
