@@ -8,6 +8,8 @@ use halo2curves::{CurveAffine, bls12_381, bn256, serde::SerdeObject};
 use pairing::{MillerLoopResult, MultiMillerLoop};
 use serde::{Deserialize, Serialize};
 
+use super::processor::Multiply;
+
 /// 32 bytes, big-endian.
 pub type Word = [u8; 32];
 
@@ -59,8 +61,9 @@ pub trait Curve: Clone + Copy + fmt::Debug + Default + PartialEq + Eq + Send + S
     type Scalar: PrimeField<Repr: Into<[u8; 32]> + From<[u8; 32]>>
         + WithSmallOrderMulGroup<3>
         + FromUniformBytes<64>
+        + Multiply
         + Ord;
-    type Base: Field;
+    type Base: Multiply;
     type G1: Group<Scalar = Self::Scalar>
         + group::Curve<AffineRepr = Self::G1Affine>
         + for<'a> std::ops::AddAssign<&'a Self::G1Affine>;

@@ -6,6 +6,8 @@
 use ff::{Field, WithSmallOrderMulGroup};
 use rayon::prelude::*;
 
+use super::processor::{self, Kernel, Multiply};
+
 /// Elements below which a transform is not shared among threads.
 const MIN_SHARED: usize = 1 << 12;
 
@@ -43,28 +45,62 @@ fn scale<F: Field>(values: &mut [F], factor: impl Fn(usize) -> F + Sync) {
 
 /// Transform in place; the result is in bit-reversed order. `twiddles` are powers of a root of unity, of which `step` are one of
 /// order `values.len()`.
-fn transform<F: Field>(values: &mut [F], twiddles: &[F], step: usize) {
+fn transform<F: Multiply>(values: &mut [F], twiddles: &[F], step: usize) {
     let half = values.len() / 2;
-    if half == 0 {
-        return;
+    if half < MIN_SHARED {
+        return processor::run(Transform { values, twiddles, step });
     }
     let (left, right) = values.split_at_mut(half);
-    let butterfly = |x: &mut F, y: &mut F, twiddle: &F| {
-        let difference = *x - *y;
-        *x += *y;
-        *y = difference * twiddle;
-    };
-    if half >= MIN_SHARED {
-        let tasks = left.par_chunks_mut(MIN_TASK).zip(right.par_chunks_mut(MIN_TASK)).enumerate();
-        tasks.for_each(|(chunk, (left, right))| {
-            let twiddles = twiddles[chunk * MIN_TASK * step..].iter().step_by(step);
-            left.iter_mut().zip(right).zip(twiddles).for_each(|((x, y), twiddle)| butterfly(x, y, twiddle));
-        });
-        rayon::join(|| transform(left, twiddles, 2 * step), || transform(right, twiddles, 2 * step));
-    } else {
-        left.iter_mut().zip(&mut *right).zip(twiddles.iter().step_by(step)).for_each(|((x, y), t)| butterfly(x, y, t));
-        transform(left, twiddles, 2 * step);
-        transform(right, twiddles, 2 * step);
+    let tasks = left.par_chunks_mut(MIN_TASK).zip(right.par_chunks_mut(MIN_TASK)).enumerate();
+    tasks.for_each(|(chunk, (left, right))| {
+        processor::run(Butterflies { left, right, twiddles: &twiddles[chunk * MIN_TASK * step..], step });
+    });
+    rayon::join(|| transform(left, twiddles, 2 * step), || transform(right, twiddles, 2 * step));
+}
+
+/// Sums and differences of two halves, the latter times every `step`th twiddle.
+struct Butterflies<'a, F> {
+    left: &'a mut [F],
+    right: &'a mut [F],
+    twiddles: &'a [F],
+    step: usize,
+}
+
+impl<F: Multiply> Kernel for Butterflies<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let twiddles = self.twiddles.iter().step_by(self.step);
+        for ((x, y), twiddle) in self.left.iter_mut().zip(self.right).zip(twiddles) {
+            let difference = *x - *y;
+            *x += *y;
+            *y = difference.times(twiddle);
+        }
+    }
+}
+
+/// A transform that is not shared among threads.
+struct Transform<'a, F> {
+    values: &'a mut [F],
+    twiddles: &'a [F],
+    step: usize,
+}
+
+impl<F: Multiply> Kernel for Transform<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Transform { values, twiddles, mut step } = self;
+        let mut half = values.len() / 2;
+        while half > 0 {
+            for block in values.chunks_exact_mut(2 * half) {
+                let (left, right) = block.split_at_mut(half);
+                Butterflies { left, right, twiddles, step }.run();
+            }
+            (half, step) = (half / 2, 2 * step);
+        }
     }
 }
 
@@ -79,7 +115,7 @@ fn reverse<F>(values: &mut [F]) {
     }
 }
 
-impl<F: WithSmallOrderMulGroup<3>> Domain<F> {
+impl<F: WithSmallOrderMulGroup<3> + Multiply> Domain<F> {
     /// The domain of `2^k` rows, `k` below the field's two-adicity.
     pub fn new(k: u32) -> Self {
         let root = |k: u32| F::ROOT_OF_UNITY.pow_vartime([1u64 << (F::S.saturating_sub(k))]);
@@ -176,7 +212,7 @@ mod tests {
         coefficients.iter().rev().fold(F::ZERO, |sum, coefficient| sum * x + coefficient)
     }
 
-    fn transforms_are_evaluations<F: WithSmallOrderMulGroup<3>>() {
+    fn transforms_are_evaluations<F: WithSmallOrderMulGroup<3> + Multiply>() {
         let mut rng = ChaCha20Rng::seed_from_u64(1);
         for k in [0, 1, 2, 5, 8] {
             let domain = Domain::<F>::new(k);

@@ -16,6 +16,7 @@ use super::{
     curve::{Bls12381, Bn254, Curve, CurveId, Word},
     fft::Domain,
     msm::msm,
+    processor::Multiply,
     protocol::{Commitments, Protocol, UnsupportedError},
     quotient::{coefficients, sigma},
     srs::{Srs, SrsOrigin, ethereum_s_g2},
@@ -226,13 +227,13 @@ pub struct Sigma<F> {
 }
 
 /// Polynomials that key generation commits to.
-struct FixedPolynomials<F: ff::WithSmallOrderMulGroup<3>> {
+struct FixedPolynomials<F: ff::WithSmallOrderMulGroup<3> + Multiply> {
     domain: Domain<F>,
     fixed: Vec<Vec<F>>,
     sigma: Vec<Sigma<F>>,
 }
 
-impl<F: ff::WithSmallOrderMulGroup<3>> FixedPolynomials<F> {
+impl<F: ff::WithSmallOrderMulGroup<3> + Multiply> FixedPolynomials<F> {
     fn new(circuit: &LaidOut<F>) -> Self {
         let Assignment { k, fixed, copies, .. } = circuit.assignment();
         let domain = Domain::new(k);

@@ -12,6 +12,7 @@ pub mod msm;
 pub mod opening;
 pub mod points;
 pub mod powers;
+mod processor;
 pub mod program;
 pub mod protocol;
 pub mod prover;

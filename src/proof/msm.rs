@@ -2,9 +2,9 @@
 //!
 //! Pippenger's bucket method with signed digits: every scalar is written in base `2^c` with digits of at most
 //! `2^(c-1)` in absolute value (Booth's recoding), and for each digit position, a *window*, the terms with the same
-//! digit are summed into a bucket. Sums are taken in affine coordinates, in pairs, where all pairs of a round share one
-//! field inversion by Montgomery's trick; such an addition costs about six multiplications, half of one in projective
-//! coordinates. The window's value, `sum digit * bucket`, is taken over a grid of buckets: the sums of its rows and of
+//! digit are summed into a bucket: terms are sorted by bucket, and some buckets at a time summed. Sums are taken in affine
+//! coordinates, in pairs, where all pairs of a round share one field inversion by Montgomery's trick; such an addition costs
+//! about six multiplications, half of one in projective coordinates. The window's value, `sum digit * bucket`, is taken over a grid of buckets: the sums of its rows and of
 //! its columns are again sums of pairs, and only these few go through projective additions.
 //!
 //! A scalar whose negative is shorter is negated with its point, so that small negative integers cost as little as small
@@ -12,19 +12,21 @@
 //!
 //! For curves `y^2 = x^3 + b` without points of order two, over fields of 4 limbs. Not in constant time.
 
-use ff::{Field, PrimeField};
+use ff::PrimeField;
 use group::Group;
 use halo2curves::CurveAffine;
 use rayon::prelude::*;
 
-use super::curve::Curve;
+use super::{
+    curve::Curve,
+    processor::{self, Kernel, Multiply},
+};
 
-/// Terms that are sorted into buckets at a time: their points stay in a core's cache, and an inversion is cheap among
-/// their additions.
-const BATCH: usize = 1 << 12;
+/// Points that are summed at a time: they stay in a core's cache, and an inversion is cheap among their additions.
+const BATCH: usize = 1 << 11;
 
-/// Buckets that are visited in the time of an addition.
-const VISITS_PER_ADDITION: usize = 6;
+/// Additions in affine coordinates in the time of one in projective coordinates.
+const PROJECTIVE: usize = 3;
 
 /// Bits of the largest window: `2^15` buckets.
 const MAX_WINDOW: usize = 16;
@@ -72,11 +74,18 @@ fn windows(bits: usize, c: usize) -> usize {
     bits / c + 1
 }
 
-/// What a window of `2^(c-1)` buckets costs in which `terms` scalars have digits, in additions: one for each digit and two a
-/// bucket; and every batch of terms visits all buckets, empty ones, too.
+/// What a window of `2^(c-1)` buckets costs in which `terms` scalars have digits, in additions: one for each digit, two a bucket
+/// for the sums of rows and columns, and two for each of those, in projective coordinates.
 fn window_cost(terms: usize, c: usize) -> usize {
     let buckets = 1 << (c - 1);
-    terms + 2 * buckets + terms.div_ceil(BATCH) * buckets / VISITS_PER_ADDITION
+    let (width, height) = grid(buckets);
+    terms + 2 * buckets + 2 * PROJECTIVE * (width + height)
+}
+
+/// Columns and rows that a window's buckets are summed in.
+fn grid(buckets: usize) -> (usize, usize) {
+    let width = 1 << buckets.ilog2().div_ceil(2);
+    (width, buckets / width)
 }
 
 /// The window size that costs least. `lengths` are those of the scalars, in bits, ascending.
@@ -113,6 +122,13 @@ fn digit(scalar: &Limbs, window: usize, c: usize) -> i32 {
     ((raw + 1) >> 1) - (raw >> c << c)
 }
 
+/// A term of a bucket.
+#[derive(Clone, Copy)]
+struct Term {
+    index: u32,
+    negative: bool,
+}
+
 /// `sum digit(scalar, window) * base` of every window.
 fn window_sums<C: Curve>(
     summer: &mut Summer<C::Base>,
@@ -122,49 +138,60 @@ fn window_sums<C: Curve>(
     c: usize,
 ) -> Vec<C::G1> {
     let per_window = 1 << (c - 1);
-    let mut buckets = vec![Affine::IDENTITY; windows.len() * per_window];
-    for (scalars, bases) in scalars.chunks(BATCH).zip(bases.chunks(BATCH)) {
-        let terms = windows.iter().enumerate().flat_map(|(i, &window)| {
-            let digits = scalars.iter().map(move |scalar| digit(scalar, window, c));
-            digits.zip(bases).filter(|(digit, _)| *digit != 0).map(move |(digit, base)| {
-                let bucket = i * per_window + digit.unsigned_abs() as usize - 1;
-                (bucket, if digit < 0 { base.neg() } else { *base })
-            })
-        });
-        add_to_buckets(summer, &mut buckets, terms);
+    let terms = windows.iter().enumerate().flat_map(|(i, &window)| {
+        let digits = (0..).zip(scalars.iter().map(move |scalar| digit(scalar, window, c)));
+        digits.filter(|(_, digit)| *digit != 0).map(move |(index, digit)| {
+            let bucket = i * per_window + digit.unsigned_abs() as usize - 1;
+            (bucket, Term { index, negative: digit < 0 })
+        })
+    });
+    let mut lengths = vec![0; windows.len() * per_window];
+    terms.clone().for_each(|(bucket, _)| lengths[bucket] += 1);
+    let sorted = sort(terms, &lengths);
+    let (mut rest, mut lengths) = (&sorted[..], &lengths[..]);
+    let mut buckets = Vec::with_capacity(lengths.len());
+    while !lengths.is_empty() {
+        let (now, later) = lengths.split_at(batch(lengths));
+        let (terms, after) = rest.split_at(now.iter().sum());
+        (lengths, rest) = (later, after);
+        summer.restart();
+        summer.lengths.extend_from_slice(now);
+        summer.points.extend(terms.iter().map(|&Term { index, negative }| {
+            let base = &bases[index as usize];
+            if negative { base.neg() } else { *base }
+        }));
+        let mut sums = summer.sum().iter();
+        let sum = |length: &usize| if *length == 0 { None } else { sums.next().copied() };
+        buckets.extend(now.iter().map(sum).map(|sum| sum.unwrap_or(Affine::IDENTITY)));
     }
     weighted_sums::<C>(summer, &buckets, per_window)
 }
 
-/// Add points to the buckets that are named with them.
-fn add_to_buckets<F: Field>(
-    summer: &mut Summer<F>,
-    buckets: &mut [Affine<F>],
-    terms: impl Iterator<Item = (usize, Affine<F>)> + Clone,
-) {
-    summer.lengths.clear();
-    summer.lengths.extend(buckets.iter().map(|bucket| usize::from(!bucket.is_identity())));
-    terms.clone().for_each(|(bucket, _)| summer.lengths[bucket] += 1);
-
-    summer.points.clear();
-    summer.points.resize(summer.lengths.iter().sum(), Affine::IDENTITY);
-    let mut next = Vec::with_capacity(buckets.len());
-    let mut start = 0;
-    for (bucket, length) in buckets.iter().zip(&summer.lengths) {
-        let occupied = !bucket.is_identity();
-        if occupied {
-            summer.points[start] = *bucket;
-        }
-        next.push(start + usize::from(occupied));
-        start += length;
+/// Terms by bucket, of which these are the numbers of terms.
+fn sort(terms: impl Iterator<Item = (usize, Term)>, lengths: &[usize]) -> Vec<Term> {
+    let mut total = 0;
+    let mut next = vec![];
+    for length in lengths {
+        next.push(total);
+        total += length;
     }
-    for (bucket, point) in terms {
-        summer.points[next[bucket]] = point;
+    let mut sorted = vec![Term { index: 0, negative: false }; total];
+    for (bucket, term) in terms {
+        sorted[next[bucket]] = term;
         next[bucket] += 1;
     }
-    summer.sum();
-    let used = buckets.iter_mut().zip(&summer.lengths).filter(|(_, length)| **length != 0);
-    used.zip(&summer.points).for_each(|((bucket, _), sum)| *bucket = *sum);
+    sorted
+}
+
+/// How many buckets are summed at a time: the first, and as many as there is room for.
+fn batch(lengths: &[usize]) -> usize {
+    let mut total = 0;
+    let fits = |length: &&usize| {
+        let first = total == 0;
+        total += **length;
+        first || total <= BATCH
+    };
+    lengths.iter().take_while(fits).count()
 }
 
 /// `sum (i + 1) * buckets[i]` of every run of `per_window` buckets, a power of two.
@@ -172,23 +199,20 @@ fn add_to_buckets<F: Field>(
 /// They form a grid of `width` columns. Bucket `width * row + column` counts `width * row` times in its row's sum and
 /// `column + 1` times in its column's.
 fn weighted_sums<C: Curve>(summer: &mut Summer<C::Base>, buckets: &[Affine<C::Base>], per_window: usize) -> Vec<C::G1> {
-    let width = 1 << per_window.ilog2().div_ceil(2);
-    let height = per_window / width;
-    summer.points.clear();
-    summer.lengths.clear();
-    for grid in buckets.chunks(per_window) {
-        summer.points.extend_from_slice(grid);
-        summer.points.extend((0..width).flat_map(|column| grid.iter().skip(column).step_by(width)));
+    let (width, height) = grid(per_window);
+    summer.restart();
+    for buckets in buckets.chunks(per_window) {
+        summer.points.extend_from_slice(buckets);
+        summer.points.extend((0..width).flat_map(|column| buckets.iter().skip(column).step_by(width)));
         summer.lengths.extend(std::iter::repeat_n(width, height));
         summer.lengths.extend(std::iter::repeat_n(height, width));
     }
-    summer.sum();
     let weighted_sum = |sums: &[Affine<C::Base>]| {
         let (rows, columns) = sums.split_at(height);
         let rows = sum_by_parts::<C>(&rows[1..]);
         (0..width.ilog2()).fold(rows, |sum, _| sum.double()) + sum_by_parts::<C>(columns)
     };
-    summer.points.chunks(height + width).map(weighted_sum).collect()
+    summer.sum().chunks(height + width).map(weighted_sum).collect()
 }
 
 /// `sum (i + 1) * points[i]`: point `i` is in `i + 1` of the partial sums.
@@ -208,7 +232,7 @@ struct Affine<F> {
     y: F,
 }
 
-impl<F: Field> Affine<F> {
+impl<F: Multiply> Affine<F> {
     const IDENTITY: Self = Self { x: F::ZERO, y: F::ZERO };
 
     fn new<C: CurveAffine<Base = F>>(point: &C) -> Self {
@@ -221,8 +245,9 @@ impl<F: Field> Affine<F> {
         point.filter(|_| !self.is_identity()).unwrap_or_else(group::prime::PrimeCurveAffine::identity)
     }
 
+    #[inline(always)]
     fn is_identity(&self) -> bool {
-        self.y.is_zero_vartime()
+        self.y == F::ZERO
     }
 
     fn neg(self) -> Self {
@@ -230,6 +255,7 @@ impl<F: Field> Affine<F> {
     }
 
     /// What [`Self::add`] needs the inverse of; never zero.
+    #[inline(always)]
     fn denominator(&self, other: &Self) -> F {
         if self.x != other.x {
             other.x - self.x
@@ -241,6 +267,7 @@ impl<F: Field> Affine<F> {
     }
 
     /// `self + other`, whatever they are.
+    #[inline(always)]
     fn add(&self, other: &Self, inverse: F) -> Self {
         if self.is_identity() {
             return *other;
@@ -249,15 +276,15 @@ impl<F: Field> Affine<F> {
             return *self;
         }
         let slope = if self.x != other.x {
-            (other.y - self.y) * inverse
+            (other.y - self.y).times(&inverse)
         } else if self.y == other.y {
-            let square = self.x.square();
-            (square.double() + square) * inverse
+            let square = self.x.times(&self.x);
+            (square.double() + square).times(&inverse)
         } else {
             return Self::IDENTITY;
         };
-        let x = slope.square() - self.x - other.x;
-        Self { x, y: slope * (self.x - x) - self.y }
+        let x = slope.times(&slope) - self.x - other.x;
+        Self { x, y: slope.times(&(self.x - x)) - self.y }
     }
 }
 
@@ -267,71 +294,78 @@ struct Summer<F> {
     points: Vec<Affine<F>>,
     /// The number of points in each segment.
     lengths: Vec<usize>,
-    pairs: Vec<Pair<F>>,
-}
-
-/// Two neighbouring points, to be added.
-struct Pair<F> {
-    first: usize,
-    /// What the addition needs the inverse of.
-    denominator: F,
-    /// The product of the denominators of all pairs before this.
-    product: F,
+    /// Per pair that is added, from the last one on, the product of what pairs behind it are divided by.
+    products: Vec<F>,
 }
 
 impl<F> Default for Summer<F> {
     fn default() -> Self {
-        Self { points: Vec::new(), lengths: Vec::new(), pairs: Vec::new() }
+        Self { points: Vec::new(), lengths: Vec::new(), products: Vec::new() }
     }
 }
 
-impl<F: Field> Summer<F> {
-    /// Replace every segment that is not empty by its sum: round after round, halve them.
-    fn sum(&mut self) {
-        while self.lengths.iter().any(|&length| length > 1) {
-            self.add_pairs();
-            self.close_gaps();
-        }
+impl<F: Multiply> Summer<F> {
+    /// Forget all segments.
+    fn restart(&mut self) {
+        self.points.clear();
+        self.lengths.clear();
     }
 
-    /// Write the sum of every pair over its first point.
-    fn add_pairs(&mut self) {
-        self.pairs.clear();
-        let (mut start, mut product) = (0, F::ONE);
-        for length in &self.lengths {
-            for first in (0..length / 2).map(|pair| start + 2 * pair) {
-                let denominator = self.points[first].denominator(&self.points[first + 1]);
-                self.pairs.push(Pair { first, denominator, product });
-                product *= denominator;
+    /// The sum of every segment that is not empty: round after round, halve them.
+    fn sum(&mut self) -> &[Affine<F>] {
+        while self.lengths.iter().any(|&length| length > 1) {
+            processor::run(Halve(self));
+        }
+        &self.points
+    }
+}
+
+/// Replaces every pair of neighbours in a segment by its sum.
+struct Halve<'a, F>(&'a mut Summer<F>);
+
+impl<F: Multiply> Kernel for Halve<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Summer { points, lengths, products } = self.0;
+        products.clear();
+        let (mut end, mut product) = (points.len(), F::ONE);
+        for length in lengths.iter().rev() {
+            let start = end - length;
+            for pair in points[start..end].chunks_exact(2).rev() {
+                products.push(product);
+                product = product.times(&pair[0].denominator(&pair[1]));
             }
-            start += length;
+            end = start;
         }
         // no factor is zero
         let mut inverse = product.invert().unwrap_or(F::ZERO);
-        for pair in self.pairs.iter().rev() {
-            let (a, b) = (self.points[pair.first], self.points[pair.first + 1]);
-            self.points[pair.first] = a.add(&b, inverse * pair.product);
-            inverse *= pair.denominator;
-        }
-    }
-
-    /// Drop the second point of every pair.
-    fn close_gaps(&mut self) {
-        let (mut start, mut end) = (0, 0);
-        for length in &mut self.lengths {
-            for i in (start..start + *length).step_by(2) {
-                self.points[end] = self.points[i];
-                end += 1;
+        let mut products = products.iter().rev();
+        // sums take the places of points that were read
+        let (mut start, mut to) = (0, 0);
+        for length in lengths {
+            let end = start + *length;
+            while end - start > 1 {
+                let (a, b) = (points[start], points[start + 1]);
+                let behind = products.next().unwrap_or(&inverse);
+                points[to] = a.add(&b, inverse.times(behind));
+                inverse = inverse.times(&a.denominator(&b));
+                (start, to) = (start + 2, to + 1);
             }
-            start += *length;
+            if start < end {
+                points[to] = points[start];
+                (start, to) = (start + 1, to + 1);
+            }
             *length = length.div_ceil(2);
         }
-        self.points.truncate(end);
+        points.truncate(to);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use ff::Field;
     use group::{Curve as _, prime::PrimeCurveAffine};
     use halo2curves::bn256::{Fr, G1, G1Affine};
     use halo2curves::msm::msm_serial;
@@ -379,6 +413,14 @@ mod tests {
         let mut sums = vec![Fr::ZERO; few.len()];
         scalars.iter().enumerate().for_each(|(i, scalar)| sums[i % few.len()] += scalar);
         assert_eq!(msm::<Bn254>(&scalars, &bases), reference(&sums, &few));
+    }
+
+    #[test]
+    fn batches_hold_whole_buckets() {
+        assert_eq!(batch(&[BATCH, 1]), 1);
+        assert_eq!(batch(&[3, BATCH - 3, 0, 0, 1]), 4);
+        assert_eq!(batch(&[0, 0, 2 * BATCH, 0]), 3);
+        assert_eq!(batch(&[1, 2 * BATCH, 1]), 1);
     }
 
     #[test]

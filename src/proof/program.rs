@@ -5,7 +5,10 @@ use std::collections::HashMap;
 
 use ff::PrimeField;
 
-use super::protocol::{Expression, Leaf};
+use super::{
+    processor::{self, Kernel, Multiply},
+    protocol::{Expression, Leaf},
+};
 
 /// Rows that an instruction works on at a time: few enough for the registers to stay in a cache.
 pub const LANES: usize = 64;
@@ -28,7 +31,31 @@ pub struct Program<F> {
     instructions: Vec<Instruction<F>>,
 }
 
-impl<F: PrimeField> Program<F> {
+/// `own = a b`.
+struct Products<'a, F>(&'a mut [F], &'a [F], &'a [F]);
+
+impl<F: Multiply> Kernel for Products<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        self.0.iter_mut().zip(self.1.iter().zip(self.2)).for_each(|(own, (a, b))| *own = a.times(b));
+    }
+}
+
+/// `own = a` times a factor.
+struct Multiples<'a, F>(&'a mut [F], &'a [F], F);
+
+impl<F: Multiply> Kernel for Multiples<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        self.0.iter_mut().zip(self.1).for_each(|(own, a)| *own = a.times(&self.2));
+    }
+}
+
+impl<F: PrimeField + Multiply> Program<F> {
     /// The expressions, combined by Horner's rule in `y`, with these challenges between the phases.
     pub fn new(expressions: &[Expression<F>], between: &[F], y: F) -> Self {
         let mut compiler = Compiler { instructions: vec![], known: HashMap::new(), between };
@@ -60,10 +87,10 @@ impl<F: PrimeField> Program<F> {
                         own.iter_mut().zip(of(a).iter().zip(of(b))).for_each(|(own, (a, b))| *own = *a + b);
                     }
                     Instruction::Product(a, b) => {
-                        own.iter_mut().zip(of(a).iter().zip(of(b))).for_each(|(own, (a, b))| *own = *a * b);
+                        processor::run(Products(own, of(a), of(b)));
                     }
                     Instruction::Scaled(a, factor) => {
-                        own.iter_mut().zip(of(a)).for_each(|(own, a)| *own = *a * factor);
+                        processor::run(Multiples(own, of(a), factor));
                     }
                 }
             }

@@ -7,6 +7,7 @@ use super::{
     curve::Curve,
     fft::Domain,
     keys::Sigma,
+    processor::Multiply,
     program::Program,
     protocol::{Leaf, Protocol},
 };
@@ -38,7 +39,7 @@ pub struct Columns<'a, F> {
 }
 
 /// Coefficients of the polynomial with these values in the rows of the domain.
-pub fn coefficients<F: ff::WithSmallOrderMulGroup<3>>(domain: &Domain<F>, values: Vec<F>) -> Vec<F> {
+pub fn coefficients<F: ff::WithSmallOrderMulGroup<3> + Multiply>(domain: &Domain<F>, values: Vec<F>) -> Vec<F> {
     let _stage = stages::enter(Stage::Transforms);
     domain.interpolate(values)
 }
