@@ -25,8 +25,8 @@ pub(super) enum Check {
     Exactly(u32),
     /// A quotient by `2^shift` of a value of `bits`, in that order.
     Shifted(u32, u32),
-    /// Two numbers of which one is zero, the other of so many bits.
-    Rectified(u32),
+    /// A magnitude of so many bits; rows of the expression that it is of, if that is a cell.
+    Rectified { bits: u32, cell: Option<usize> },
 }
 
 impl Check {
@@ -50,9 +50,9 @@ impl Check {
             Check::Shifted(shift, bits) => {
                 shift.div_ceil(table_bits) + Self::limbs(bits.saturating_sub(shift), table_bits)
             }
-            Check::Rectified(bits) => match Self::limbs(bits, table_bits) {
-                1 => 1,
-                limbs => limbs + 3,
+            Check::Rectified { bits, cell } => match (Self::limbs(bits, table_bits), cell) {
+                (1, Some(_)) => 4,
+                (limbs, cell) => 4 + limbs + cell.unwrap_or(0) as u32,
             },
         };
         rows as usize

@@ -181,34 +181,39 @@ impl<F: PrimeField> Gadgets<F> for PhasedBuilder<F> {
         Expr::cell(cell).offset(of_quotient)
     }
 
-    /// `expr = p - n` with `p n = 0` and `p + n` in range: one of the two is zero, the other is not negative.
+    /// `p` is zero or the magnitude `m = 2 p - expr`, which is in range: then it is zero or the expression, whichever is not negative.
     fn rectified(&mut self, expr: &Expr<F>, value: i128, bits: u32) -> Expr<F> {
-        self.note(Check::Rectified(bits));
-        let (positive, negative) = (value.max(0).unsigned_abs(), value.min(0).unsigned_abs());
+        let (positive, magnitude) = (unsigned(value.max(0).unsigned_abs()), value.unsigned_abs());
         let limbs = Check::limbs(bits, self.table_bits);
-        // the rows n, p, n: the first two are looked up as their sum, if that is one limb, the last two are multiplied
-        let above = (limbs == 1).then(|| self.fresh(unsigned(negative)));
-        let product = self.fresh(unsigned(positive));
-        self.multiply(product, F::ONE);
-        self.pin_rows(product, product + 1);
-        let rest = self.fresh_term(unsigned(negative), F::ONE);
-        self.term(product, -F::ONE);
-        self.terms(expr, F::ONE);
-        self.pin(rest);
-        match above {
-            Some(above) => {
-                self.tie(rest, above);
-                self.look_up(above, 1, F::ONE);
-            }
-            None => {
-                let source = Source { cell: None, added: F::ZERO };
-                let magnitude = self.limbs(source, positive + negative, self.table_bits, limbs);
-                let start = self.term(magnitude, -F::ONE);
-                self.term(product, F::ONE);
-                self.term(rest, F::ONE);
-                self.pin(start);
-            }
+        let cell = match expr.terms.as_slice() {
+            [(row, factor)] if self.factors_of(*row).is_none() => Some((*row, *factor)),
+            _ => None,
+        };
+        self.note(Check::Rectified { bits, cell: cell.map(|_| self.rows_of(expr)) });
+        if let (1, Some((row, factor))) = (limbs, cell) {
+            // 2 p - expr is looked up where p stands above the cell, and p (p - expr) = 0 in the next two rows
+            let product = self.fresh(positive);
+            self.look_up(product, 2, -factor);
+            self.set_constant(product, -expr.constant);
+            let start = self.copy(row);
+            self.multiply(start, -factor);
+            let squared = self.term(product, -expr.constant);
+            self.multiply(squared, F::ONE);
+            self.pin_rows(start, squared + 1);
+            self.copy(product);
+            return Expr::cell(product);
         }
+        // p (p - m) = 0, and m - 2 p + expr = 0
+        let start = self.fresh(unsigned(magnitude));
+        self.multiply(start, -F::ONE);
+        let product = self.fresh(positive);
+        self.multiply(product, F::ONE);
+        let sum = self.term(product, -F::from(2));
+        self.pin_rows(start, sum);
+        self.term(start, F::ONE);
+        self.terms(expr, F::ONE);
+        self.pin(sum);
+        self.limbs(Source { cell: Some(start), added: F::ZERO }, magnitude, self.table_bits, limbs);
         Expr::cell(product)
     }
 

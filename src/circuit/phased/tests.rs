@@ -291,6 +291,29 @@ fn every_jump_of_the_second_phase_is_pinned() {
     }
 }
 
+/// Of `p (p - m) = 0` with `m = 2 p - x` there are two solutions: a positive `x` may be passed off as zero, and a negative one as
+/// itself. Only that `m` is not negative tells.
+#[test]
+fn the_other_root_of_a_relu_is_noticed() {
+    let model = single_op(Op::Relu, &[(-200, 300)]);
+    for (bits, x) in [(4, 77), (4, -77), (10, 77), (10, -77), (10, 300)] {
+        let circuit = honest_with(bits, &model, &[x]);
+        let layout = &circuit.layout;
+        let forgery = match (0..layout.rows()).find(|&row| layout.lookup[row] == 2 && layout.product[row] == Fr::ZERO) {
+            Some(root) if bits == 10 => vec![(root, field(x.min(0)))],
+            _ => {
+                let magnitude = (0..layout.rows()).find(|&row| layout.product[row] == -Fr::ONE).unwrap();
+                vec![(magnitude, field(-x.abs())), (magnitude + 1, field(x.min(0)))]
+            }
+        };
+        let forged = Runs::new(&circuit).complete(&forgery);
+        let claims = claims(&circuit, &forged);
+        assert_eq!(claims, [field(x.min(0))]);
+        let wrong = violations(&circuit, &forged, &claims);
+        assert_eq!(wrong, [format!("c[0] != c[{}]", layout.rows())], "{bits} bits, {x}: the look-ups tell");
+    }
+}
+
 #[test]
 fn what_is_not_in_the_table_is_noticed_whatever_the_multiplicities() {
     let model = single_op(Op::Rescale(Rescale { shift: 3 }), &[(-100, 200)]);
