@@ -2,7 +2,7 @@
 
 PROFILES := default ir solc20 solc20-ir
 
-.PHONY: setup build demo test conformance operators exports collection fuzz matrix analyse snapshot fmt lint bench peers growth clean
+.PHONY: setup build demo test conformance operators exports collection fuzz matrix analyse snapshot fmt lint bench peers forecasts growth stock clean
 
 setup:
 	@script/setup.sh
@@ -75,10 +75,18 @@ bench:
 peers: setup build
 	script/peers $(if $(COLLECTION),--collection "$(COLLECTION)")
 
+# What Hallmark forecasts of models of COLLECTION and what comes of it, to docs/benchmarks.md. Minutes.
+forecasts: setup build
+	script/peers --forecasts $(if $(COLLECTION),--collection "$(COLLECTION)")
+
 # Proving time and memory against rows and weights, to docs/growth.csv, docs/growth.svg and docs/proving.md. Minutes; MAX_K is the largest
 # domain, 2^19 rows by default.
 growth:
 	cargo bench --bench growth
+
+# Halo2's prover and our own on the same circuits, to docs/proving.md. Minutes.
+stock:
+	cargo bench --bench stock
 
 clean:
 	cargo clean

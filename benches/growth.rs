@@ -22,18 +22,18 @@ use hallmark::{
     stages::Stage,
     svg::{Axis, line, open},
 };
-use prost::Message;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use serde_json::{Value, json};
 
-#[path = "../tests/common/onnx.rs"]
-mod onnx;
+#[path = "common/perceptron.rs"]
+mod perceptron;
+
+use perceptron::{INPUTS, onnx, perceptron};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 const DEFAULT_MAX_K: u32 = 19;
-const INPUTS: usize = 16;
 /// Neurons of the smallest model; each next one has twice as many.
 const NEURONS: usize = 8;
 /// Samples of the calibration data.
@@ -54,22 +54,6 @@ struct Measured {
     peak_bytes: f64,
     /// CPU seconds of the stages; those of none have no name.
     stages: Vec<(String, f64)>,
-}
-
-/// A perceptron with so many neurons in its hidden layer.
-fn perceptron(neurons: usize) -> Vec<u8> {
-    let (inputs, neurons) = (INPUTS as i64, neurons as i64);
-    let parameters = vec![
-        onnx::weights("w1", &[inputs, neurons], 1),
-        onnx::weights("b1", &[neurons], 2),
-        onnx::weights("w2", &[neurons, 1], 3),
-    ];
-    let nodes = vec![
-        onnx::node("Gemm", &["x", "w1", "b1"], "z", vec![]),
-        onnx::node("Relu", &["z"], "h", vec![]),
-        onnx::node("MatMul", &["h", "w2"], "y", vec![]),
-    ];
-    onnx::model(&[("x", &[1, inputs])], "y", parameters, nodes).encode_to_vec()
 }
 
 /// Compiles and proves; `None` if the circuit takes more than `2^max_k` rows.

@@ -5,7 +5,8 @@
     python3 models.py                                  # the credit example
     python3 models.py --collection DIR                 # and models of a folder, in DIR/NAME/network.onnx and input.json
     python3 models.py --collection DIR --models lstm   # only some, on standard output: nothing is written
-    python3 models.py --table                          # only the tables, from models.json
+    python3 models.py --collection DIR --forecasts     # Hallmark alone: what it forecasts of ten models, and what comes of it
+    python3 models.py --table                          # only the tables, from models.json and forecasts.json
 
 `make setup` and `cargo build --release` have to be run before. The statement is everywhere the same: private input and weights,
 public outputs. Every step is a process of its own; CPU seconds are user and system time over all threads.
@@ -27,9 +28,14 @@ import tempfile
 from ezkl_steps import ROOT, Failed, Run, measured, together
 
 RESULTS = pathlib.Path(__file__).resolve().parent / "models.json"
+FORECASTS = RESULTS.with_name("forecasts.json")
 PAGE = ROOT / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- models.py writes from here -->", "<!-- to here -->"
+BEGIN_FORECASTS, END_FORECASTS = "<!-- models.py --forecasts writes from here -->", "<!-- forecasts to here -->"
 COLLECTION = ["xgboost", "4l_relu_conv_fc", "lenet_5", "large_mlp", "lstm", "layernorm"]
+# Models that forecasts are compared on, beside the credit example.
+FORECAST_MODELS = ["xgboost", "4l_relu_conv_fc", "lenet_5", "lstm", "layernorm", "sklearn_mlp", "oh_decision_tree",
+                   "gather_elements", "tutorial"]
 # log2 of the powers of the test setup, for models that the embedded ceremony is too small for
 SRS_K = 19
 # Samples that Hallmark is calibrated on, the given one among them.
@@ -128,7 +134,13 @@ def hallmark(program, model, optimize, srs, work):
     compiled, setup = call("compile", model.onnx, *options, "-o", folder)
     bench, _ = call("bench", folder, "--input", model.input)
     plan = compiled["manifest"]["plan"]
+    forecast = checked["forecast"]
     return {
+        "forecast": {
+            "cpu_seconds": forecast["prover"]["cpu_seconds"],
+            "peak_rss_bytes": forecast["prover"]["peak_bytes"],
+            "transaction_gas": forecast["plan"]["estimate"]["transaction"],
+        },
         "plan": {key: plan[key] for key in ("layout", "curve", "k", "rows", "quotient_pieces")},
         "setup": together(setup),
         "prove": together(bench["prove"]),
@@ -154,7 +166,7 @@ def attempt(what, work):
         return {"failed": str(error).replace(str(work), "").replace(str(ROOT), "")}
 
 
-def measure(names, collection, program):
+def measure(names, collection, program, peers=True):
     models = []
     with tempfile.TemporaryDirectory() as scratch:
         scratch = pathlib.Path(scratch)
@@ -178,8 +190,9 @@ def measure(names, collection, program):
             for optimize in ("gas", "prover"):
                 print(f"hallmark, --optimize {optimize}", file=sys.stderr)
                 row["hallmark"][optimize] = attempt(lambda work: hallmark(binary, model, optimize, srs, work), work)
-            (work / "ezkl").mkdir()
-            row["ezkl"] = attempt(lambda work: ezkl(model, work), work / "ezkl")
+            if peers:
+                (work / "ezkl").mkdir()
+                row["ezkl"] = attempt(lambda work: ezkl(model, work), work / "ezkl")
             models.append(row)
             # keys of gigabytes
             shutil.rmtree(work)
@@ -254,11 +267,39 @@ def tables(results):
     return "\n".join(lines)
 
 
-def write_page(results):
-    page = PAGE.read_text()
-    before, rest = page.split(BEGIN)
-    after = rest.split(END)[1]
-    PAGE.write_text(f"{before}{BEGIN}\n{tables(results)}\n{END}{after}")
+def off(forecast, measured):
+    """How far a forecast is from what was measured."""
+    return f"{(forecast / measured - 1) * 100:+.1f} %"
+
+
+def forecast_table(results):
+    machine = results["machine"]
+    lines = [
+        f"Hallmark {results['versions']['hallmark']}, measured on {results['date']} on {machine['cores']} cores with "
+        f"{machine['memory_gb']} GB ({machine['system']}). CPU seconds and memory are those of a whole `hallmark prove`.",
+        "",
+        "| model, `--optimize` | plan | k | gas | forecast | CPU s | forecast | MB | forecast |",
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for row in results["models"]:
+        for optimize, ours in row["hallmark"].items():
+            if "failed" in ours:
+                lines.append(f"| {row['name']}, {optimize} | failed |" + " |" * 7)
+                continue
+            plan, forecast, prove = ours["plan"], ours["forecast"], ours["prove"]
+            pieces = "1 piece" if plan["quotient_pieces"] == 1 else "2 pieces"
+            cells = [f"{plan['layout']}, {pieces}", plan["k"]]
+            cells += [f"{ours['transaction_gas']:,}", off(forecast["transaction_gas"], ours["transaction_gas"])]
+            cells += [f"{prove['cpu_seconds']:.2f}", off(forecast["cpu_seconds"], prove["cpu_seconds"])]
+            cells += [f"{prove['peak_rss_bytes'] / 1e6:,.0f}", off(forecast["peak_rss_bytes"], prove["peak_rss_bytes"])]
+            lines.append(f"| {row['name']}, {optimize} | " + " | ".join(map(str, cells)) + " |")
+    return "\n".join(lines)
+
+
+def write_page(begin, end, text):
+    before, rest = PAGE.read_text().split(begin)
+    after = rest.split(end)[1]
+    PAGE.write_text(f"{before}{begin}\n{text}\n{end}{after}")
 
 
 def main():
@@ -267,23 +308,32 @@ def main():
                         help="folder with NAME/network.onnx and NAME/input.json; $HALLMARK_COLLECTION by default")
     parser.add_argument("--models", help="some of them, with commas between: printed, not written")
     parser.add_argument("--hallmark", type=pathlib.Path, default=ROOT / "target" / "release" / "hallmark")
-    parser.add_argument("--table", action="store_true", help="only write the tables, from models.json")
+    parser.add_argument("--forecasts", action="store_true", help="Hallmark alone, on ten models: forecasts and figures")
+    parser.add_argument("--table", action="store_true", help="only write the tables, from models.json and forecasts.json")
     arguments = parser.parse_args()
     if arguments.table:
-        return write_page(json.loads(RESULTS.read_text()))
+        if RESULTS.exists():
+            write_page(BEGIN, END, tables(json.loads(RESULTS.read_text())))
+        if FORECASTS.exists():
+            write_page(BEGIN_FORECASTS, END_FORECASTS, forecast_table(json.loads(FORECASTS.read_text())))
+        return None
     if not os.access(arguments.hallmark, os.X_OK):
         sys.exit(f"{arguments.hallmark} is no program: cargo build --release, or --hallmark")
     collection = arguments.collection and pathlib.Path(arguments.collection).resolve()
-    names = arguments.models.split(",") if arguments.models else ["credit"] + (COLLECTION if collection else [])
+    more = FORECAST_MODELS if arguments.forecasts else COLLECTION
+    names = arguments.models.split(",") if arguments.models else ["credit"] + (more if collection else [])
     missing = [name for name in names if name != "credit" and not (collection and (collection / name / "network.onnx").exists())]
     if missing:
         sys.exit(f"no model in --collection: {', '.join(missing)}")
-    results = measure(names, collection, arguments.hallmark.resolve())
+    results = measure(names, collection, arguments.hallmark.resolve(), peers=not arguments.forecasts)
+    written, table, begin, end = (
+        (FORECASTS, forecast_table, BEGIN_FORECASTS, END_FORECASTS) if arguments.forecasts else (RESULTS, tables, BEGIN, END)
+    )
     if arguments.models:
-        print(json.dumps(results, indent=2), tables(results), sep="\n\n")
+        print(json.dumps(results, indent=2), table(results), sep="\n\n")
         return None
-    RESULTS.write_text(json.dumps(results, indent=2) + "\n")
-    return write_page(results)
+    written.write_text(json.dumps(results, indent=2) + "\n")
+    return write_page(begin, end, table(results))
 
 
 if __name__ == "__main__":

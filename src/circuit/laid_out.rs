@@ -72,6 +72,16 @@ pub enum Decisions {
     Phased(phased::Decisions),
 }
 
+impl Decisions {
+    /// Which layout it is.
+    pub fn layout(&self) -> Layout {
+        match self {
+            Decisions::Of(layout) => *layout,
+            Decisions::Phased(_) => Layout::Phased,
+        }
+    }
+}
+
 /// Do the same for the circuit of any layout.
 macro_rules! any {
     ($laid_out:expr, $circuit:ident => $body:expr) => {
@@ -121,6 +131,11 @@ impl<F: PrimeField> LaidOut<F> {
     /// The circuit for key generation: the layout with the witness of one in-domain input, the lower corner.
     pub fn for_keygen(layout: Layout, model: &IntegerModel) -> Result<Self, NotPeriodic> {
         Self::new(layout, model, &model.trace(&lower_corner(model)))
+    }
+
+    /// The same for a model of which this was decided before.
+    pub fn for_keygen_decided(decisions: &Decisions, model: &IntegerModel) -> Result<Self, NotPeriodic> {
+        Self::decided(decisions, model, &model.trace(&lower_corner(model)))
     }
 
     /// As [`Self::for_keygen`], if the circuit fits a domain of `2^max_k` rows; else the k that it takes. Nothing is kept of rows

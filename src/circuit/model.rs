@@ -86,42 +86,38 @@ impl<F: PrimeField> ModelCircuit<F> {
     }
 }
 
-/// How often the consumers of a tensor use each of its elements.
-fn uses(model: &IntegerModel, hashed: &[HashedWords], tensor: usize, len: usize) -> Vec<usize> {
-    let mut uses = vec![0; len];
+/// Per tensor, how often its consumers use each of its elements.
+fn uses(model: &IntegerModel, hashed: &[HashedWords]) -> Vec<Vec<usize>> {
+    let mut uses: Vec<Vec<usize>> = (0..=model.nodes.len()).map(|tensor| vec![0; model.tensor_len(tensor)]).collect();
     for node in &model.nodes {
         match &node.op {
             Op::Linear(map) => {
                 let mut counts = vec![0; map.input_len];
                 map.columns.iter().for_each(|&column| counts[column as usize] += 1);
-                let mut start = 0;
+                let mut counts = counts.into_iter();
                 for &input in &node.inputs {
-                    let input_len = model.tensor_len(input);
-                    if input == tensor {
-                        uses.iter_mut().zip(&counts[start..start + input_len]).for_each(|(u, c)| *u += c);
-                    }
-                    start += input_len;
+                    // elements first: what follows them is the next operand's
+                    uses[input].iter_mut().zip(&mut counts).for_each(|(u, c)| *u += c);
                 }
             }
             Op::Product(product) => {
                 for (operand, &input) in node.inputs.iter().enumerate() {
                     // each element takes part in a sum and a difference, or in a sum of every product
                     let copies = if operand == 0 { product.columns } else { product.rows };
-                    if input == tensor {
-                        uses.iter_mut().for_each(|u| *u += 1 + copies);
-                    }
+                    uses[input].iter_mut().for_each(|u| *u += 1 + copies);
                 }
             }
-            Op::Divide(_) if node.inputs.contains(&tensor) => uses.iter_mut().for_each(|u| *u += 2),
-            _ if node.inputs.contains(&tensor) => uses.iter_mut().for_each(|u| *u += 1),
-            _ => {}
+            op => {
+                let times = if matches!(op, Op::Divide(_)) { 2 } else { 1 };
+                let mut inputs = node.inputs.clone();
+                inputs.sort_unstable();
+                inputs.dedup();
+                inputs.into_iter().for_each(|input| uses[input].iter_mut().for_each(|u| *u += times));
+            }
         }
     }
-    if model.outputs.iter().any(|output| output.tensor == tensor) {
-        uses.iter_mut().for_each(|u| *u += 1);
-    }
-    let hashed = hashed.iter().flat_map(|hashed| &hashed.values);
-    hashed.filter(|value| value.tensor == tensor).for_each(|value| uses[value.element] += 1);
+    model.outputs.iter().for_each(|output| uses[output.tensor].iter_mut().for_each(|u| *u += 1));
+    hashed.iter().flat_map(|hashed| &hashed.values).for_each(|value| uses[value.tensor][value.element] += 1);
     uses
 }
 
@@ -129,21 +125,21 @@ fn uses(model: &IntegerModel, hashed: &[HashedWords], tensor: usize, len: usize)
 pub(super) fn lay_out<F: PrimeField, G: Gadgets<F>>(mut builder: G, model: &IntegerModel, trace: &Trace) -> G {
     let mut tensors: Vec<Vec<Expr<F>>> = Vec::with_capacity(trace.len());
     let hashed: Vec<HashedWords> = model.digests.iter().map(|digest| model.hashed(digest)).collect();
+    let uses = uses(model, &hashed);
 
     let inputs = model.features.iter().zip(&trace[0]).map(|(feature, &value)| {
         let (value, max) = (value.abs_diff(feature.range.lo), feature.range.hi.abs_diff(feature.range.lo));
         builder.range(value, max).offset(field(feature.range.lo))
     });
     let inputs: Vec<_> = inputs.collect();
-    tensors.push(share(&mut builder, inputs, &uses(model, &hashed, 0, trace[0].len())));
+    tensors.push(share(&mut builder, inputs, &uses[0]));
 
     for (i, node) in model.nodes.iter().enumerate() {
         let inputs: Vec<Expr<F>> = node.inputs.iter().flat_map(|&id| tensors[id].iter().cloned()).collect();
         let values: Vec<i128> = node.inputs.iter().flat_map(|&id| trace[id].iter().copied()).collect();
         let ranges: Vec<_> = node.inputs.iter().flat_map(|&id| model.ranges(id)).collect();
         let outputs = node.op.lay_out(&mut builder, &inputs, &values, &ranges);
-        let uses = uses(model, &hashed, i + 1, outputs.len());
-        tensors.push(share(&mut builder, outputs, &uses));
+        tensors.push(share(&mut builder, outputs, &uses[i + 1]));
     }
 
     let mut public: Vec<Expr<F>> = model.outputs.iter().flat_map(|o| tensors[o.tensor].iter().cloned()).collect();

@@ -33,12 +33,13 @@ impl ProverForecast {
     /// For a key, whose commitments do not matter. Takes about as long as laying the model out, and some tenths of a second.
     pub(super) fn new<C: Curve>(vk: &VerifyingKey<C>, model: &IntegerModel) -> Result<Self, ProjectError> {
         let protocol = vk.protocol();
-        let (laying_out, circuit) = Time::of(|| LaidOut::<C::Scalar>::for_keygen(vk.layout(), model));
+        let (deciding, circuit) = Time::of(|| LaidOut::<C::Scalar>::for_keygen(vk.layout(), model));
         let circuit = circuit?;
+        let (laying_out, _) = Time::of(|| LaidOut::<C::Scalar>::for_keygen_decided(vk.decisions(), model));
         // opening the folder validates the model
         let (validating, _) = Time::of(|| model.validate());
-        // it is laid out for the verifying key, for the proving key, and with the witness
-        let model_time = laying_out * 3.0 + validating;
+        // it is laid out for the verifying key, then for the proving key, and with the witness
+        let model_time = deciding + laying_out * 2.0 + validating;
         let time = PROCESS + model_time + Speed::measure(protocol).time::<C>(&Work::new(protocol));
         Ok(Self {
             time,

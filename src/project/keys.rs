@@ -222,14 +222,17 @@ impl AnyProvingKey {
 
     /// Read a key from its bytes, the verifying key and the model that it was generated for.
     pub fn from_bytes(bytes: &[u8], vk: AnyVerifyingKey, model: &IntegerModel) -> Result<Self, ProjectError> {
-        let layout = vk.layout();
+        fn read<C: Curve>(
+            bytes: &[u8],
+            vk: VerifyingKey<C>,
+            model: &IntegerModel,
+        ) -> Result<ProvingKey<C>, ProjectError> {
+            let circuit = LaidOut::for_keygen_decided(vk.decisions(), model)?;
+            Ok(ProvingKey::from_bytes(bytes, vk, &circuit)?)
+        }
         Ok(match vk {
-            AnyVerifyingKey::Bn254(vk) => {
-                Self::Bn254(ProvingKey::from_bytes(bytes, vk, &LaidOut::for_keygen(layout, model)?)?)
-            }
-            AnyVerifyingKey::Bls12381(vk) => {
-                Self::Bls12381(ProvingKey::from_bytes(bytes, vk, &LaidOut::for_keygen(layout, model)?)?)
-            }
+            AnyVerifyingKey::Bn254(vk) => Self::Bn254(read(bytes, vk, model)?),
+            AnyVerifyingKey::Bls12381(vk) => Self::Bls12381(read(bytes, vk, model)?),
         })
     }
 

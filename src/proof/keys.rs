@@ -47,7 +47,7 @@ pub enum KeyError {
 /// What a verifier needs: commitments, the protocol around them, and the proved ranges of the public integers.
 #[derive(Clone, Debug)]
 pub struct VerifyingKey<C: Curve = Bn254> {
-    layout: Layout,
+    decisions: Decisions,
     protocol: Protocol<C>,
     public_ranges: Vec<Interval>,
     setup: SrsOrigin,
@@ -86,7 +86,7 @@ impl<C: Curve> VerifyingKey<C> {
         let domain = (circuit.k(), crate::circuit::domain_generator(circuit.k()));
         let protocol =
             Protocol::new(domain, &circuit.constraint_system(), circuit.shape(), commitments, quotient_pieces)?;
-        Ok(Self { layout: circuit.layout(), protocol, public_ranges, setup })
+        Ok(Self { decisions: circuit.decisions(), protocol, public_ranges, setup })
     }
 
     /// A key with made-up commitments, for what depends on a key's form alone: its length, what its contract takes, how long
@@ -111,7 +111,12 @@ impl<C: Curve> VerifyingKey<C> {
 
     /// The layout of the circuit.
     pub fn layout(&self) -> Layout {
-        self.layout
+        self.decisions.layout()
+    }
+
+    /// What the layout decided by looking at the model.
+    pub fn decisions(&self) -> &Decisions {
+        &self.decisions
     }
 
     /// The verifier as plain data.
@@ -143,7 +148,7 @@ impl<C: Curve> VerifyingKey<C> {
     pub fn to_bytes(&self) -> Result<Vec<u8>, KeyError> {
         let data = VerifyingKeyData {
             curve: C::ID,
-            layout: self.layout,
+            layout: self.layout(),
             quotient_pieces: self.protocol.quotient_pieces,
             fixed: self.protocol.fixed.iter().map(C::point).collect(),
             sigma: self.protocol.permutation.iter().flat_map(|p| &p.sigma).map(C::point).collect(),
@@ -208,7 +213,6 @@ pub struct ProvingKey<C: Curve = Bn254> {
     pub(super) fixed: Vec<Vec<C::Scalar>>,
     /// One per advice column, for layouts with a permutation.
     pub(super) sigma: Vec<Sigma<C::Scalar>>,
-    pub(super) decisions: Decisions,
     vk: VerifyingKey<C>,
 }
 
@@ -276,7 +280,7 @@ impl<C: Curve> ProvingKey<C> {
             s_g2,
         };
         let vk = VerifyingKey::new(circuit, commitments, quotient_pieces, model.public_ranges(), setup)?;
-        Ok(Self { domain, powers, fixed, sigma, decisions: circuit.decisions(), vk })
+        Ok(Self { domain, powers, fixed, sigma, vk })
     }
 
     /// The verifying key.
@@ -306,6 +310,6 @@ impl<C: Curve> ProvingKey<C> {
         let powers: Option<Vec<C::G1Affine>> = powers.par_chunks(C::RAW_BYTES).map(C::from_raw).collect();
         let powers = powers.ok_or_else(|| damaged("a power of the setup is not a point"))?;
         let FixedPolynomials { domain, fixed, sigma } = FixedPolynomials::new(circuit);
-        Ok(Self { domain, powers, fixed, sigma, decisions: circuit.decisions(), vk })
+        Ok(Self { domain, powers, fixed, sigma, vk })
     }
 }

@@ -108,7 +108,7 @@ pub fn prove_salted<C: Curve>(
     let trace = model.trace(input).salted(salts);
     let digests = model.digests_of::<C::Scalar>(&trace).iter().map(scalar_word).collect();
     let statement = Statement { context, public_values: model.public_values(&trace), digests };
-    let circuit = LaidOut::decided(&pk.decisions, model, &trace)?;
+    let circuit = LaidOut::decided(pk.verifying_key().decisions(), model, &trace)?;
     prove_circuit(pk, &circuit, statement, rng)
 }
 

@@ -294,14 +294,12 @@ impl<F: PrimeField> Gadgets<F> for PhasedBuilder<F> {
         outputs
     }
 
-    /// Every boolean is its own square, and they add up to one.
+    /// None is negative, and they add up to one: as integers, as they are looked up, one of them is one.
     fn one_hot(&mut self, len: usize, hot: usize) -> OneHot<F> {
         let boolean = |place: usize| {
-            let value = F::from(u64::from(place == hot));
-            let row = self.fresh_term(value, -F::ONE);
-            self.multiply(row, F::ONE);
-            self.pin_rows(row, row + 1);
-            self.copy(row);
+            self.note(Check::AtMost(1));
+            let row = self.fresh(F::from(u64::from(place == hot)));
+            self.look_up(row, 1, F::ZERO);
             Expr::cell(row)
         };
         let one_hot = OneHot { booleans: (0..len).map(boolean).collect() };
