@@ -27,7 +27,7 @@ contract CreditPhasedVerifier {
     error PrecompileMissing();
 
     /// @notice Names the approved model: the digest of its verifying key.
-    bytes32 public constant MODEL_ID = 0x672e278130b0afbfc2b6a4e89c9d21a17f9376e312084dec9887c4114357c064;
+    bytes32 public constant MODEL_ID = 0x79ca0c6d14f601503991df10c7b74c9051f7987118af1b41fb5a54959bb36856;
 
     /// @notice outputs[0], "score", is the model's value times this scale.
     uint256 public constant OUTPUT0_SCALE = 17592186044416;
@@ -45,7 +45,7 @@ contract CreditPhasedVerifier {
     int256 private constant OUTPUT0_MIN = -107161918346192; // proved range of the output
     int256 private constant OUTPUT0_MAX = 136300470050272;
     // Keccak-256 of the verifying key and everything else that is fixed
-    uint256 private constant PROTOCOL_DIGEST = 0x672e278130b0afbfc2b6a4e89c9d21a17f9376e312084dec9887c4114357c064;
+    uint256 private constant PROTOCOL_DIGEST = 0x79ca0c6d14f601503991df10c7b74c9051f7987118af1b41fb5a54959bb36856;
     uint256 private constant MINUS_ONE = 0x30644e72e131a029b85045b68181585d2833e84879b9709143e1f593f0000000;
     // -omega^-12
     uint256 private constant MINUS_OMEGA_MINUS12 = 0x1722b04b3b0f9143b1742dadc20a97f41873bef1533fe7879a590ef331fcfcc7;
@@ -71,10 +71,10 @@ contract CreditPhasedVerifier {
     uint256 private constant MINUS_OMEGA_MINUS2 = 0x26f8aee75b98e8663054dc0a8f4aa78747e5c37603cad86cff9e07ee1c43bfcc;
     // -omega^-1
     uint256 private constant MINUS_OMEGA_MINUS1 = 0x2580851320f595ca8a679cc2157d8b7d4846bc8eed1b25b092d6dfa64b1c4e1e;
-    // -omega^772
-    uint256 private constant MINUS_OMEGA_772 = 0x19d6533aba19ac98cc0a0e035b86723bd5fa41b3fb9cae565f477104a66b87e5;
+    // -omega^708
+    uint256 private constant MINUS_OMEGA_708 = 0x15acd6341d8dd037a2b42c2fdfb7b6cc4b798f24568a0dc1c7d2d2cd225a4c36;
     // of the Lagrange polynomials' numerator
-    uint256 private constant NUMERATOR_772_C0 = 0x2f1733cc8b130ac57881255c70c04dac246f0b582384e5add9bfee7e0842651f;
+    uint256 private constant NUMERATOR_708_C0 = 0x0287deed81d8ba7e254f8ea213dc643b368bde5c0955a4ec38a275be99df696d;
     // of the Lagrange polynomials' numerator
     uint256 private constant NUMERATOR_0_C0 = 0x3058355f447953c1ade231a513e0f80710e9db4e679b02351f90fd168b040001;
     // of the Lagrange polynomials' numerator
@@ -120,26 +120,26 @@ contract CreditPhasedVerifier {
     uint256 private constant INTERPOLATION = 0x0ae40d87d78f5a107a23c7ed450224dee728428eeec3e903667f934df6c82c49;
     uint256 private constant INTERPOLATION_NEXT1 = 0x258040eb09a246193e2c7dc93c7f337e410ba5b98af5878ddd626245f937d3b8;
     // verifying key
-    uint256 private constant SIGMA0_0 = 0x2d1a5ac387d03512a63267100c98cc37c7026f11e6197231130eaa00daaa8dd5;
-    uint256 private constant SIGMA0_1 = 0x1a7219109da424d4af58615fff094b832ee481c1d8f60bc11018e246d235052d;
+    uint256 private constant SIGMA0_0 = 0x1c49b619d0bd3f2d8e097ee125c60d7771bc51e0cb861756d92b2057e6d9d864;
+    uint256 private constant SIGMA0_1 = 0x10a3d39c03ee5ece38744a5277a666631db37a7d31fc40b4006a2368d8eda2d6;
     // verifying key
-    uint256 private constant LINEAR0_0 = 0x05c8df21ec683785497ccab0c0c16aaef238a5fa4be647eb51c6f3bce0937958;
-    uint256 private constant LINEAR0_1 = 0x1389847691f42c0d14268d0f94e9699c120004cb89407d8778b40a4124465671;
+    uint256 private constant LINEAR0_0 = 0x0fdc5071a4dc8f06b97115110ec91be332c2d5d306f797b86da50c00693e0f89;
+    uint256 private constant LINEAR0_1 = 0x20686343a41236c2e9605949b4fbc250319fe14699371ae3592d4dfb3bd99b71;
     // verifying key
-    uint256 private constant LINEAR1_0 = 0x15a9c77833f5efcaacb35b5752ef4cce97fcb5efbd43e878c0581fbf175074c3;
-    uint256 private constant LINEAR1_1 = 0x1143d32dae4004ff70d2e160ae4d32c3be288dd649e3d7ef1d777038267063a5;
+    uint256 private constant LINEAR1_0 = 0x062a46843d502f3932e249f3b21055c0cef52efb7cf2086c11fcebe0c8169da6;
+    uint256 private constant LINEAR1_1 = 0x194da1e549c9c3b2e395807777935787fe7db2c5ca7fe5a3c930fc83188096f7;
     // verifying key
-    uint256 private constant LINEAR2_0 = 0x00d14be2d603bc5ad9daa14d6d7212b81ec6e667664aff0687510266ab9d0fd1;
-    uint256 private constant LINEAR2_1 = 0x29d996f57883da5d17de202fd337e539a12c31ac3b0e0df38d1a890a01467dc1;
+    uint256 private constant LINEAR2_0 = 0x2bbc915a1ae60c05bdfcc86577ed66a9b6c3756aed0e2e595f95d5650fe22c4c;
+    uint256 private constant LINEAR2_1 = 0x0632541764605cced15773fee48400decf9f025b17f20dda040e1b36aa94f066;
     // verifying key
-    uint256 private constant LINEAR3_0 = 0x2942ebb78083987128cc0bcd713150ace0d96cef609d357dfb70c5ac89f47945;
-    uint256 private constant LINEAR3_1 = 0x1311f1b5e1cf46996d7a2da584566b3d6f9a0feca46d52df17693b17945157d9;
+    uint256 private constant LINEAR3_0 = 0x1ec07def6bdc395cab43014462f3615aa3953c214e5ec01bdd6477c4e40311f0;
+    uint256 private constant LINEAR3_1 = 0x0f7171f7aeaed81042e0ecefa79097e8218d4ca6386caab57da865e538734155;
     // verifying key
-    uint256 private constant LINEAR4_0 = 0x0c8f6e75792c59c79e7a01788702d0e1aec2faa63efb471c1cc31b0ecba02b84;
-    uint256 private constant LINEAR4_1 = 0x131787e7cff2854b4cf2afdb7c4a7ec6547defcb03d4efb40f2ab1bb639ff3a2;
+    uint256 private constant LINEAR4_0 = 0x008ec5bc79686de5e1c10549cacac0e6faddda4dc2bd38d57e79edc951963424;
+    uint256 private constant LINEAR4_1 = 0x242c975b339f234e6912bf15a62daa3d7b216f5c48c54d8f0b33c6103b1a33d9;
     // verifying key
-    uint256 private constant SIGMA_0 = 0x11533a61359190de3b7077e68312621f185744bfeac71d5ca4ce906a736cdb74;
-    uint256 private constant SIGMA_1 = 0x108154fa0cb27cd7a24bd37b3dff1f02bea8933d867a65c8174e005329b0d5e9;
+    uint256 private constant SIGMA_0 = 0x04752dfaf5229749ebd0930b0b786a52f77bdbcb8496d6d708595bdbf0e47617;
+    uint256 private constant SIGMA_1 = 0x188d370cf9a0689fc62650e5bbbb73705e835b1848114440d66ab370dc8b18fe;
     // generator of G2, imaginary parts first
     uint256 private constant G2_0 = 0x198e9393920d483a7260bfb731fb5d25f1aa493335a9e71297e485b7aef312c2;
     uint256 private constant G2_1 = 0x1800deef121f1e76426a00665e5c4479674322d4f75edadd46debd5cd992f6ed;
@@ -179,7 +179,7 @@ contract CreditPhasedVerifier {
     uint256 private constant LAGRANGE_MINUS12_TO_MINUS1 = 0xae0;
     uint256 private constant LAGRANGE_MINUS12_TO_MINUS1_ROOTS = 0xb00;
     uint256 private constant LAGRANGE_0 = 0xb20;
-    uint256 private constant LAGRANGE_772 = 0xb40;
+    uint256 private constant LAGRANGE_708 = 0xb40;
     uint256 private constant SCALE = 0xb60;
     uint256 private constant NUMERATOR = 0xb80;
     uint256 private constant INSTANCE0 = 0xba0;
@@ -408,16 +408,16 @@ contract CreditPhasedVerifier {
             p := mload(LAGRANGE_MINUS12_TO_MINUS1_ROOTS)
             mstore(LAGRANGE_0, p)
             p := mulmod(p, add(x, MINUS_ONE), r)
-            mstore(LAGRANGE_772, p)
-            p := mulmod(p, add(x, MINUS_OMEGA_772), r)
+            mstore(LAGRANGE_708, p)
+            p := mulmod(p, add(x, MINUS_OMEGA_708), r)
             // the scale is complete
             mstore(SCALE, p)
             mstore(VANISHING, mulmod(t, p, r))
             // a write that the optimizer cannot follow: with via-IR it would otherwise keep all products on the stack
             mstore8(0, 0)
             // back from the last: x^n - 1, which Lagrange polynomials and selectors have, times all factors but one
-            mstore(LAGRANGE_772, mulmod(mulmod(t, mload(LAGRANGE_772), r), NUMERATOR_772_C0, r))
-            t := mulmod(t, add(x, MINUS_OMEGA_772), r)
+            mstore(LAGRANGE_708, mulmod(mulmod(t, mload(LAGRANGE_708), r), NUMERATOR_708_C0, r))
+            t := mulmod(t, add(x, MINUS_OMEGA_708), r)
             mstore(LAGRANGE_0, mulmod(mulmod(t, mload(LAGRANGE_0), r), NUMERATOR_0_C0, r))
             t := mulmod(t, add(x, MINUS_ONE), r)
             mstore(
@@ -499,7 +499,7 @@ contract CreditPhasedVerifier {
             let v := mload(LAGRANGE_0)
             v := add(
                 v,
-                mulmod(add(calldataload(OUTPUT0), mul(r, slt(calldataload(OUTPUT0), 0))), mload(LAGRANGE_772), r)
+                mulmod(add(calldataload(OUTPUT0), mul(r, slt(calldataload(OUTPUT0), 0))), mload(LAGRANGE_708), r)
             )
             mstore(INSTANCE0, v)
             // 1 on all rows but the last 12: 1 less their Lagrange polynomials
