@@ -178,13 +178,12 @@ fn relu_bits(model: &IntegerModel) -> u32 {
     model.nodes.iter().filter(|n| n.op == Op::Relu).map(bits).max().unwrap()
 }
 
+/// A node: weights and bias of one affine row, or none for a ReLU, and what it reads.
+type Row<'a> = (Option<(&'a [f64], f64)>, &'a [usize]);
+
 /// At every precision, the quantised graph of affine rows (weights, bias) and ReLUs is near `expected`, over features from 0 to 1.
-fn is_near_at_every_precision(
-    ops: &[(Option<(&[f64], f64)>, &[usize])],
-    samples: &[Vec<f64>],
-    expected: impl Fn(&[f64]) -> f64,
-) {
-    let node = |(map, inputs): &(Option<(&[f64], f64)>, &[usize])| {
+fn is_near_at_every_precision(ops: &[Row<'_>], samples: &[Vec<f64>], expected: impl Fn(&[f64]) -> f64) {
+    let node = |(map, inputs): &Row<'_>| {
         let op = map.map_or(FloatOp::Relu, |(weights, bias)| {
             let mut map = AffineBuilder::new(weights.len());
             map.push(weights.iter().copied().enumerate().filter(|(_, w)| *w != 0.0).collect(), bias);
@@ -216,8 +215,7 @@ fn is_near_at_every_precision(
 #[test]
 fn readers_of_one_feature_agree_on_its_scale() {
     let samples: Vec<Vec<f64>> = (0..=64).map(|i| vec![f64::from(i) / 64.0]).collect();
-    let ops: [(Option<(&[f64], f64)>, &[usize]); 3] =
-        [(Some((&[1.0], -0.4)), &[0]), (None, &[1]), (Some((&[1.0, -1.0], 0.0)), &[0, 2])];
+    let ops: [Row<'_>; 3] = [(Some((&[1.0], -0.4)), &[0]), (None, &[1]), (Some((&[1.0, -1.0], 0.0)), &[0, 2])];
     is_near_at_every_precision(&ops, &samples, |x| x[0].min(0.4));
 }
 
@@ -226,7 +224,7 @@ fn readers_of_one_feature_agree_on_its_scale() {
 fn readers_of_features_that_share_a_scale_agree_on_it() {
     let mut next = stream(1);
     let samples: Vec<Vec<f64>> = (0..64).map(|_| vec![next(), next(), next()]).collect();
-    let ops: [(Option<(&[f64], f64)>, &[usize]); 3] =
+    let ops: [Row<'_>; 3] =
         [(Some((&[1.0, -1.0, 0.0], 0.0)), &[0]), (None, &[1]), (Some((&[0.125, 0.0, 0.0, 1.0], 0.0)), &[2, 0])];
     is_near_at_every_precision(&ops, &samples, |x| (x[0] - x[1]).max(0.0) / 8.0 + x[2]);
 }
