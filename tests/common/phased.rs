@@ -44,11 +44,11 @@ pub struct Division {
     pub added: Fr,
 }
 
-/// A number in two parts of which one is zero: `x = p - n`.
+/// `p` of an argument `x`: `p (p - m) = 0` and `m = 2 p - x`, which is looked up where `p` is or has a cell of its own.
 #[derive(Clone, Copy, Debug)]
 pub struct Rectified {
     pub positive: usize,
-    pub negative: usize,
+    pub magnitude: Option<usize>,
 }
 
 impl<'a> Runs<'a> {
@@ -102,41 +102,50 @@ impl<'a> Runs<'a> {
         })
     }
 
-    /// All numbers in two parts.
+    /// All arguments that are rectified.
     pub fn rectified(&self) -> Vec<Rectified> {
         let layout = &self.circuit.layout;
-        let is = |&row: &usize| {
-            layout.product[row] == Fr::ONE
-                && layout.weight[row] == Fr::ZERO
-                && self.starts.get(&(row + 1)) == Some(&row)
+        let product = |row: usize| layout.product.get(row).copied().unwrap_or(Fr::ZERO);
+        let rectified = |row: usize| {
+            let looked_up = layout.lookup[row] == 2 && self.starts.get(&(row + 3)) == Some(&(row + 1));
+            let beside = product(row) == -Fr::ONE && self.starts.get(&(row + 2)) == Some(&row) && !self.is_copy(row);
+            match (product(row + 1) == Fr::ONE, product(row + 2) == Fr::ONE) {
+                (_, true) if looked_up => Some(Rectified { positive: row, magnitude: None }),
+                (true, _) if beside => Some(Rectified { positive: row + 1, magnitude: Some(row) }),
+                _ => None,
+            }
         };
-        (0..self.end()).filter(is).map(|positive| Rectified { positive, negative: positive + 1 }).collect()
+        (0..self.end()).filter_map(rectified).collect()
     }
 
-    /// The cells of two parts and what follows from them before the next gadget: both as they should be for their difference,
-    /// but for those that are chosen.
-    fn parts(&self, parts: Rectified, a: &[Fr], chosen: &HashMap<usize, Fr>) -> Vec<(usize, Fr)> {
+    /// The argument, by its cells.
+    pub fn argument(&self, Rectified { positive, magnitude }: Rectified, a: &[Fr]) -> Fr {
         let layout = &self.circuit.layout;
-        let Rectified { positive, negative } = parts;
-        let end = (negative + 1..).find(|end| self.starts.get(end) == Some(&negative)).unwrap();
-        // the run is n, -p and the terms of x, which are copies
-        let terms = negative + 2..end;
-        let x: Fr = terms.map(|row| layout.weight[row] * a[self.sources[&row]]).sum();
-        let p = chosen.get(&positive).copied().unwrap_or(if x <= -x { x } else { Fr::ZERO });
-        let n = chosen.get(&negative).copied().unwrap_or(p - x);
-        let mut cells = vec![(positive, p), (negative, n)];
-        if self.sources.get(&(positive - 1)) == Some(&negative) {
-            cells.push((positive - 1, n));
-        } else {
-            // the first limb of the magnitude
-            cells.push((end, p + n));
+        if magnitude.is_none() {
+            return -layout.next[positive] * a[self.sources[&(positive + 1)]] - layout.table[positive];
         }
-        cells
+        // the run is -2 p, m and the terms, which are copies
+        let sum = positive + 1;
+        let end = (sum + 1..).find(|end| self.starts.get(end) == Some(&sum)).unwrap();
+        let source = |row: usize| self.sources.get(&row).map_or(Fr::ZERO, |&row| a[row]);
+        let product = |row: usize| match layout.product[row] {
+            Fr::ZERO => Fr::ZERO,
+            coefficient => coefficient * source(row) * source(row + 1),
+        };
+        (sum + 2..end).map(|row| layout.weight[row] * source(row) + product(row)).sum()
+    }
+
+    /// The cells of what is rectified: as they should be for the argument, but for those that are chosen.
+    fn parts(&self, parts: Rectified, a: &[Fr], chosen: &HashMap<usize, Fr>) -> Vec<(usize, Fr)> {
+        let x = self.argument(parts, a);
+        let p = chosen.get(&parts.positive).copied().unwrap_or(if x <= -x { x } else { Fr::ZERO });
+        let magnitude = parts.magnitude.map(|row| (row, p.double() - x));
+        [(parts.positive, p)].into_iter().chain(magnitude).collect()
     }
 
     /// The witness of a prover who puts these values in these cells and goes on by the rules: copies are copies, a cell that
     /// closes a run takes what is missing, limbs, quotients and remainders are those of their values for as long as there are
-    /// rows, the parts of a number are its parts, and what is looked up is counted. Every other cell that the prover is free to
+    /// rows, what is rectified is as its argument says, and what is looked up is counted. Every other cell that the prover is free to
     /// choose is left as it is.
     pub fn complete(&self, chosen: &[(usize, Fr)]) -> Vec<Fr> {
         let layout = &self.circuit.layout;
@@ -144,8 +153,7 @@ impl<'a> Runs<'a> {
         let mut chosen: HashMap<usize, Fr> = chosen.iter().copied().collect();
         let rectified = self.rectified();
         for row in 0..self.end() {
-            let above = |parts: &&Rectified| self.sources.get(&row) == Some(&parts.negative) && row < parts.positive;
-            if let Some(&parts) = rectified.iter().find(|parts| parts.positive == row || above(parts)) {
+            if let Some(&parts) = rectified.iter().find(|parts| parts.magnitude.unwrap_or(parts.positive) == row) {
                 for (cell, value) in self.parts(parts, &a, &chosen) {
                     chosen.entry(cell).or_insert(value);
                 }

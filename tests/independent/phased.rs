@@ -79,13 +79,13 @@ fn forgery(
     let sign = [Fr::ONE, -Fr::ONE][draw.index(2)];
     let forged = |chosen: &[(usize, Fr)]| Some(Forgery { a: runs.complete(chosen), jump: None });
     match kind {
-        // both parts of the argument moved by one, whose product no longer is zero; or each in place of the other, with the
-        // other sign, so that the one that is not zero is negative
+        // one more than what it is, so that it is neither zero nor the argument; or the other of the two, so that the magnitude
+        // is negative
         Kind::Activation => {
             let parts = any(&runs.rectified(), draw)?;
-            let (p, n) = (a[parts.positive], a[parts.negative]);
-            let other = if p == n || draw.once_in(2) { p + Fr::ONE } else { -n };
-            forged(&[(parts.positive, other)])
+            let p = a[parts.positive];
+            let other = runs.argument(parts, a) - p;
+            forged(&[(parts.positive, if p == other || draw.once_in(2) { p + Fr::ONE } else { other })])
         }
         // a new cell is not the sum of its run: the running sum does not come back to where it was, or jumps
         Kind::Accumulator => {
@@ -151,7 +151,8 @@ fn broken(circuit: &PhasedCircuit<Fr>) -> usize {
     copies + circuit.layout.pins.iter().filter(|(start, end)| c[*start] != c[*end]).count()
 }
 
-/// A lie that breaks much says little about each constraint.
+/// A lie that breaks much says little about each constraint. A copy may be in a product and in the run behind it: then itself, both, and
+/// the running sum as a whole are broken.
 #[test]
 fn lies_break_few_constraints() {
     for seed in 0..100 {
@@ -164,7 +165,7 @@ fn lies_break_few_constraints() {
         for Lie { kind, prover, .. } in honest.lies(&model, &input, &mut Draw::new(seed)) {
             let (broken, jumps) =
                 (broken(&prover.circuit), prover.circuit.layout.public_rows != honest.layout.public_rows);
-            assert!(broken <= 3 && (broken > 0 || jumps), "seed {seed}: {kind:?} breaks {broken}");
+            assert!(broken <= 4 && (broken > 0 || jumps), "seed {seed}: {kind:?} breaks {broken}");
         }
     }
 }
