@@ -1,11 +1,12 @@
 //! Multi-scalar multiplication, quick from some hundred terms on.
 //!
-//! Pippenger's bucket method with signed digits: every scalar is written in base `2^c` with digits of at most
-//! `2^(c-1)` in absolute value (Booth's recoding), and for each digit position, a *window*, the terms with the same
-//! digit are summed into a bucket: terms are sorted by bucket, and some buckets at a time summed. Sums are taken in affine
-//! coordinates, in pairs, where all pairs of a round share one field inversion by Montgomery's trick; such an addition costs
-//! about six multiplications, half of one in projective coordinates. The window's value, `sum digit * bucket`, is taken over a grid of buckets: the sums of its rows and of
-//! its columns are again sums of pairs, and only these few go through projective additions.
+//! Pippenger's bucket method with signed digits: every scalar is written in base `2^c` with digits of at most `2^(c-1)`
+//! in absolute value (Booth's recoding), and for each digit position, a *window*, the terms with the same digit are
+//! summed into a bucket: terms are sorted by bucket, and some buckets at a time summed. Sums are taken in affine
+//! coordinates, in pairs, where all pairs of a round share one field inversion by Montgomery's trick; such an addition
+//! costs about six multiplications, half of one in projective coordinates. The window's value, `sum digit * bucket`, is
+//! taken over a grid of buckets: the sums of its rows and of its columns are again sums of pairs, and only these few go
+//! through projective additions.
 //!
 //! A scalar whose negative is shorter is negated with its point, so that small negative integers cost as little as small
 //! positive ones.

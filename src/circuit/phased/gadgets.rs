@@ -181,7 +181,8 @@ impl<F: PrimeField> Gadgets<F> for PhasedBuilder<F> {
         Expr::cell(cell).offset(of_quotient)
     }
 
-    /// `p` is zero or the magnitude `m = 2 p - expr`, which is in range: then it is zero or the expression, whichever is not negative.
+    /// `p` is zero or the magnitude `m = 2 p - expr`, which is in range: then it is zero or the expression, whichever is not
+    /// negative.
     fn rectified(&mut self, expr: &Expr<F>, value: i128, bits: u32) -> Expr<F> {
         let (positive, magnitude) = (unsigned(value.max(0).unsigned_abs()), value.unsigned_abs());
         let limbs = Check::limbs(bits, self.table_bits);
