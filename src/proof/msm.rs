@@ -11,7 +11,7 @@
 //! A scalar whose negative is shorter is negated with its point, so that small negative integers cost as little as small
 //! positive ones.
 //!
-//! For curves `y^2 = x^3 + b` without points of order two, over fields of 4 limbs. Not in constant time.
+//! For curves `y^2 = x^3 + b` without points of order two, with scalars of 4 limbs. Not in constant time.
 
 use ff::PrimeField;
 use group::Group;
