@@ -1,4 +1,4 @@
-//! What proving takes against rows and weights, and for what: perceptrons from 2^10 rows to 2^19, each proved in a process of its own.
+//! What proving takes against rows and weights, and for what: perceptrons from 2^9 rows to 2^19, each proved in a process of its own.
 //! Writes `docs/growth.csv`, `docs/growth.svg` and the tables of `docs/proving.md`.
 //!
 //! `MAX_K` is log2 of the rows of the largest domain. Runs take minutes, and twice as long for each one more.

@@ -151,8 +151,7 @@ fn broken(circuit: &PhasedCircuit<Fr>) -> usize {
     copies + circuit.layout.pins.iter().filter(|(start, end)| c[*start] != c[*end]).count()
 }
 
-/// A lie that breaks much says little about each constraint. A copy may be in a product and in the run behind it: then itself, both, and
-/// the running sum as a whole are broken.
+/// A lie that breaks much says little about each constraint.
 #[test]
 fn lies_break_few_constraints() {
     for seed in 0..100 {
@@ -165,7 +164,9 @@ fn lies_break_few_constraints() {
         for Lie { kind, prover, .. } in honest.lies(&model, &input, &mut Draw::new(seed)) {
             let (broken, jumps) =
                 (broken(&prover.circuit), prover.circuit.layout.public_rows != honest.layout.public_rows);
-            assert!(broken <= 4 && (broken > 0 || jumps), "seed {seed}: {kind:?} breaks {broken}");
+            // a copy may be in a product and in the run behind it: itself, both, and the running sum as a whole
+            let most = if kind == Kind::Copy { 4 } else { 3 };
+            assert!(broken <= most && (broken > 0 || jumps), "seed {seed}: {kind:?} breaks {broken}");
         }
     }
 }
