@@ -30,6 +30,7 @@ fn build(example: &Path) -> Build {
         curve: Choice::Only(CurveId::Bn254),
         optimize: Optimize::Gas,
         visibility: Visibility::default(),
+        like: None,
         allow_unsafe_srs: false,
         limits: Limits::default(),
     };

@@ -76,6 +76,7 @@ fn measure(neurons: usize, layout: Layout, max_k: u32, srs: &Path, scratch: &Pat
         curve: Choice::Only(CurveId::Bn254),
         optimize: Optimize::Gas,
         visibility: Visibility::default(),
+        like: None,
         allow_unsafe_srs: true,
         limits: Limits { rows: Some(1 << max_k), ..Limits::default() },
     };

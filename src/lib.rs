@@ -43,6 +43,7 @@
 //!     curve: Choice::Auto,
 //!     optimize: Optimize::Gas,
 //!     visibility: Visibility::default(),
+//!     like: None,
 //!     allow_unsafe_srs: false,
 //!     limits: Limits::default(),
 //! };

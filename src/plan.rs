@@ -252,8 +252,7 @@ fn plan<C: Curve>(
     quotient_pieces: usize,
 ) -> Result<Plan, Box<dyn std::error::Error>> {
     let (k, rows) = (circuit.k(), circuit.rows());
-    let ranges = model.public_ranges();
-    let outline = VerifyingKey::<C>::outline(circuit, quotient_pieces, ranges, SrsOrigin::Unsafe)?;
+    let outline = VerifyingKey::<C>::outline(model, circuit, quotient_pieces, SrsOrigin::Unsafe)?;
     let estimate = estimate(&outline)?;
     let proving = Work::new(outline.protocol()).nominal_seconds::<C>();
     let peak_bytes = resident_bytes::<C>(outline.protocol(), model, circuit);
@@ -273,7 +272,8 @@ fn estimate<C: Curve>(outline: &VerifyingKey<C>) -> Result<Estimate, Box<dyn std
         digests: vec![vec![]; outline.digests()],
     };
     let source = verifier_source(protocol, ranges, &info)?;
-    Ok(Estimate::new(&source, &CalldataCost::of_verify(ranges, outline.digests() + protocol.proof_words()))?)
+    let words = protocol.weights_words().len() + outline.digests() + protocol.proof_words();
+    Ok(Estimate::new(&source, &CalldataCost::of_verify(ranges, words))?)
 }
 
 #[cfg(test)]

@@ -43,6 +43,7 @@ fn build_visible(model: &str, name: &str, layout: Choice<Layout>, curve: CurveId
         curve: Choice::Only(curve),
         optimize: Optimize::Gas,
         visibility,
+        like: None,
         allow_unsafe_srs: false,
         limits: Limits::default(),
     };

@@ -6,8 +6,11 @@
 
 use ff::PrimeField;
 
-use super::gadgets::{Expr, Gadgets, OneHot, Valued, unsigned};
-use crate::ops::Product;
+use super::gadgets::{Expr, Gadgets, OneHot, Valued, field, unsigned};
+use crate::{
+    graph::{Affine, Interval},
+    ops::Product,
+};
 
 /// Digits of one expansion of a one-hot number.
 const DIGITS_AT_ONCE: usize = 120;
@@ -209,6 +212,22 @@ impl<F: PrimeField> Gadgets<F> for Builder<F> {
     fn materialise(&mut self, expr: &Expr<F>) -> Expr<F> {
         self.add(expr);
         Expr::cell(self.close())
+    }
+
+    /// Two rows a weight and two for the bias, then those of the new cell: weights of even rows are all that depends on the map's.
+    fn weighted(&mut self, map: &Affine<i64, i128>, inputs: &[Valued<'_, F>], _ranges: &[Interval]) -> Vec<Expr<F>> {
+        let output = |j: usize| {
+            for (i, weight) in map.row(j) {
+                for &(cell, factor) in &inputs[i].0.terms {
+                    let operand = self.append_copy(cell);
+                    self.accumulate(operand, factor * field::<F>(weight.into()));
+                }
+            }
+            let operand = self.append_copy(MINUS_ONE_ROW);
+            self.accumulate(operand, field(-map.bias[j]));
+            Expr::cell(self.close())
+        };
+        (0..map.output_len()).map(output).collect()
     }
 
     /// An operand of weight zero: the accumulator stays as it is.

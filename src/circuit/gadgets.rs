@@ -143,6 +143,10 @@ pub trait Gadgets<F: PrimeField> {
         (0..map.output_len()).map(|j| sum(map, &inputs, j)).collect()
     }
 
+    /// The outputs of a linear map, each in a cell. Inputs that it reads are cells; `ranges` are those of the outputs, for all weights
+    /// that there may be. Nothing but the first fixed column depends on the weights and biases, zeros among them.
+    fn weighted(&mut self, map: &Affine<i64, i128>, inputs: &[Valued<'_, F>], ranges: &[Interval]) -> Vec<Expr<F>>;
+
     /// Bind an expression to the next public value.
     fn bind_public(&mut self, expr: &Expr<F>);
 

@@ -18,7 +18,7 @@ use crate::{
         IntegerModel, Trace,
         digest::{HashedValue, HashedWords},
     },
-    ops::Op,
+    ops::{Op, Weighted},
 };
 
 /// The smallest domain: `2^MIN_K` rows.
@@ -91,7 +91,7 @@ fn uses(model: &IntegerModel, hashed: &[HashedWords]) -> Vec<Vec<usize>> {
     let mut uses: Vec<Vec<usize>> = (0..=model.nodes.len()).map(|tensor| vec![0; model.tensor_len(tensor)]).collect();
     for node in &model.nodes {
         match &node.op {
-            Op::Linear(map) => {
+            Op::Linear(map) | Op::Weighted(Weighted { map, .. }) => {
                 let mut counts = vec![0; map.input_len];
                 map.columns.iter().for_each(|&column| counts[column as usize] += 1);
                 let mut counts = counts.into_iter();

@@ -198,7 +198,8 @@ pub fn measure_project(
     step.set("compiling the contract");
     let (name, source) = project.contract()?;
     let key = project.verifying_key();
-    let expected = CalldataCost::of_verify(key.public_ranges(), key.digests() + key.proof_words());
+    let expected =
+        CalldataCost::of_verify(key.public_ranges(), key.weights_words() + key.digests() + key.proof_words());
     let estimate = Estimate::new(&source, &expected)?;
     let compiled = compile(&solc, &[(format!("{name}.sol").into(), source)], &name, &CompileSettings::default())?;
 

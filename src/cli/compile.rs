@@ -4,7 +4,7 @@ use std::{fmt::Write, path::PathBuf};
 
 use hallmark::{
     plan::{Alternative, Plan, front},
-    project::{Build, compile},
+    project::{Build, CompileOptions, compile, hex_word},
     quant::DomainSource,
     solidity::batch_name,
     stages::observed,
@@ -23,6 +23,8 @@ use super::{
 Examples:
   hallmark compile credit.onnx --data calibration.json -o build/credit
   hallmark compile credit.onnx --data calibration.json --domain features.json --max-error 1e-5 -o build/credit
+  hallmark compile credit.onnx --data calibration.json --weights committed -o build/credit
+  hallmark compile retrained.onnx --data calibration.json --like build/credit -o build/retrained
 
 The input domain is that of --domain, else of the \"features\" block in the calibration file, else what the calibration
 data spans. Proofs exist for every input inside of it and for no other.")]
@@ -37,6 +39,12 @@ pub struct Args {
     /// Folder to write. Replaced as a whole, once everything has succeeded.
     #[arg(long, short, value_name = "DIR")]
     output: PathBuf,
+    /// Compiled folder of a model with committed weights: MODEL is another one of its architecture, for the same contract.
+    #[arg(long, value_name = "DIR", conflicts_with_all = [
+        "domain", "name", "precision", "weights", "layout", "curve", "optimize", "public_inputs", "hashed_inputs", "hashed_outputs",
+        "private_outputs",
+    ])]
+    like: Option<PathBuf>,
     #[command(flatten)]
     options: ModelOptions,
     #[command(flatten)]
@@ -50,6 +58,7 @@ pub const NO_DOMAIN: &str = "note: no domain was declared, so it is what the cal
 pub fn run(args: &Args, output: &Output) -> Outcome {
     args.threads.apply()?;
     let options = args.options.compile_options(args.model.clone(), args.data.clone());
+    let options = CompileOptions { like: args.like.clone(), ..options };
     let step = output.step("");
     let told = step.clone();
     let build = observed(step.listener(), || compile(&options, |stage| told.set(stage.to_string())))?;
@@ -69,12 +78,16 @@ pub fn run(args: &Args, output: &Output) -> Outcome {
 /// What was built, as a table.
 pub fn summary(build: &Build) -> String {
     let (vk, plan, accuracy) = (&build.verifying_key, &build.plan, &build.quantised.accuracy);
-    let mut rows = vec![
-        ("model id", vk.id()),
+    let mut rows = vec![("model id", vk.id())];
+    if let Some((architecture, commitment)) = vk.architecture() {
+        rows.push(("architecture", architecture));
+        rows.push(("weights", commitment.iter().map(hex_word).collect::<Vec<_>>().join(" ")));
+    }
+    rows.extend([
         ("setup", vk.setup().to_string()),
         ("circuit", format!("{plan}, {} rows of 2^{}", thousands(plan.rows as u64), plan.k)),
         ("estimated gas", format!("{} for a verifying transaction", thousands(plan.estimate.transaction))),
-    ];
+    ]);
     rows.extend(build.seen.rows());
     rows.extend(others(plan, &build.alternatives));
     rows.push(not_printed(plan, &build.alternatives, "report.html has them all"));

@@ -59,6 +59,7 @@ pub fn run(args: &Args, output: &Output) -> Outcome {
         optimize: Optimize::Gas,
         curve: Choice::Only(CurveId::Bn254),
         visibility: Visibility::default(),
+        like: None,
         allow_unsafe_srs: false,
         limits: Limits::default(),
     };

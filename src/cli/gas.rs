@@ -76,8 +76,10 @@ pub fn run(args: &Args, output: &Output) -> Outcome {
     drop(step);
 
     let breakdown = &measured.breakdown;
-    let expected =
-        CalldataCost::of_verify(&project.model().public_ranges(), proof.statement.digests.len() + proof.words.len());
+    let expected = CalldataCost::of_verify(
+        &project.model().public_ranges(),
+        proof.statement.weights.len() + proof.statement.digests.len() + proof.words.len(),
+    );
     let estimate = Estimate::new(&source, &expected)?;
     let off = 100.0 * (estimate.transaction as f64 / breakdown.transaction.max(1) as f64 - 1.0);
     let facts = [

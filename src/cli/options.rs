@@ -7,8 +7,15 @@ use hallmark::{
     plan::{Choice, Optimize},
     project::{CompileOptions, Limits, Names, Setup, Visibility},
     proof::CurveId,
-    quant::QuantOptions,
+    quant::{QuantOptions, Weights},
 };
+
+/// Where a model's weights are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Where {
+    Fixed,
+    Committed,
+}
 
 /// How to compile a model.
 #[derive(Debug, clap::Args)]
@@ -28,6 +35,10 @@ pub struct ModelOptions {
     /// Precision in bits, instead of the least that meets the tolerance.
     #[arg(long, value_name = "BITS")]
     precision: Option<u32>,
+    /// Where the weights are: fixed in the contract, or committed to in every proof, so that one contract serves all models of an
+    /// architecture (`compile --like`).
+    #[arg(long, value_enum, default_value_t = Where::Fixed)]
+    weights: Where,
     /// Trusted setup: a file from `hallmark srs import`. The embedded ceremony by default, up to k = 14.
     #[arg(long, value_name = "FILE")]
     srs: Option<PathBuf>,
@@ -81,6 +92,10 @@ impl ModelOptions {
                 max_error: self.max_error,
                 threshold: self.threshold,
                 precision: self.precision,
+                weights: match self.weights {
+                    Where::Fixed => Weights::Fixed,
+                    Where::Committed => Weights::Committed,
+                },
                 ..QuantOptions::default()
             },
             setup: self.srs.clone().map_or(Setup::Embedded, Setup::File),
@@ -93,6 +108,7 @@ impl ModelOptions {
                 hashed_outputs: self.hashed_outputs.clone().unwrap_or_default(),
                 private_outputs: self.private_outputs.clone().unwrap_or_default(),
             },
+            like: None,
             allow_unsafe_srs: self.allow_unsafe_srs,
             limits: Limits { memory: self.max_memory, gas: self.max_gas, rows: self.max_rows },
         }

@@ -78,8 +78,8 @@ pub struct CalldataCost {
 }
 
 impl CalldataCost {
-    /// A call of `verify(bytes32 context, int256[] outputs, uint256[] digests, uint256[] proof)`: selector, a hash as context, public
-    /// integers of these ranges and `words` random words, those of digests and proof.
+    /// A call of `verify(bytes32 context, uint256[] weights, int256[] outputs, uint256[] digests, uint256[] proof)`: selector, a hash as
+    /// context, public integers of these ranges and `words` random words, those of weights, digests and proof.
     pub fn of_verify(public_ranges: &[Interval], words: usize) -> Self {
         let mut cost = Self { zero_bytes: 0.0, nonzero_bytes: 4.0 };
         cost.random(32.0 * (1 + words) as f64);

@@ -159,6 +159,37 @@ impl IntegerModel {
         id.checked_sub(1).map_or(self.features.len(), |node| self.nodes[node].ranges.len())
     }
 
+    /// Whether a commitment among the public values names the model's weights; else its circuit does.
+    pub fn has_committed_weights(&self) -> bool {
+        self.nodes.iter().any(|node| matches!(node.op, Op::Weighted(_)))
+    }
+
+    /// Check that a model is one of the same architecture: it may differ in committed weights, and in nothing else. Says what differs
+    /// otherwise.
+    pub fn has_architecture_of(&self, other: &Self) -> Result<(), String> {
+        if self.features != other.features {
+            return Err("its inputs have other names, domains or scales".into());
+        }
+        if self.nodes.len() != other.nodes.len() {
+            let (found, expected) = (self.nodes.len(), other.nodes.len());
+            return Err(format!("it has {found} integer operators, the architecture {expected}"));
+        }
+        let same = |(one, other): &(&IntegerNode, &IntegerNode)| {
+            let ops = match (&one.op, &other.op) {
+                (Op::Weighted(one), Op::Weighted(other)) => one.has_architecture_of(other),
+                (one, other) => one == other,
+            };
+            ops && one.name == other.name && one.inputs == other.inputs && one.ranges == other.ranges
+        };
+        if let Some((node, _)) = self.nodes.iter().zip(&other.nodes).find(|pair| !same(pair)) {
+            return Err(format!("node \"{}\" differs in more than its weights", node.name));
+        }
+        if self.outputs != other.outputs || self.digests != other.digests {
+            return Err("its outputs have other names, scales or visibilities".into());
+        }
+        Ok(())
+    }
+
     /// Run the model on quantised inputs and keep every tensor: the witness. Salts are zero.
     ///
     /// `input` holds one integer per feature, each inside its domain; outside of it the proved ranges do not hold

@@ -12,6 +12,7 @@ mod relu;
 mod rescale;
 mod root;
 mod square;
+mod weighted;
 
 pub use divide::Divide;
 pub use one_hot::OneHot;
@@ -19,6 +20,7 @@ pub use piecewise::{Piecewise, Segment};
 pub use product::Product;
 pub use rescale::Rescale;
 pub use root::Root;
+pub use weighted::Weighted;
 
 use ff::PrimeField;
 use serde::{Deserialize, Serialize};
@@ -66,6 +68,8 @@ impl BoundError {
 pub enum Op {
     /// `y = W x + b` over the concatenation of the inputs.
     Linear(Affine<i64, i128>),
+    /// The same with weights that a commitment among the public values names.
+    Weighted(Weighted),
     /// `y = max(x, 0)`, elementwise.
     Relu,
     /// `y = floor((x + 2^(shift-1)) / 2^shift)`, elementwise: division by a power of two, halves rounded up.
@@ -89,6 +93,7 @@ impl Op {
     pub fn name(&self) -> &'static str {
         match self {
             Op::Linear(_) => "linear",
+            Op::Weighted(_) => "linear with committed weights",
             Op::Relu => "relu",
             Op::Rescale(_) => "rescale",
             Op::Square => "square",
@@ -100,10 +105,19 @@ impl Op {
         }
     }
 
+    /// The affine map, of operators that have one.
+    pub fn affine(&self) -> Option<&Affine<i64, i128>> {
+        match self {
+            Op::Linear(map) | Op::Weighted(Weighted { map, .. }) => Some(map),
+            _ => None,
+        }
+    }
+
     /// Whether the operator's parameters are valid for inputs of `len` elements together.
     pub fn accepts(&self, len: usize) -> bool {
         match self {
             Op::Linear(map) => linear::accepts(map, len),
+            Op::Weighted(weighted) => weighted.accepts(len),
             Op::Relu | Op::Square => true,
             Op::Rescale(rescale) => (1..MAX_BITS).contains(&rescale.shift),
             Op::Product(product) => product.accepts(len),
@@ -118,6 +132,7 @@ impl Op {
     pub fn eval(&self, inputs: &[&[i128]]) -> Vec<i128> {
         match self {
             Op::Linear(map) => linear::eval(map, inputs),
+            Op::Weighted(weighted) => weighted.eval(inputs),
             Op::Relu => relu::eval(inputs),
             Op::Rescale(rescale) => rescale.eval(inputs),
             Op::Square => square::eval(inputs),
@@ -133,6 +148,7 @@ impl Op {
     pub fn bounds(&self, inputs: &[&[Interval]]) -> Result<Vec<Interval>, BoundError> {
         match self {
             Op::Linear(map) => linear::bounds(map, inputs),
+            Op::Weighted(weighted) => weighted.bounds(inputs),
             Op::Relu => Ok(relu::bounds(inputs)),
             Op::Rescale(rescale) => rescale.bounds(inputs),
             Op::Square => square::bounds(inputs),
@@ -161,6 +177,7 @@ impl Op {
                 let factors: Vec<_> = inputs.iter().zip(values).map(|(x, &value)| (x, field(value))).collect();
                 gadgets.linear(map, &factors, ranges)
             }
+            Op::Weighted(weighted) => weighted.lay_out(gadgets, inputs, values, ranges),
             Op::Relu => elements().map(|(x, value, range)| relu::lay_out(gadgets, x, value, range)).collect(),
             Op::Rescale(op) => elements().map(|(x, value, range)| op.lay_out(gadgets, x, value, range)).collect(),
             Op::Square => elements().map(|(x, value, _)| gadgets.square(x, field(value))).collect(),

@@ -3,7 +3,7 @@
 use crate::{
     circuit::{Expr, LaidOut},
     graph::{IntegerModel, IntegerNode, Interval},
-    ops::Op,
+    ops::{Op, Weighted},
     proof::{Curve, cost::peak_bytes, protocol::Protocol},
 };
 
@@ -32,7 +32,7 @@ fn model_bytes(model: &IntegerModel) -> u64 {
         let values = node.ranges.len() * (size_of::<Interval>() + size_of::<i128>());
         values
             + match &node.op {
-                Op::Linear(map) => {
+                Op::Linear(map) | Op::Weighted(Weighted { map, .. }) => {
                     map.weights.len() * size_of::<(i64, u32)>() + map.bias.len() * size_of::<(i128, u32)>()
                 }
                 _ => 0,
@@ -50,7 +50,9 @@ fn expression_bytes<C: Curve>(model: &IntegerModel) -> u64 {
     for node in &model.nodes {
         let inputs: Vec<Interval> = node.inputs.iter().flat_map(|&id| model.ranges(id)).collect();
         let terms = match &node.op {
-            Op::Linear(map) => map.columns.iter().filter(|&&c| inputs.get(c as usize).is_some_and(varies)).count(),
+            Op::Linear(map) | Op::Weighted(Weighted { map, .. }) => {
+                map.columns.iter().filter(|&&c| inputs.get(c as usize).is_some_and(varies)).count()
+            }
             _ => node.ranges.iter().filter(|range| varies(range)).count(),
         };
         all += node.ranges.len() * expression + terms * term;

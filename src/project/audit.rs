@@ -118,7 +118,7 @@ pub fn audit(options: &AuditOptions) -> Result<Audit, ProjectError> {
     };
     let (chosen, fit, verdict) = match quantised {
         Err(error) => (None, false, format!("not fit for a proof: {error}")),
-        Ok(Quantised { model, accuracy, precision, within_tolerance }) => {
+        Ok(Quantised { model, accuracy, precision, within_tolerance, .. }) => {
             let chosen = Chosen { bits: precision, accuracy, within_tolerance, size: size(&model) };
             let (fit, verdict) = (within_tolerance && chosen.size.is_some(), chosen.verdict(options.quant.max_error));
             (Some(chosen), fit, verdict)

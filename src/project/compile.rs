@@ -10,7 +10,9 @@ use sha2::{Digest, Sha256};
 
 use super::{
     Limits, ProjectError,
+    architecture::{ArchitectureData, First},
     keys::{AnyProvingKey, AnySrs, AnyVerifyingKey},
+    proof_file::hex_word,
     report::{Report, proving_costs, verifying_costs},
     visibility::{Seen, Visibility, digest_notes, digests_json, packed_notes},
 };
@@ -26,7 +28,7 @@ use crate::{
         artifact::{ArtifactKind, OVERHEAD, write_container},
         srs::{EMBEDDED_K, ETHEREUM_K},
     },
-    quant::{CalibrationData, Domain, DomainFile, QuantOptions, Quantised, quantise},
+    quant::{CalibrationData, Domain, DomainFile, QuantOptions, Quantised, Weights, quantise},
     solidity::{ContractInfo, batch_name},
 };
 
@@ -61,6 +63,9 @@ pub struct CompileOptions {
     pub optimize: Optimize,
     /// What proofs say of inputs and outputs.
     pub visibility: Visibility,
+    /// A folder of a model with committed weights: the model is another one of its architecture, for the same contract. It decides all
+    /// of the above but model, data and setup.
+    pub like: Option<PathBuf>,
     /// Emit a contract on a setup whose secret is known.
     pub allow_unsafe_srs: bool,
     /// What the plan may take at most.
@@ -115,6 +120,8 @@ pub struct Build {
     pub quantised: Quantised,
     /// What proofs say of inputs and outputs.
     pub seen: Seen,
+    /// What further models of the architecture are compiled with.
+    architecture: Option<ArchitectureData>,
     pub threshold: f64,
     pub plan: Plan,
     /// All plans that were considered.
@@ -137,24 +144,41 @@ pub fn compile(options: &CompileOptions, mut progress: impl FnMut(Stage)) -> Res
     let file_name = options.model.display().to_string();
     let graph = onnx::import_bytes(&file_name, &bytes)?;
     let model_sha256 = hex::encode(Sha256::digest(&bytes));
-    let contract_name = match &options.name {
-        Some(name) => name.clone(),
-        None => contract_name(&options.model),
-    };
+    let first = options.like.as_deref().map(First::open).transpose()?;
 
     progress(Stage::Quantise);
     let data = CalibrationData::read(&options.data)?;
     let declared = options.domain.as_deref().map(DomainFile::read).transpose()?;
-    let domain = Domain::resolve(&graph, &data, declared.as_ref())?;
-    let mut quantised = quantise(&graph, &domain, &data, &options.quant)?;
+    let (domain, visibility, mut quant) = match &first {
+        Some(first) => (first.domain(&graph, &data)?, &first.data.visibility, options.quant.clone()),
+        None => (Domain::resolve(&graph, &data, declared.as_ref())?, &options.visibility, options.quant.clone()),
+    };
+    if let Some(first) = &first {
+        quant = QuantOptions { weights: Weights::Of(Box::new(first.data.choices.clone())), ..quant };
+    }
+    let mut quantised = quantise(&graph, &domain, &data, &quant)?;
     options.tolerated(&quantised)?;
-    let seen = options.visibility.apply(&mut quantised.model)?;
+    let seen = visibility.apply(&mut quantised.model)?;
+    let architecture = quantised.architecture.clone().map(|choices| ArchitectureData {
+        choices,
+        domain: domain.clone(),
+        visibility: visibility.clone(),
+    });
+    if let Some(first) = &first {
+        first.holds(&quantised.model)?;
+    }
 
     progress(Stage::Plan);
     let bn254_k = setup_k(&options.setup)?;
-    let plan_options =
-        PlanOptions { layout: options.layout, curve: options.curve, bn254_k, optimize: options.optimize };
-    let alternatives = alternatives(&quantised.model, &plan_options);
+    let (layout, curve) = match first {
+        Some(_) => (Choice::Auto, Choice::Auto),
+        None => (options.layout, options.curve),
+    };
+    let plan_options = PlanOptions { layout, curve, bn254_k, optimize: options.optimize };
+    let mut alternatives = alternatives(&quantised.model, &plan_options);
+    if let Some(first) = &first {
+        alternatives.retain(|alternative| first.allows(alternative));
+    }
     let plan = choose(&alternatives, &plan_options);
     if let (Err(_), Some(k)) = (&plan, needed_k(&alternatives, &plan_options)) {
         options.setup.powers(k)?;
@@ -167,10 +191,12 @@ pub fn compile(options: &CompileOptions, mut progress: impl FnMut(Stage)) -> Res
 
     progress(Stage::Setup);
     let srs = setup(&options.setup, &plan, bn254_k)?;
-    let contract_name = match (srs.origin().is_unsafe(), options.allow_unsafe_srs) {
-        (false, _) => contract_name,
-        (true, true) => format!("{contract_name}UNSAFE"),
-        (true, false) => return Err(ProjectError::UnsafeSetup),
+    let own_name = || options.name.clone().unwrap_or_else(|| contract_name(&options.model));
+    let contract_name = match (&first, srs.origin().is_unsafe(), options.allow_unsafe_srs) {
+        (_, true, false) => return Err(ProjectError::UnsafeSetup),
+        (Some(first), ..) => first.contract()?.0,
+        (None, false, _) => own_name(),
+        (None, true, true) => format!("{}UNSAFE", own_name()),
     };
 
     progress(Stage::Keys);
@@ -182,8 +208,15 @@ pub fn compile(options: &CompileOptions, mut progress: impl FnMut(Stage)) -> Res
     progress(Stage::Contract);
     let verifying_key = proving_key.verifying_key();
     let setup = format!("{}, digest {}", verifying_key.setup(), hex::encode(setup_digest));
-    let info = contract_info(&contract_name, &quantised.model, format!("ONNX sha256 {model_sha256}"), setup);
+    let about = match verifying_key.architecture() {
+        Some(_) => "any of one architecture, named by the commitment to its weights".into(),
+        None => format!("ONNX sha256 {model_sha256}"),
+    };
+    let info = contract_info(&contract_name, &quantised.model, about, setup);
     let contract = verifying_key.contract(&info)?;
+    if let Some(first) = &first {
+        first.verifies(verifying_key.architecture().map(|(id, _)| id).as_deref(), &contract)?;
+    }
     let batch_contract = verifying_key.batch_contract(&info)?;
     let threshold = options.quant.threshold;
     Ok(Build {
@@ -192,6 +225,7 @@ pub fn compile(options: &CompileOptions, mut progress: impl FnMut(Stage)) -> Res
         domain,
         quantised,
         seen,
+        architecture,
         threshold,
         plan,
         alternatives,
@@ -272,6 +306,7 @@ pub(super) mod paths {
     pub const CIRCUIT: &str = "circuit.bin";
     pub const PROVING_KEY: &str = "proving.key";
     pub const VERIFYING_KEY: &str = "verifying.key";
+    pub const ARCHITECTURE: &str = "architecture.bin";
     pub const REPORT: &str = "report.html";
 
     /// The contract's source.
@@ -293,6 +328,13 @@ impl Build {
             staged.write_with(path, |file| write_container(file, kind, payload))
         };
         artifact(paths::CIRCUIT, ArtifactKind::Circuit, &circuit)?;
+        if let Some(architecture) = &self.architecture {
+            let bytes = postcard::to_allocvec(architecture).map_err(|error| ProjectError::Mismatch {
+                path: folder.join(paths::ARCHITECTURE),
+                detail: format!("the architecture cannot be encoded: {error}"),
+            })?;
+            artifact(paths::ARCHITECTURE, ArtifactKind::Architecture, &bytes)?;
+        }
         let (proving_key, verifying_key) = (self.proving_key.to_bytes(), vk.to_bytes()?);
         artifact(paths::PROVING_KEY, ArtifactKind::ProvingKey, &proving_key)?;
         artifact(paths::VERIFYING_KEY, ArtifactKind::VerifyingKey, &verifying_key)?;
@@ -359,6 +401,9 @@ impl Build {
         let manifest = json!({
             "format": 1,
             "model": { "sha256": self.model_sha256, "id": vk.id() },
+            "weights": vk.architecture().map(|(architecture, commitment)| {
+                json!({ "architecture": architecture, "commitment": commitment.iter().map(hex_word).collect::<Vec<_>>() })
+            }),
             "contract": { "name": self.contract_name, "file": paths::contract(&self.contract_name) },
             "batch_contract": self.batch_contract.as_ref().map(|_| {
                 let name = batch_name(&self.contract_name);

@@ -61,6 +61,16 @@ impl Project {
         files.map(String::as_str).chain([MANIFEST_FILE]).map(|relative| self.folder.join(relative)).collect()
     }
 
+    /// The folder.
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The path of a file that the manifest lists.
+    pub(super) fn listed(&self, relative: &str) -> Result<PathBuf, ProjectError> {
+        listed(&self.folder, &self.manifest, relative)
+    }
+
     /// The integer model.
     pub fn model(&self) -> &IntegerModel {
         &self.model

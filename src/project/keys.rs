@@ -9,8 +9,13 @@ use crate::{
     graph::{IntegerModel, Interval, Salt, Trace},
     plan::Plan,
     proof::{
-        Bls12381, Bn254, Curve, CurveId, Proof, ProveError, ProvingKey, Srs, SrsOrigin, VerifyingKey, cost::Work,
-        curve::scalar_word, keys::peek, prove_salted, prover::check_salts, verify,
+        Bls12381, Bn254, Curve, CurveId, Proof, ProveError, ProvingKey, Srs, SrsOrigin, VerifyingKey,
+        cost::Work,
+        curve::{Word, scalar_word},
+        keys::peek,
+        prove_salted,
+        prover::check_salts,
+        verify,
     },
     solidity::{ContractInfo, batch_source, verifier_source},
     stages::{self, Stage},
@@ -75,13 +80,13 @@ impl AnyVerifyingKey {
 
     /// The key of a model in a plan, but with made-up commitments: see [`VerifyingKey::outline`].
     pub fn outline(model: &IntegerModel, plan: &Plan, setup: SrsOrigin) -> Result<Self, ProjectError> {
-        let (pieces, ranges) = (plan.quotient_pieces, model.public_ranges());
+        let pieces = plan.quotient_pieces;
         Ok(match plan.curve {
             CurveId::Bn254 => {
-                Self::Bn254(VerifyingKey::outline(&LaidOut::for_keygen(plan.layout, model)?, pieces, ranges, setup)?)
+                Self::Bn254(VerifyingKey::outline(model, &LaidOut::for_keygen(plan.layout, model)?, pieces, setup)?)
             }
             CurveId::Bls12381 => {
-                Self::Bls12381(VerifyingKey::outline(&LaidOut::for_keygen(plan.layout, model)?, pieces, ranges, setup)?)
+                Self::Bls12381(VerifyingKey::outline(model, &LaidOut::for_keygen(plan.layout, model)?, pieces, setup)?)
             }
         })
     }
@@ -104,9 +109,17 @@ impl AnyVerifyingKey {
         on_curve!(AnyVerifyingKey, self, key => key.layout())
     }
 
-    /// The protocol's digest in hex: the name of the approved model.
+    /// In hex: the name of the approved model.
     pub fn id(&self) -> String {
         on_curve!(AnyVerifyingKey, self, key => key.id())
+    }
+
+    /// In hex, with committed weights: the name of the architecture, which is the verifier's, and the commitment to the weights.
+    pub fn architecture(&self) -> Option<(String, Vec<Word>)> {
+        on_curve!(AnyVerifyingKey, self, key => {
+            let protocol = key.protocol();
+            protocol.weights.map(|_| (hex::encode(protocol.digest()), protocol.weights_words()))
+        })
     }
 
     /// Where the setup comes from.
@@ -172,9 +185,14 @@ impl AnyVerifyingKey {
         on_curve!(AnyVerifyingKey, self, key => key.protocol().proof_words())
     }
 
+    /// Words of the commitment to the weights in a statement; none if they are fixed.
+    pub fn weights_words(&self) -> usize {
+        on_curve!(AnyVerifyingKey, self, key => key.protocol().weights_words().len())
+    }
+
     /// Bytes of a call of `verify`.
     pub fn calldata_bytes(&self) -> usize {
-        4 + 32 * (1 + self.public_ranges().len() + self.digests() + self.proof_words())
+        4 + 32 * (1 + self.weights_words() + self.public_ranges().len() + self.digests() + self.proof_words())
     }
 
     /// The key's bytes, the same on every machine.

@@ -3,6 +3,7 @@
 //! [`check`] says what is in the way and what it will cost; [`compile`] turns a model, calibration data and a setup into a [`Build`]; [`Build::write`] makes it a folder;
 //! [`Project`] opens such a folder, proves and verifies.
 
+mod architecture;
 mod audit;
 mod check;
 mod compile;
@@ -105,6 +106,13 @@ pub enum ProjectError {
         "the setup is UNSAFE: whoever generated it can forge proofs; use a ceremony, or --allow-unsafe-srs for tests"
     )]
     UnsafeSetup,
+    #[error(
+        "{} holds a model with fixed weights, whose contract verifies no other; compile it with --weights committed for one that does",
+        path.display()
+    )]
+    FixedWeights { path: PathBuf },
+    #[error("the model is not of the architecture of {}: {detail}; compile it as the first of an architecture of its own", path.display())]
+    OtherArchitecture { path: PathBuf, detail: String },
     #[error("this build has no contract for batches: compile for --curve bn254")]
     NoBatchContract,
     #[error("{}: {detail}", path.display())]

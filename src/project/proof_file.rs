@@ -37,10 +37,13 @@ pub struct DigestValue {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ProofFile {
     pub format: u32,
-    /// The verifying key's digest, hex.
+    /// The model's name, hex.
     pub model_id: String,
     /// Hex with `0x`.
     pub context: String,
+    /// The commitment to the weights, for verifiers that serve an architecture: words in hex with `0x`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub weights: Vec<String>,
     pub outputs: Vec<PublicValue>,
     /// Digests, which the statement has behind the outputs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -68,7 +71,7 @@ pub fn parse_context(text: &str) -> Result<Word, ProjectError> {
 }
 
 impl ProofFile {
-    /// Describe a proof of `model`, whose verifying key has the digest `model_id`.
+    /// Describe a proof of `model`, whose name is `model_id`.
     pub fn new(proof: &Proof, model: &IntegerModel, model_id: String) -> Self {
         let values = proof.statement.public_values.iter().zip(model.public_names());
         let outputs = values.map(|(&integer, (name, scale))| PublicValue {
@@ -88,6 +91,7 @@ impl ProofFile {
             format: FORMAT,
             model_id,
             context: hex_word(&proof.statement.context),
+            weights: proof.statement.weights.iter().map(hex_word).collect(),
             outputs: outputs.collect(),
             digests: digests.collect(),
             public_inputs: public_inputs.collect(),
@@ -113,8 +117,10 @@ impl ProofFile {
             text.parse().map_err(|_| malformed(format!("output \"{}\" is not an integer: {text:?}", output.name)))
         });
         let digests = file.digests.iter().map(|d| word(&d.digest, &format!("the digest of {}", d.of)));
+        let weights = file.weights.iter().map(|text| word(text, "a word of the weights"));
         let statement = Statement {
             context: word(&file.context, "the context")?,
+            weights: weights.collect::<Result<_, _>>()?,
             public_values: public_values.collect::<Result<_, _>>()?,
             digests: digests.collect::<Result<_, _>>()?,
         };

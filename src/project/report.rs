@@ -6,7 +6,6 @@ use super::{AnyVerifyingKey, Columns};
 use crate::{
     gas::thousands,
     graph::{Feature, IntegerModel, IntegerNode, Interval},
-    ops::Op,
     plan::{Alternative, Plan},
     problem::Problems,
     quant::{DomainSource, Quantised},
@@ -90,10 +89,7 @@ impl Report<'_> {
 
     fn model(&self) -> Vec<Fact> {
         let model = &self.quantised.model;
-        let weights = |node: &IntegerNode| match &node.op {
-            Op::Linear(map) => map.weights.len() + map.bias.len(),
-            _ => 0,
-        };
+        let weights = |node: &IntegerNode| node.op.affine().map_or(0, |map| map.weights.len() + map.bias.len());
         let mut kinds: Vec<(&str, usize)> = vec![];
         for name in model.nodes.iter().map(|node| node.op.name()) {
             match kinds.iter_mut().find(|(kind, _)| *kind == name) {

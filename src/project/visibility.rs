@@ -16,7 +16,7 @@ use crate::{
 const MAX_LINES: usize = 32;
 
 /// Names of inputs or outputs.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Names {
     #[default]
     None,
@@ -27,7 +27,7 @@ pub enum Names {
 }
 
 /// How inputs and outputs are seen: inputs that are not named are private, outputs public.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Visibility {
     pub public_inputs: Names,
     pub hashed_inputs: Names,

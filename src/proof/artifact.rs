@@ -30,19 +30,26 @@ pub const OVERHEAD: u64 = (HEADER + DIGEST) as u64;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ArtifactKind {
     Circuit,
+    Architecture,
     ProvingKey,
     VerifyingKey,
     Srs,
 }
 
 impl ArtifactKind {
-    const ALL: [ArtifactKind; 4] =
-        [ArtifactKind::Circuit, ArtifactKind::ProvingKey, ArtifactKind::VerifyingKey, ArtifactKind::Srs];
+    const ALL: [ArtifactKind; 5] = [
+        ArtifactKind::Circuit,
+        ArtifactKind::Architecture,
+        ArtifactKind::ProvingKey,
+        ArtifactKind::VerifyingKey,
+        ArtifactKind::Srs,
+    ];
 
     /// The four bytes that name the kind in a file.
     pub fn tag(self) -> [u8; 4] {
         match self {
             ArtifactKind::Circuit => *b"CIRC",
+            ArtifactKind::Architecture => *b"ARCH",
             ArtifactKind::ProvingKey => *b"PKEY",
             ArtifactKind::VerifyingKey => *b"VKEY",
             ArtifactKind::Srs => *b"SRS_",
@@ -52,8 +59,8 @@ impl ArtifactKind {
     /// The version of the format that is written, and the only one that is read.
     pub fn version(self) -> u32 {
         match self {
-            ArtifactKind::Circuit => 2,
-            ArtifactKind::ProvingKey | ArtifactKind::VerifyingKey | ArtifactKind::Srs => 1,
+            ArtifactKind::Circuit => 3,
+            ArtifactKind::Architecture | ArtifactKind::ProvingKey | ArtifactKind::VerifyingKey | ArtifactKind::Srs => 1,
         }
     }
 }
@@ -62,6 +69,7 @@ impl fmt::Display for ArtifactKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             ArtifactKind::Circuit => "circuit",
+            ArtifactKind::Architecture => "architecture",
             ArtifactKind::ProvingKey => "proving key",
             ArtifactKind::VerifyingKey => "verifying key",
             ArtifactKind::Srs => "SRS",

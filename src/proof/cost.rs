@@ -194,8 +194,8 @@ mod tests {
                 let srs = Srs::embedded(circuit.k() + 2 - pieces).unwrap();
                 let pk = ProvingKey::<Bn254>::generate(&model, &circuit, srs).unwrap();
                 let (vk, protocol) = (pk.verifying_key(), pk.verifying_key().protocol());
-                let (ranges, setup) = (model.public_ranges(), SrsOrigin::AztecIgnition);
-                let outline = VerifyingKey::<Bn254>::outline(&circuit, pieces as usize, ranges, setup).unwrap();
+                let setup = SrsOrigin::AztecIgnition;
+                let outline = VerifyingKey::<Bn254>::outline(&model, &circuit, pieces as usize, setup).unwrap();
                 assert_eq!(outline.to_bytes().unwrap().len(), vk.to_bytes().unwrap().len());
                 assert_eq!(proving_key_bytes(outline.protocol()), pk.to_bytes().len() as u64);
                 let work = Work::new(outline.protocol());
@@ -216,7 +216,7 @@ mod tests {
         model.features.iter_mut().for_each(|feature| feature.range.hi = feature.range.lo);
         let circuit = LaidOut::for_keygen(Layout::General, &model).unwrap();
         let pk = ProvingKey::<Bn254>::generate(&model, &circuit, Srs::embedded(circuit.k() + 1).unwrap()).unwrap();
-        let outline = VerifyingKey::<Bn254>::outline(&circuit, 1, model.public_ranges(), SrsOrigin::Unsafe).unwrap();
+        let outline = VerifyingKey::<Bn254>::outline(&model, &circuit, 1, SrsOrigin::Unsafe).unwrap();
         let identities = |key: &VerifyingKey<Bn254>| -> Vec<bool> {
             key.protocol().fixed.iter().map(|point| point.is_identity().into()).collect()
         };
@@ -229,7 +229,7 @@ mod tests {
         let of = |hidden: usize| {
             let model = mlp(&[4, hidden, 1], 100, 1);
             let circuit = LaidOut::for_keygen(Layout::General, &model).unwrap();
-            let key = VerifyingKey::<Bn254>::outline(&circuit, 1, model.public_ranges(), SrsOrigin::Unsafe).unwrap();
+            let key = VerifyingKey::<Bn254>::outline(&model, &circuit, 1, SrsOrigin::Unsafe).unwrap();
             let protocol = key.protocol();
             (protocol.n(), Work::new(protocol), peak_bytes(protocol, circuit.rows(), circuit.copies()))
         };

@@ -27,6 +27,9 @@ use crate::{
     stages::{self, Stage},
 };
 
+/// The fixed column that weights are in, in every layout that may leave them to a commitment.
+const WEIGHTS: usize = 0;
+
 /// Key generation failed, or a key's bytes are not a key.
 #[derive(Debug, Error)]
 pub enum KeyError {
@@ -77,24 +80,25 @@ pub fn peek(bytes: &[u8]) -> Result<(CurveId, Layout), KeyError> {
 
 impl<C: Curve> VerifyingKey<C> {
     fn new(
+        model: &IntegerModel,
         circuit: &LaidOut<C::Scalar>,
         commitments: Commitments<C>,
         quotient_pieces: usize,
-        public_ranges: Vec<Interval>,
         setup: SrsOrigin,
     ) -> Result<Self, KeyError> {
         let domain = (circuit.k(), crate::circuit::domain_generator(circuit.k()));
-        let protocol =
-            Protocol::new(domain, &circuit.constraint_system(), circuit.shape(), commitments, quotient_pieces)?;
-        Ok(Self { decisions: circuit.decisions(), protocol, public_ranges, setup })
+        let (cs, shape) = (circuit.constraint_system(), circuit.shape());
+        let weights = model.has_committed_weights().then_some(WEIGHTS);
+        let protocol = Protocol::new(domain, &cs, shape, commitments, weights, quotient_pieces)?;
+        Ok(Self { decisions: circuit.decisions(), protocol, public_ranges: model.public_ranges(), setup })
     }
 
     /// A key with made-up commitments, for what depends on a key's form alone: its length, what its contract takes, how long
     /// proofs take. That to a column of zeros is the identity, which is shorter in the contract, and is not made up.
     pub fn outline(
+        model: &IntegerModel,
         circuit: &LaidOut<C::Scalar>,
         quotient_pieces: usize,
-        public_ranges: Vec<Interval>,
         setup: SrsOrigin,
     ) -> Result<Self, KeyError> {
         let cs = circuit.constraint_system();
@@ -106,7 +110,7 @@ impl<C: Curve> VerifyingKey<C> {
         let fixed = columns.iter().zip(points.by_ref()).map(commitment).collect();
         let sigma = points.take(cs.permutation().get_columns().len()).collect();
         let commitments = Commitments { fixed, sigma, s_g2: outline_s_g2::<C>() };
-        Self::new(circuit, commitments, quotient_pieces, public_ranges, setup)
+        Self::new(model, circuit, commitments, quotient_pieces, setup)
     }
 
     /// The layout of the circuit.
@@ -139,9 +143,9 @@ impl<C: Curve> VerifyingKey<C> {
         &self.setup
     }
 
-    /// The protocol's digest in hex: the name of the approved model.
+    /// In hex: the name of the approved model.
     pub fn id(&self) -> String {
-        hex::encode(self.protocol.digest())
+        hex::encode(self.protocol.model_id())
     }
 
     /// The key's bytes, the same on every machine.
@@ -191,7 +195,7 @@ impl<C: Curve> VerifyingKey<C> {
             return Err(damaged("its setup claims to be a ceremony that it is not"));
         }
         let commitments = Commitments { fixed, sigma, s_g2 };
-        Self::new(circuit, commitments, data.quotient_pieces, data.public_ranges, setup)
+        Self::new(model, circuit, commitments, data.quotient_pieces, setup)
     }
 }
 
@@ -279,7 +283,7 @@ impl<C: Curve> ProvingKey<C> {
             sigma: sigma.iter().map(|sigma| commit::<C>(&sigma.coefficients, &powers)).collect(),
             s_g2,
         };
-        let vk = VerifyingKey::new(circuit, commitments, quotient_pieces, model.public_ranges(), setup)?;
+        let vk = VerifyingKey::new(model, circuit, commitments, quotient_pieces, setup)?;
         Ok(Self { domain, powers, fixed, sigma, vk })
     }
 
@@ -288,10 +292,10 @@ impl<C: Curve> ProvingKey<C> {
         &self.vk
     }
 
-    /// The key's bytes: the digest of the verifying key's protocol, then the setup's powers, uncompressed.
+    /// The key's bytes: the model's id, then the setup's powers, uncompressed.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(32 + C::RAW_BYTES * self.powers.len());
-        bytes.extend(self.vk.protocol.digest());
+        bytes.extend(self.vk.protocol.model_id());
         self.powers.iter().for_each(|point| bytes.extend(C::to_raw(point)));
         bytes
     }
@@ -301,7 +305,7 @@ impl<C: Curve> ProvingKey<C> {
         let _stage = stages::enter(Stage::Loading);
         let damaged = |detail| KeyError::Damaged { key: "proving", detail };
         let (digest, powers) = bytes.split_at_checked(32).ok_or_else(|| damaged("it is too short"))?;
-        if digest != vk.protocol.digest() {
+        if digest != vk.protocol.model_id() {
             return Err(KeyError::Foreign { expected: vk.id(), found: hex::encode(digest) });
         }
         if powers.len() != C::RAW_BYTES * (2 * vk.protocol.n() / vk.protocol.quotient_pieces) {

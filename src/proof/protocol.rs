@@ -27,7 +27,7 @@ use halo2_proofs::{
 use sha3::{Digest, Keccak256};
 use thiserror::Error;
 
-use super::curve::{Bn254, Curve, scalar_word};
+use super::curve::{Bn254, Curve, Word, scalar_word};
 use crate::circuit::{InstanceColumn, PublicRow, Shape};
 
 /// The constraint system uses something that the protocol description does not cover.
@@ -238,6 +238,9 @@ pub struct Protocol<C: Curve = Bn254> {
     pub omega: C::Scalar,
     /// Commitments to the fixed columns.
     pub fixed: Vec<C::G1Affine>,
+    /// The fixed column whose commitment is part of the statement and names the model's weights, if the verifier is one for all models
+    /// of an architecture. It is one of the linear columns.
+    pub weights: Option<usize>,
     pub permutation: Option<Permutation<C>>,
     /// `[tau]_2`.
     pub s_g2: C::G2Affine,
@@ -269,6 +272,7 @@ impl<C: Curve> Protocol<C> {
         cs: &ConstraintSystem<C::Scalar>,
         shape: Shape<C::Scalar>,
         commitments: Commitments<C>,
+        weights: Option<usize>,
         quotient_pieces: usize,
     ) -> Result<Self, UnsupportedError> {
         let unsupported = |feature| Err(UnsupportedError { feature });
@@ -286,6 +290,9 @@ impl<C: Curve> Protocol<C> {
         }
         if cs.num_fixed_columns() != fixed.len() || cs.num_instance_columns() != shape.instance_columns.len() {
             return unsupported("columns without a description");
+        }
+        if weights.is_some_and(|column| !shape.linear.contains(&column)) {
+            return unsupported("committed weights in a column that is evaluated in the open");
         }
         if cs.degree() != 3 {
             return unsupported("constraints of a degree other than three");
@@ -308,6 +315,7 @@ impl<C: Curve> Protocol<C> {
             k,
             omega,
             fixed,
+            weights,
             permutation,
             s_g2,
             phases,
@@ -467,15 +475,34 @@ impl<C: Curve> Protocol<C> {
         }
     }
 
+    /// The commitment to the weights as the statement has it; no words if they are fixed.
+    pub fn weights_words(&self) -> Vec<Word> {
+        self.weights.iter().flat_map(|&column| C::point(&self.fixed[column])).collect()
+    }
+
+    /// Names the model: the digest, and with committed weights that of it and the commitment.
+    pub fn model_id(&self) -> [u8; 32] {
+        let digest = self.digest();
+        if self.weights.is_none() {
+            return digest;
+        }
+        let mut hasher = Keccak256::new();
+        hasher.update(digest);
+        self.weights_words().iter().for_each(|word| hasher.update(word));
+        hasher.finalize().into()
+    }
+
     /// Keccak-256 of the description: what the transcript starts with. It binds the verifying key, the setup, the
-    /// gates, the rows of the public values and the order of everything.
+    /// gates, the rows of the public values and the order of everything; but not weights that the statement names.
     pub fn digest(&self) -> [u8; 32] {
         let mut hasher = Keccak256::new();
         hasher.update(format!("hallmark protocol 4: plonk, shplonk, kzg, {}, keccak-256", C::ID));
         hasher.update(self.k.to_be_bytes());
         hasher.update(scalar_word(&self.omega));
         let sigma: Vec<C::G1Affine> = self.permutation.iter().flat_map(|p| p.sigma.iter().copied()).collect();
-        for points in [&self.fixed, &sigma, &vec![C::G1Affine::generator()]] {
+        let fixed = self.fixed.iter().enumerate().filter(|(column, _)| Some(*column) != self.weights);
+        let fixed: Vec<C::G1Affine> = fixed.map(|(_, point)| *point).collect();
+        for points in [&fixed, &sigma, &vec![C::G1Affine::generator()]] {
             hasher.update((points.len() as u64).to_be_bytes());
             points.iter().flat_map(C::point).for_each(|word| hasher.update(word));
         }
@@ -489,6 +516,9 @@ impl<C: Curve> Protocol<C> {
             (self.rotation_sets(), self.denominators()),
         );
         hasher.update(format!("{shape:?}"));
+        if let Some(column) = self.weights {
+            hasher.update(format!("weights of column {column} in the statement"));
+        }
         hasher.finalize().into()
     }
 }

@@ -28,6 +28,8 @@ pub struct Statement {
     /// The application's context: a hash of chain, consumer, sender, nonce or deadline, whatever makes the proof
     /// worthless elsewhere.
     pub context: [u8; 32],
+    /// The commitment to the model's weights, a point, for verifiers that serve an architecture; else nothing.
+    pub weights: Vec<Word>,
     /// The integer outputs of the model.
     pub public_values: Vec<i128>,
     /// Digests, big-endian: public values that follow the integers.
@@ -35,7 +37,7 @@ pub struct Statement {
 }
 
 impl Statement {
-    /// All public values as the contract reads them.
+    /// All public values as the contract reads them, without the weights.
     pub fn words(&self) -> impl Iterator<Item = Word> {
         self.public_values.iter().map(|&value| encode::public_value(value)).chain(self.digests.iter().copied())
     }
@@ -107,7 +109,8 @@ pub fn prove_salted<C: Curve>(
     }
     let trace = model.trace(input).salted(salts);
     let digests = model.digests_of::<C::Scalar>(&trace).iter().map(scalar_word).collect();
-    let statement = Statement { context, public_values: model.public_values(&trace), digests };
+    let weights = pk.verifying_key().protocol().weights_words();
+    let statement = Statement { context, weights, public_values: model.public_values(&trace), digests };
     let circuit = LaidOut::decided(pk.verifying_key().decisions(), model, &trace)?;
     prove_circuit(pk, &circuit, statement, rng)
 }
@@ -335,7 +338,8 @@ mod tests {
         let model = mlp(&[2, 2, 1], 10, 3);
         let pk = keys(&model);
         let trace = model.trace(&[3, -4]);
-        let statement = Statement { context: [0; 32], public_values: model.public_values(&trace), digests: vec![] };
+        let public_values = model.public_values(&trace);
+        let statement = Statement { context: [0; 32], weights: vec![], public_values, digests: vec![] };
         let honest = LaidOut::<Fr>::new(Layout::General, &model, &trace).unwrap();
         prove_circuit(&pk, &honest, statement.clone(), &mut rng()).unwrap();
         for row in (0..honest.rows()).step_by(7) {

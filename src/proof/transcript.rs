@@ -2,8 +2,8 @@
 //!
 //! The state is a buffer of bytes. Absorbing appends words of 32 bytes, as the proof has them. Drawing a challenge hashes the
 //! buffer; the hash, modulo the group's order, is the challenge, and the hash alone is the next buffer. So every
-//! challenge depends on everything before it. The buffer starts with the protocol's digest, the context and the public
-//! values, as the contract's calldata has them.
+//! challenge depends on everything before it. The buffer starts with the protocol's digest, the context, the commitment to the
+//! weights if the digest does not bind it, and the public values, as the contract's calldata has them.
 
 use ff::{Field, FromUniformBytes};
 use sha3::{Digest, Keccak256};
@@ -25,6 +25,7 @@ impl Transcript {
     pub fn new<C: Curve>(protocol: &Protocol<C>, statement: &Statement) -> Self {
         let mut buffer = protocol.digest().to_vec();
         buffer.extend(statement.context);
+        statement.weights.iter().for_each(|word| buffer.extend(word));
         statement.words().for_each(|word| buffer.extend(word));
         Self { buffer }
     }

@@ -21,6 +21,8 @@ pub enum VerifyError {
     PublicValueCount { expected: usize, found: usize },
     #[error("public value {index} is {value}, outside of its proved range [{}, {}]", .range.lo, .range.hi)]
     PublicValueRange { index: usize, value: i128, range: Interval },
+    #[error("the proof is of a model with other weights than the verifying key's")]
+    OtherWeights,
     #[error("{found} digests, the verifying key has {expected}")]
     DigestCount { expected: usize, found: usize },
     #[error("digest {index} is not below the order of the curve's group")]
@@ -31,10 +33,13 @@ pub enum VerifyError {
     Invalid { detail: &'static str },
 }
 
-/// Verify a proof. Accepts exactly what the contract accepts.
+/// Verify a proof. Accepts exactly what the contract accepts; of a contract that serves an architecture, with the key's weights.
 pub fn verify<C: Curve>(vk: &VerifyingKey<C>, proof: &Proof) -> Result<(), VerifyError> {
     let (protocol, values) = (vk.protocol(), &proof.statement.public_values);
     let ranges = vk.public_ranges();
+    if proof.statement.weights != protocol.weights_words() {
+        return Err(VerifyError::OtherWeights);
+    }
     if values.len() != ranges.len() {
         return Err(VerifyError::PublicValueCount { expected: ranges.len(), found: values.len() });
     }

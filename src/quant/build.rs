@@ -1,11 +1,12 @@
 //! From a float graph and scales to the integer model, with proved ranges.
 
+use super::architecture::{Limits, Weights};
 use super::domain::{DeclaredFeature, Domain};
 use super::error::QuantError;
 use super::nonlinear;
 use super::scales::{MAX_WEIGHT_BITS, Scales, exp2};
 use crate::graph::{Affine, Feature, FloatNode, FloatOp, Graph, IntegerModel, IntegerNode, Interval, MAX_BITS, Output};
-use crate::ops::{BoundReason, Op, Rescale};
+use crate::ops::{BoundReason, Op, Rescale, Weighted};
 
 /// The same graph with an identity map after every input that an operator other than an affine map reads or that is an
 /// output: features have scales of their own, and the map brings them to one scale.
@@ -38,29 +39,33 @@ pub(super) fn aligned(graph: &Graph) -> Graph {
     result
 }
 
+/// An integer model, and where it comes from.
+pub(super) struct Built {
+    pub model: IntegerModel,
+    /// The tensor of every node's value.
+    pub tensors: Vec<usize>,
+    /// Per node, the limits of weights that are committed to apart.
+    pub limits: Vec<Option<Limits>>,
+}
+
 /// The integer model of an aligned graph at the given scales. `precision` is named in errors.
 pub(super) fn build(
     graph: &Graph,
     domain: &Domain,
     scales: &Scales,
+    weights: &Weights,
     precision: f64,
-) -> Result<IntegerModel, QuantError> {
-    Ok(build_with_tensors(graph, domain, scales, precision)?.0)
-}
-
-/// As [`build`]; also returns the tensor of every node's value.
-pub(super) fn build_with_tensors(
-    graph: &Graph,
-    domain: &Domain,
-    scales: &Scales,
-    precision: f64,
-) -> Result<(IntegerModel, Vec<usize>), QuantError> {
+) -> Result<Built, QuantError> {
+    let counts = [(graph.nodes.len(), scales.nodes.len()), (domain.features.len(), scales.features.len())];
+    if counts.iter().any(|(found, expected)| found != expected) {
+        return Err(QuantError::OtherArchitecture { nodes: counts[0].0, expected: counts[0].1 });
+    }
     let features = domain.features.iter().zip(&scales.features).map(|(f, &e)| quantise_feature(f, e));
     let features = features.collect::<Result<_, _>>()?;
     let model = IntegerModel { features, ..Default::default() };
     let mut builder = Builder { model, precision };
     let first = graph.inputs.len();
-    let mut tensors: Vec<usize> = vec![];
+    let (mut tensors, mut limits): (Vec<usize>, Vec<Option<Limits>>) = (vec![], vec![]);
     for (i, node) in graph.nodes.iter().enumerate() {
         let operand = |position: usize| {
             let producer = node.inputs[position] - first;
@@ -77,7 +82,23 @@ pub(super) fn build_with_tensors(
                     value,
                     precision,
                 })?;
-                builder.push(&node.name, Op::Linear(integers), inputs)?
+                let own = match weights {
+                    Weights::Fixed => None,
+                    Weights::Committed => Limits::chosen(&map, &integers, scales.nodes[i]),
+                    Weights::Of(architecture) => architecture.limits.get(i).copied().flatten(),
+                };
+                if let Some((element, value)) = own.and_then(|limits| limits.exceeded(&map, &integers)) {
+                    return Err(QuantError::BeyondArchitecture { node: node.name.clone(), element, value });
+                }
+                limits.resize(i, None);
+                limits.push(own);
+                let op = match own {
+                    Some(Limits { weight, bias }) => {
+                        Op::Weighted(Weighted { map: integers, weight_limit: weight, bias_limit: bias })
+                    }
+                    None => Op::Linear(without_zeros(integers)),
+                };
+                builder.push(&node.name, op, inputs)?
             }
             _ => nonlinear::build(&mut builder, node, &operand, scales.nodes[i])?,
         };
@@ -90,7 +111,8 @@ pub(super) fn build_with_tensors(
         let (tensor, scale) = (tensors[id - first], exp2(scales.output(id - first)));
         builder.model.outputs.push(Output { name: name.clone(), tensor, scale });
     }
-    Ok((builder.model, tensors))
+    limits.resize(graph.nodes.len(), None);
+    Ok(Built { model: builder.model, tensors, limits })
 }
 
 /// An integer model under construction.
@@ -206,6 +228,22 @@ fn layout(
     (columns, exponents, input_len, inputs)
 }
 
+/// The same map without the weights that are zero.
+fn without_zeros(map: Affine<i64, i128>) -> Affine<i64, i128> {
+    if !map.weights.contains(&0) {
+        return map;
+    }
+    let mut sparse = Affine { row_starts: vec![0], columns: vec![], weights: vec![], ..map.clone() };
+    for j in 0..map.output_len() {
+        for (column, weight) in map.row(j).filter(|(_, weight)| *weight != 0) {
+            sparse.columns.push(column as u32);
+            sparse.weights.push(weight);
+        }
+        sparse.row_starts.push(sparse.columns.len() as u32);
+    }
+    sparse
+}
+
 /// Weights become `round(w * 2^(exponent - exponents[column]))`, biases `round(b * 2^exponent)`. The error names the
 /// element and value that does not fit.
 fn quantise_map(map: &Affine<f64, f64>, exponents: &[i32], exponent: i32) -> Result<Affine<i64, i128>, (usize, f64)> {
@@ -217,10 +255,8 @@ fn quantise_map(map: &Affine<f64, f64>, exponents: &[i32], exponent: i32) -> Res
             if integer.abs() > exp2(MAX_WEIGHT_BITS) {
                 return Err((j, w));
             }
-            if integer != 0.0 {
-                result.columns.push(i as u32);
-                result.weights.push(integer as i64);
-            }
+            result.columns.push(i as u32);
+            result.weights.push(integer as i64);
         }
         let bias = (map.bias[j] * exp2(exponent)).round();
         if bias.abs() >= exp2(MAX_BITS as i32) {

@@ -38,10 +38,7 @@ pub(super) fn deferred(mut model: IntegerModel) -> IntegerModel {
 }
 
 fn work(model: &IntegerModel) -> usize {
-    let weights = |node: &IntegerNode| match &node.op {
-        Op::Linear(map) => map.weights.len(),
-        _ => 0,
-    };
+    let weights = |node: &IntegerNode| node.op.affine().map_or(0, |map| map.weights.len());
     model.nodes.iter().map(|node| weights(node) + node.ranges.len()).sum()
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::error::{DataError, InputError};
@@ -10,7 +10,7 @@ use super::input::{CalibrationData, number, parse_json};
 use crate::graph::{Feature, Graph, IntegerModel};
 
 /// One scalar input and the values it may take, in the units of the float model.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DeclaredFeature {
     pub name: String,
     pub min: f64,
@@ -20,7 +20,7 @@ pub struct DeclaredFeature {
 }
 
 /// Where a domain comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DomainSource {
     /// A features block, in the calibration file or a file of its own.
@@ -30,7 +30,7 @@ pub enum DomainSource {
 }
 
 /// The values that each feature may take: what ranges are proved from and what the circuit enforces.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Domain {
     /// In the order of the model's inputs, flattened and concatenated.
     pub features: Vec<DeclaredFeature>,
@@ -105,6 +105,11 @@ pub struct DomainFile {
 }
 
 impl DomainFile {
+    /// The domain of a model that has been compiled to a folder.
+    pub fn of(folder: &Path, domain: &Domain) -> Self {
+        Self { file: folder.display().to_string(), features: domain.features.clone() }
+    }
+
     /// Reads `{"features": [{"name", "min", "max", "integer"}, ...]}`.
     pub fn read(path: &Path) -> Result<Self, DataError> {
         let text = std::fs::read(path).map_err(|source| DataError::Io { path: path.into(), source })?;

@@ -79,6 +79,15 @@ pub enum QuantError {
     )]
     Weight { node: String, element: usize, value: f64, precision: f64 },
     #[error(
+        "node \"{node}\", element {element}: a weight or bias of {value} is beyond what the architecture leaves room for, twice the greatest of \
+         its first model; compile the model as the first of an architecture of its own"
+    )]
+    BeyondArchitecture { node: String, element: usize, value: f64 },
+    #[error(
+        "the model has {nodes} nodes and the architecture's first model {expected}: it has another architecture; compile it as the first of its own"
+    )]
+    OtherArchitecture { nodes: usize, expected: usize },
+    #[error(
         "node \"{node}\": {function} over [{lo}, {hi}] takes too many segments at {precision} bits of precision; \
          narrow the domain or lower the precision"
     )]
@@ -100,9 +109,14 @@ impl QuantError {
             Self::Bound { node, .. }
             | Self::Undefined { node, .. }
             | Self::Weight { node, .. }
+            | Self::BeyondArchitecture { node, .. }
             | Self::Segments { node, .. }
             | Self::NotAnInteger { node } => Some(node),
-            Self::Data(_) | Self::Feature { .. } | Self::NonFiniteOutput { .. } | Self::Option { .. } => None,
+            Self::Data(_)
+            | Self::Feature { .. }
+            | Self::OtherArchitecture { .. }
+            | Self::NonFiniteOutput { .. }
+            | Self::Option { .. } => None,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Quantisation: data files, the input domain, scales, the integer model and its accuracy.
 
+pub mod architecture;
 pub mod audit;
 mod build;
 mod csv;
@@ -20,6 +21,7 @@ mod sensitivity;
 #[cfg(test)]
 mod tests;
 
+pub use architecture::{Architecture, Weights};
 pub use audit::{Accuracy, audit};
 pub use domain::{DeclaredFeature, Domain, DomainFile, DomainSource};
 pub use error::{DataError, InputError, QuantError};

@@ -3,8 +3,9 @@
 use rayon::prelude::*;
 use serde::Serialize;
 
+use super::architecture::Weights;
 use super::audit::{Accuracy, Reference, range, terms};
-use super::build::{aligned, build_with_tensors};
+use super::build::{Built, aligned, build};
 use super::domain::Domain;
 use super::error::{DataError, QuantError};
 use super::input::CalibrationData;
@@ -92,7 +93,7 @@ pub fn at_precisions(
     let measure = |bits: u32| -> Result<Measured, QuantError> {
         let precision = f64::from(bits);
         let scales = planner.at_precision(precision);
-        let (model, tensors) = build_with_tensors(&graph, domain, &scales, precision)?;
+        let Built { model, tensors, .. } = build(&graph, domain, &scales, &Weights::Fixed, precision)?;
         let all: Vec<usize> = (0..samples.len()).collect();
         let accuracy = reference.measure(&model, &all)?;
         let counterparts: Vec<(usize, i32)> =

@@ -1,7 +1,8 @@
 //! Quantisation: the fewest bits whose error on the calibration data is within the tolerance.
 
+use super::architecture::{Architecture, Limits, Weights};
 use super::audit::{Accuracy, Reference};
-use super::build::{aligned, build};
+use super::build::{Built, aligned, build};
 use super::deferred::deferred;
 use super::domain::Domain;
 use super::error::QuantError;
@@ -44,11 +45,13 @@ pub struct QuantOptions {
     pub precision: Option<u32>,
     /// The greatest precision that the search tries.
     pub max_precision: u32,
+    /// Where the weights are.
+    pub weights: Weights,
 }
 
 impl Default for QuantOptions {
     fn default() -> Self {
-        Self { max_error: 1e-3, threshold: 0.0, precision: None, max_precision: 28 }
+        Self { max_error: 1e-3, threshold: 0.0, precision: None, max_precision: 28, weights: Weights::Fixed }
     }
 }
 
@@ -62,13 +65,16 @@ pub struct Quantised {
     pub precision: f64,
     /// Whether the error is within the tolerance.
     pub within_tolerance: bool,
+    /// What further models with committed weights have to have in common with this one.
+    pub architecture: Option<Architecture>,
 }
 
 /// Quantises `graph` over `domain`.
 ///
 /// Without a forced precision, takes the least that meets the tolerance on the calibration data without flipping a
 /// decision, or the least that meets it if more bits, up to a limit, do not mend decisions; if none up to the cap meets
-/// it, the greatest that fits, marked as not within the tolerance. The result depends on the arguments only.
+/// it, the greatest that fits, marked as not within the tolerance. A further model of an architecture takes the precision and the scales of
+/// the first one. The result depends on the arguments only.
 pub fn quantise(
     graph: &Graph,
     domain: &Domain,
@@ -81,6 +87,10 @@ pub fn quantise(
     let graph = aligned(graph);
     let planner = Planner::new(&graph, domain, &samples);
     let search = Search { graph: &graph, domain, options, planner, reference, samples: samples.len() };
+    if let Weights::Of(architecture) = &options.weights {
+        let candidate = search.candidate(architecture.precision, architecture.scales.clone())?;
+        return search.finish(candidate);
+    }
     match options.precision {
         Some(precision) => {
             let precision = f64::from(precision);
@@ -120,6 +130,7 @@ struct Candidate {
     precision: f64,
     scales: Scales,
     model: IntegerModel,
+    limits: Vec<Option<Limits>>,
 }
 
 struct Search<'a> {
@@ -133,8 +144,8 @@ struct Search<'a> {
 
 impl Search<'_> {
     fn candidate(&self, precision: f64, scales: Scales) -> Result<Candidate, QuantError> {
-        let model = deferred(build(self.graph, self.domain, &scales, precision)?);
-        Ok(Candidate { precision, scales, model })
+        let Built { model, limits, .. } = build(self.graph, self.domain, &scales, &self.options.weights, precision)?;
+        Ok(Candidate { precision, scales, model: deferred(model), limits })
     }
 
     /// Multiplications of one run of the model.
@@ -172,7 +183,10 @@ impl Search<'_> {
         let all: Vec<usize> = (0..self.samples).collect();
         let accuracy = self.reference.measure(&candidate.model, &all)?;
         let within_tolerance = accuracy.max_relative_to_range <= self.options.max_error;
-        Ok(Quantised { model: candidate.model, accuracy, precision: candidate.precision, within_tolerance })
+        let Candidate { precision, scales, model, limits } = candidate;
+        let committed = self.options.weights != Weights::Fixed;
+        let architecture = committed.then(|| Architecture { precision, scales, limits });
+        Ok(Quantised { model, accuracy, precision, within_tolerance, architecture })
     }
 
     fn run(&self) -> Result<Quantised, QuantError> {

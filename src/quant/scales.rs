@@ -6,6 +6,8 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use serde::{Deserialize, Serialize};
+
 use super::domain::{DeclaredFeature, Domain};
 use super::quantise::Step;
 use super::sensitivity::demands;
@@ -64,7 +66,7 @@ fn rescale_rows(bits: f64) -> f64 {
 }
 
 /// Scales, as exponents of two.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Scales {
     /// Per feature.
     pub features: Vec<i32>,

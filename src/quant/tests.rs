@@ -141,7 +141,7 @@ proptest! {
         let net = network(&widths, 5, skip, seed);
         let graph = aligned(&net.graph);
         let scales = Planner::new(&graph, &net.domain, &net.samples).at_precision(f64::from(precision));
-        let model = build(&graph, &net.domain, &scales, f64::from(precision)).unwrap();
+        let model = build(&graph, &net.domain, &scales, &Weights::Fixed, f64::from(precision)).unwrap().model;
         for point in points(&net.domain, seed) {
             let input = model.quantise_input(&point).unwrap();
             prop_assert_eq!(model.check_input(&input), Ok(()));
@@ -203,7 +203,7 @@ fn is_near_at_every_precision(ops: &[Row<'_>], samples: &[Vec<f64>], expected: i
     let planner = Planner::new(&graph, &domain, samples);
     for half_bits in 8..40 {
         let precision = f64::from(half_bits) / 2.0;
-        let model = build(&graph, &domain, &planner.at_precision(precision), precision).unwrap();
+        let model = build(&graph, &domain, &planner.at_precision(precision), &Weights::Fixed, precision).unwrap().model;
         for x in samples {
             let y = model.float_outputs(&model.trace(&model.quantise_input(x).unwrap()))[0];
             assert!((y - expected(x)).abs() < 4.0 * (-precision).exp2(), "{precision} bits: {y} at {x:?}");

@@ -72,6 +72,7 @@ contract {name} {{
         out.push_str(&self.private_constants(check));
         out.push_str(&check.constructor);
         out.push_str(super::contract::PRECOMPILE_CHECKS);
+        out.push_str(&self.model_id());
         out.push_str(&self.batch_entry());
         out.push_str(&self.batch_functions(each, all));
         out.push_str("}\n");
@@ -80,7 +81,11 @@ contract {name} {{
 
     /// The members of a claim that are its public values.
     fn claim_values(&self) -> String {
-        let members = [("int256", self.ranges.len(), "outputs"), ("uint256", self.calldata.digest_count(), "digests")];
+        let members = [
+            ("uint256", self.calldata.weights_words(), "weights"),
+            ("int256", self.ranges.len(), "outputs"),
+            ("uint256", self.calldata.digest_count(), "digests"),
+        ];
         let some = members.into_iter().filter(|(_, len, _)| *len > 0);
         some.map(|(kind, len, name)| format!("        {kind}[{len}] {name};\n")).collect()
     }

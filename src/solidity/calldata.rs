@@ -1,4 +1,5 @@
-//! Calldata of `verify(bytes32,int256[],uint256[],uint256[])` with its fixed lengths, without the arrays that are empty, and of `verifyBatch`, as bytes and as JSON.
+//! Calldata of `verify(bytes32,uint256[],int256[],uint256[],uint256[])` with its fixed lengths, without the arrays that are empty, and of
+//! `verifyBatch`, as bytes and as JSON.
 
 use serde_json::{Value, json};
 use sha3::{Digest, Keccak256};
@@ -9,6 +10,7 @@ use crate::proof::{Proof, encode};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Calldata {
     context: encode::Word,
+    weights: Vec<encode::Word>,
     public_values: Vec<encode::Word>,
     digests: Vec<encode::Word>,
     proof: Vec<encode::Word>,
@@ -21,15 +23,16 @@ impl Calldata {
         let public_values = statement.public_values.iter().map(|&value| encode::public_value(value)).collect();
         Self {
             context: statement.context,
+            weights: statement.weights.clone(),
             public_values,
             digests: statement.digests.clone(),
             proof: proof.words.clone(),
         }
     }
 
-    /// Signature of `name` with these lengths.
-    pub fn signature(name: &str, outputs: usize, digests: usize, proof_words: usize) -> String {
-        let arrays = [("int256", outputs), ("uint256", digests), ("uint256", proof_words)];
+    /// Signature of `name` with arguments of these lengths: the commitment to the weights, outputs, digests, proof.
+    pub fn signature(name: &str, [weights, outputs, digests, proof_words]: [usize; 4]) -> String {
+        let arrays = [("uint256", weights), ("int256", outputs), ("uint256", digests), ("uint256", proof_words)];
         let arrays = arrays.iter().filter(|(_, len)| *len > 0).map(|(kind, len)| format!(",{kind}[{len}]"));
         format!("{name}(bytes32{})", arrays.collect::<String>())
     }
@@ -41,12 +44,13 @@ impl Calldata {
     }
 
     fn signature_of(&self, name: &str) -> String {
-        Self::signature(name, self.public_values.len(), self.digests.len(), self.proof.len())
+        let arrays = [&self.weights, &self.public_values, &self.digests, &self.proof];
+        Self::signature(name, arrays.map(Vec::len))
     }
 
     /// The arguments' words, one after the other.
     fn words(&self) -> impl Iterator<Item = encode::Word> {
-        let arrays = [&self.public_values, &self.digests, &self.proof];
+        let arrays = [&self.weights, &self.public_values, &self.digests, &self.proof];
         [self.context].into_iter().chain(arrays.into_iter().flatten().copied())
     }
 
@@ -58,7 +62,7 @@ impl Calldata {
 
     /// The bytes of a call of `verifyBatch`, which takes an array of claims, all of one model.
     pub fn encode_batch(claims: &[Self]) -> Vec<u8> {
-        let claim = claims.first().map_or_else(|| Self::signature("", 0, 0, 0), |claim| claim.signature_of(""));
+        let claim = claims.first().map_or_else(|| Self::signature("", [0; 4]), |claim| claim.signature_of(""));
         let mut bytes = Self::selector(&format!("verifyBatch({claim}[])")).to_vec();
         for head in [32, claims.len() as i128] {
             bytes.extend(encode::public_value(head));
@@ -76,6 +80,9 @@ impl Calldata {
             "proof": self.proof.iter().map(hex).collect::<Vec<_>>(),
             "calldata": format!("0x{}", hex::encode(self.encode("verify"))),
         });
+        if !self.weights.is_empty() {
+            json["weights"] = self.weights.iter().map(hex).collect();
+        }
         if !self.digests.is_empty() {
             json["digests"] = self.digests.iter().map(hex).collect();
         }

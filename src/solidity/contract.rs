@@ -33,6 +33,20 @@ fn failures(check: &Check) -> [(&'static str, &'static str); 5] {
     ]
 }
 
+/// What a proof shows.
+const STATEMENT: &[&str] = &[
+    "@notice A proof shows that the approved model gives `outputs` for some input inside its declared domain, without",
+    "the input. The model is bound by `MODEL_ID`; the proof is bound to `context` and worthless with any other.",
+];
+
+/// The same where the statement names the model.
+const STATEMENT_OF_ANY_MODEL: &[&str] = &[
+    "@notice A proof shows that the model with these `weights` gives `outputs` for some input inside its declared domain,",
+    "without the input. This contract verifies every model of its architecture: the caller must check that `weights`, or",
+    "`modelId(weights)`, is one that it has approved, as anybody can make proofs of weights of his own. The proof is bound",
+    "to `context` and worthless with any other.",
+];
+
 /// The constructor's helpers.
 pub(super) const PRECOMPILE_CHECKS: &str = r#"
     /// @dev Whether a precompile gives exactly this answer.
@@ -69,6 +83,8 @@ impl<C: Curve> Generator<'_, C> {
         let (outputs, words) = (self.ranges.len(), self.protocol.proof_words());
         let digests = self.calldata.digest_count();
         let mut arguments = vec![("bytes32".to_string(), "context")];
+        let weights = self.calldata.weights_words();
+        arguments.extend((weights > 0).then(|| (format!("uint256[{weights}]"), "weights")));
         arguments.extend((outputs > 0).then(|| (format!("int256[{outputs}]"), "outputs")));
         arguments.extend((digests > 0).then(|| (format!("uint256[{digests}]"), "digests")));
         arguments.push((format!("uint256[{words}]"), "proof"));
@@ -80,12 +96,9 @@ impl<C: Curve> Generator<'_, C> {
         emit("");
         emit(&format!("/// @title {}: verifies that a model gave these outputs", info.name));
         emit(&format!("/// @notice Model: {}", comment_text(&info.model)));
-        emit(
-            "/// @notice A proof shows that the approved model gives `outputs` for some input inside its declared domain, without",
-        );
-        emit(
-            "/// the input. The model is bound by `MODEL_ID`; the proof is bound to `context` and worthless with any other.",
-        );
+        for line in if weights > 0 { STATEMENT_OF_ANY_MODEL } else { STATEMENT } {
+            emit(&format!("/// {line}"));
+        }
         if digests > 0 {
             emit(
                 "/// @notice `digests` are those of values of the same run, under a secret salt: what they are of is written below.",
@@ -116,8 +129,16 @@ impl<C: Curve> Generator<'_, C> {
     pub(super) fn public_constants(&self, info: &ContractInfo) -> String {
         let mut out = String::new();
         let id = hex_or_decimal(&self.protocol.digest());
-        let _ = writeln!(out, "    /// @notice Names the approved model: the digest of its verifying key.");
-        let _ = writeln!(out, "    bytes32 public constant MODEL_ID = {id};");
+        if self.protocol.weights.is_some() {
+            let _ = writeln!(
+                out,
+                "    /// @notice Names the architecture: the digest of its verifying key, but for the weights."
+            );
+            let _ = writeln!(out, "    bytes32 public constant ARCHITECTURE_ID = {id};");
+        } else {
+            let _ = writeln!(out, "    /// @notice Names the approved model: the digest of its verifying key.");
+            let _ = writeln!(out, "    bytes32 public constant MODEL_ID = {id};");
+        }
         let packed: Vec<String> =
             info.public_inputs.iter().map(|(_, line)| format!("    // {}", comment_text(line))).collect();
         if !packed.is_empty() {
@@ -184,10 +205,30 @@ impl<C: Curve> Generator<'_, C> {
         out
     }
 
+    /// With committed weights, the function that names a model.
+    pub(super) fn model_id(&self) -> String {
+        match self.calldata.weights_words() {
+            0 => String::new(),
+            words => format!(
+                r#"
+    /// @notice Names the model of this architecture whose weights have this commitment.
+    /// @param weights commitment to the model's weights.
+    /// @return id what `hallmark compile` prints as the model's id.
+    function modelId(uint256[{words}] calldata weights) external pure returns (bytes32 id) {{
+        return keccak256(abi.encode(ARCHITECTURE_ID, weights));
+    }}
+"#
+            ),
+        }
+    }
+
     fn entry_points(&self, arguments: &[(String, &str)], check: &Check) -> String {
         let mut out = String::new();
         let names = arguments.iter().map(|(_, name)| *name).collect::<Vec<_>>().join(", ");
         let docs = arguments.iter().filter_map(|(_, name)| match *name {
+            "weights" => Some(
+                "    /// @param weights commitment to the model's weights. The caller must know that it is approved.\n",
+            ),
             "outputs" => Some("    /// @param outputs the model's outputs, each times its scale.\n"),
             "digests" => Some("    /// @param digests Poseidon digests, each of what is written above.\n"),
             _ => None,
@@ -219,7 +260,7 @@ impl<C: Curve> Generator<'_, C> {
         });
         let _ = write!(
             out,
-            r#"{}{PRECOMPILE_CHECKS}
+            r#"{}{PRECOMPILE_CHECKS}{}
     /// @notice Reverts with a named error unless the proof is valid.
     /// @param context what the proof is bound to: a hash of chain, consumer, sender, nonce or deadline.
 {docs}    /// @param proof points and evaluations, as hallmark encodes them.
@@ -239,6 +280,7 @@ impl<C: Curve> Generator<'_, C> {
     }}
 "#,
             check.constructor,
+            self.model_id(),
             errors.collect::<String>()
         );
         out

@@ -446,7 +446,8 @@ impl<C: Curve> Generator<'_, C> {
     pub fn linear_columns(&self) -> Vec<(usize, String)> {
         let linear = &self.protocol.shape.linear;
         let name = |i: usize| if linear.len() == 1 { "WEIGHTS".into() } else { format!("LINEAR{i}") };
-        let zero = |column: usize| bool::from(self.protocol.fixed[column].is_identity());
+        let p = self.protocol;
+        let zero = |column: usize| p.weights != Some(column) && bool::from(p.fixed[column].is_identity());
         linear.iter().enumerate().filter(|(_, column)| !zero(**column)).map(|(i, _)| (i, name(i))).collect()
     }
 

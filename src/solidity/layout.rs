@@ -37,6 +37,9 @@ pub const OUTPUTS: &str = "OUTPUTS";
 /// Name of the constant with the position of the first digest behind many outputs.
 pub const DIGESTS: &str = "DIGESTS";
 
+/// Name of the commitment to the weights, if the statement has it.
+pub const WEIGHTS: &str = "COMMITTED_WEIGHTS";
+
 /// Names of the commitments to the advice columns of both phases.
 pub const ADVICE: &str = "ADVICE";
 pub const SECOND: &str = "SECOND_ADVICE";
@@ -44,11 +47,13 @@ pub const SECOND: &str = "SECOND_ADVICE";
 /// Names of the challenges between the phases.
 pub const BETWEEN: [&str; 2] = ["ALPHA", "THETA"];
 
-/// Positions of `context | public values | points | evaluations | opening` in calldata, from where the context is: every one
+/// Positions of `context | weights | public values | points | evaluations | opening` in calldata, from where the context is: every one
 /// fixed, since all types are static.
 #[derive(Clone, Debug)]
 pub struct CalldataLayout {
     pub context: usize,
+    /// The commitment to the weights, or where it would be.
+    pub weights: usize,
     pub public_values: usize,
     /// The digests, behind the outputs, or where they would be.
     pub digests: usize,
@@ -78,7 +83,8 @@ impl CalldataLayout {
     pub fn new<C: Curve>(protocol: &Protocol<C>, outputs: usize, context: usize) -> Self {
         let evaluation_order = protocol.evaluations();
         let (point, has_product) = (WORD * C::POINT_WORDS, protocol.permutation.is_some());
-        let public_values = context + WORD;
+        let weights = context + WORD;
+        let public_values = weights + protocol.weights.map_or(0, |_| point);
         let digests = public_values + WORD * outputs;
         let advice = public_values + WORD * protocol.public_values();
         let second = advice + point;
@@ -90,6 +96,7 @@ impl CalldataLayout {
         let quotient_pieces = (0..protocol.quotient_pieces).map(|piece| quotient + point * piece).collect();
         Self {
             context,
+            weights,
             public_values,
             digests,
             advice,
@@ -127,6 +134,11 @@ impl CalldataLayout {
         index.checked_sub(outputs).map_or_else(|| format!("OUTPUT{index}"), |digest| format!("DIGEST{digest}"))
     }
 
+    /// Words of the commitment to the weights.
+    pub fn weights_words(&self) -> usize {
+        (self.public_values - self.weights) / WORD
+    }
+
     /// How many digests there are.
     pub fn digest_count(&self) -> usize {
         (self.advice - self.digests) / WORD
@@ -153,6 +165,7 @@ impl CalldataLayout {
             true => vec![named(OUTPUTS, self.public_values)],
             false => public_values.map(|(i, at)| named(self.public_value_name(i), at)).collect(),
         };
+        positions.extend((self.weights_words() > 0).then(|| named(WEIGHTS, self.weights)));
         positions.extend((self.many && self.digest_count() > 0).then(|| named(DIGESTS, self.digests)));
         positions.push(named(ADVICE, self.advice));
         positions.extend(self.has_second.then(|| named(SECOND, self.second)));

@@ -3,7 +3,7 @@
 use ff::Field;
 
 use super::{
-    layout::{CalldataLayout, SECOND, rotation_suffix},
+    layout::{CalldataLayout, SECOND, WEIGHTS, rotation_suffix},
     verifier::{Form, Generator, Point, Step, Term},
     yul::{Block, Value},
 };
@@ -234,10 +234,17 @@ impl<C: Curve> Generator<'_, C> {
         let p = self.protocol;
         for (i, name) in self.linear_columns() {
             let column = p.shape.linear[i];
+            let scalar = scale.times(&self.slot(&name));
+            if p.weights == Some(column) {
+                let slot =
+                    self.term(&name, "weights, whose commitment the statement names", Point::Proof(WEIGHTS.into()));
+                block.store(&slot, &scalar);
+                continue;
+            }
             let point = self.key_point(&name, &p.fixed[column]);
             let comment = if p.shape.linear.len() == 1 { "weights".into() } else { format!("fixed column {column}") };
             let slot = self.term(&name, comment, point);
-            self.key_scalar(block, &slot, &scale.times(&self.slot(&name)));
+            self.key_scalar(block, &slot, &scalar);
         }
         if let Some(sigma) = p.permutation.as_ref().and_then(|permutation| permutation.sigma.last()) {
             let point = self.key_point("SIGMA", sigma);

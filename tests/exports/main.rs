@@ -59,6 +59,7 @@ fn compiled(model: &Path, work: &Path) -> Result<Build, ProjectError> {
         curve: Choice::Only(CurveId::Bn254),
         optimize: Optimize::Gas,
         visibility: Visibility::default(),
+        like: None,
         allow_unsafe_srs,
         limits: Limits::default(),
     };

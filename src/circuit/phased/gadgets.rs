@@ -260,6 +260,10 @@ impl<F: PrimeField> Gadgets<F> for PhasedBuilder<F> {
         result.into_iter().enumerate().map(|(j, cell)| cell.unwrap_or_else(|| sum(map, &inputs, j))).collect()
     }
 
+    fn weighted(&mut self, map: &Affine<i64, i128>, inputs: &[Valued<'_, F>], ranges: &[Interval]) -> Vec<Expr<F>> {
+        self.committed_sums(map, inputs, ranges)
+    }
+
     /// By projections, if that saves rows; else two rows a term, one a sum. What is constant is a factor of a term.
     fn products(&mut self, product: &Product, factors: &[Valued<'_, F>]) -> Vec<Expr<F>> {
         let Product { rows, inner, columns, .. } = *product;

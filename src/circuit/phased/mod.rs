@@ -27,6 +27,8 @@
 //!
 //! **Sums** whose inputs are mostly the same lie side by side in one field element ([`packed`]): an input takes one row for all.
 //!
+//! **Committed weights** ([`weighted`]) are laid out in the same ways, so that nothing but the column `weight` depends on them.
+//!
 //! **Projections** ([`projection`], [`convolution`]) check products of matrices in fewer rows than they have terms. Circuits that have some have four
 //! more fixed columns, a second challenge `theta`, and a second gate:
 //!
@@ -50,6 +52,7 @@ pub mod projection;
 mod shared;
 #[cfg(test)]
 mod tests;
+mod weighted;
 
 use std::sync::Arc;
 

@@ -55,16 +55,23 @@ pub(super) fn digit_bits(range: &Interval) -> u32 {
 
 /// Outputs that are taken together.
 #[derive(Debug, Default)]
-struct Group {
-    outputs: Vec<usize>,
+pub(super) struct Group {
+    pub outputs: Vec<usize>,
     /// Bits of their digits.
     lanes: u32,
     /// Rows that it saves.
     saved: i64,
 }
 
+/// A digit that has no cell yet: its value, its width and its place.
+pub(super) struct Digit<F> {
+    pub value: F,
+    pub bits: u32,
+    pub shift: F,
+}
+
 /// Outputs that are worth being taken together, of those that `may`: such as have most of their inputs in common.
-fn groups(map: &Affine<i64, i128>, may: impl Fn(usize) -> bool, bits: &[u32]) -> Vec<Group> {
+pub(super) fn groups(map: &Affine<i64, i128>, may: impl Fn(usize) -> bool, bits: &[u32]) -> Vec<Group> {
     let span = |output: usize| {
         let columns = &map.columns[map.row_starts[output] as usize..map.row_starts[output + 1] as usize];
         (columns.iter().min().copied(), columns.iter().max().copied())
@@ -105,12 +112,7 @@ impl<F: PrimeField> PhasedBuilder<F> {
     ) {
         let bits: Vec<u32> = ranges.iter().map(digit_bits).collect();
         for Group { outputs, .. } in groups(map, |output| result[output].is_none(), &bits) {
-            let mut shift = F::ONE;
-            let shifts = outputs.iter().map(|&output| {
-                let next = shift * Self::power(bits[output]);
-                std::mem::replace(&mut shift, next)
-            });
-            let shifts: Vec<F> = shifts.collect();
+            let shifts = Self::shifts(outputs.iter().map(|&output| bits[output]));
             // per input its factor
             let mut terms: Vec<(usize, F)> = vec![];
             let mut sum = Expr::constant(F::ZERO);
@@ -122,21 +124,40 @@ impl<F: PrimeField> PhasedBuilder<F> {
             factors.terms.into_iter().for_each(|(input, factor)| sum.add_scaled(inputs[input].0, factor));
             let start = self.rows();
             self.terms(&sum.merged(), F::ONE);
-            // the lowest one closes the run
-            let mut cells: Vec<(usize, u128)> = vec![];
-            for (&output, &shift) in outputs.iter().zip(&shifts).rev() {
+            let value = |output: usize| {
                 let bias = field::<F>(map.bias[output] - ranges[output].lo);
-                let value = map.row(output).fold(bias, |sum, (i, w)| sum + field::<F>(w.into()) * inputs[i].1);
-                let digit = integer(value).map_or(0, i128::unsigned_abs);
-                cells.push((self.fresh_term(value, -shift), digit));
-            }
-            self.pin(start);
-            for (&output, (cell, digit)) in outputs.iter().rev().zip(cells) {
-                self.note(Check::Exactly(bits[output]));
-                self.exactly(Source { cell: Some(cell), added: F::ZERO }, digit, bits[output]);
+                map.row(output).fold(bias, |sum, (i, w)| sum + field::<F>(w.into()) * inputs[i].1)
+            };
+            let digits = outputs.iter().zip(&shifts);
+            let digits = digits.map(|(&output, &shift)| Digit { value: value(output), bits: bits[output], shift });
+            for (&output, cell) in outputs.iter().zip(self.close_with(start, &digits.collect::<Vec<_>>())) {
                 result[output] = Some(Expr::cell(cell).offset(field(ranges[output].lo)));
             }
         }
+    }
+
+    /// The place of every digit, for digits of so many bits: `2^(s_i)`.
+    pub(super) fn shifts(bits: impl Iterator<Item = u32>) -> Vec<F> {
+        let place = |shift: &mut F, bits: u32| {
+            let next = *shift * Self::power(bits);
+            Some(std::mem::replace(shift, next))
+        };
+        bits.scan(F::ONE, place).collect()
+    }
+
+    /// Ends the run from row `start` on, whose sum is that of the digits in their places. Returns their cells.
+    pub(super) fn close_with(&mut self, start: usize, digits: &[Digit<F>]) -> Vec<usize> {
+        // the lowest one closes the run
+        let mut cells: Vec<usize> =
+            digits.iter().rev().map(|digit| self.fresh_term(digit.value, -digit.shift)).collect();
+        self.pin(start);
+        for (&Digit { value, bits, .. }, &cell) in digits.iter().rev().zip(&cells) {
+            self.note(Check::Exactly(bits));
+            let value = integer(value).map_or(0, i128::unsigned_abs);
+            self.exactly(Source { cell: Some(cell), added: F::ZERO }, value, bits);
+        }
+        cells.reverse();
+        cells
     }
 }
 
