@@ -14,7 +14,7 @@ use hallmark::{
     plan::{Choice, Optimize},
     project::{Build, CompileOptions, Limits, Names, Setup, Visibility, compile},
     proof::{CurveId, Proof},
-    quant::{QuantOptions, read_input},
+    quant::{QuantOptions, Weights, read_input},
     solidity::Calldata,
 };
 use rand_chacha::ChaCha20Rng;
@@ -28,11 +28,11 @@ fn root() -> &'static Path {
 }
 
 fn build(model: &str, name: &str, layout: Choice<Layout>, curve: CurveId) -> Build {
-    build_visible(model, name, layout, curve, Visibility::default())
+    compile(&options(model, name, layout, curve), |_| ()).unwrap()
 }
 
-fn build_visible(model: &str, name: &str, layout: Choice<Layout>, curve: CurveId, visibility: Visibility) -> Build {
-    let options = CompileOptions {
+fn options(model: &str, name: &str, layout: Choice<Layout>, curve: CurveId) -> CompileOptions {
+    CompileOptions {
         model: root().join(model),
         data: root().join("examples/credit/calibration.json"),
         domain: None,
@@ -42,12 +42,11 @@ fn build_visible(model: &str, name: &str, layout: Choice<Layout>, curve: CurveId
         layout,
         curve: Choice::Only(curve),
         optimize: Optimize::Gas,
-        visibility,
+        visibility: Visibility::default(),
         like: None,
         allow_unsafe_srs: false,
         limits: Limits::default(),
-    };
-    compile(&options, |_| ()).unwrap()
+    }
 }
 
 /// A proof for an applicant, blinded from a fixed seed, bound to the context `keccak256("hallmark")`, its digests made with a fixed salt.
@@ -128,7 +127,8 @@ fn so_are_those_with_a_digest() {
     let name = "CreditHashedVerifier";
     let visibility = Visibility { hashed_inputs: Names::All, ..Visibility::default() };
     let model = "examples/credit/credit.onnx";
-    let credit = build_visible(model, name, Choice::Only(Layout::General), CurveId::Bn254, visibility);
+    let options = options(model, name, Choice::Only(Layout::General), CurveId::Bn254);
+    let credit = compile(&CompileOptions { visibility, ..options }, |_| ()).unwrap();
     let golden = root().join("tests/foundry/golden");
     check(golden.join(format!("{name}.sol")), &credit.contract);
     check(golden.join(format!("{name}Batch.sol")), credit.batch_contract.as_ref().unwrap());
@@ -138,5 +138,42 @@ fn so_are_those_with_a_digest() {
     for (applicant, claim) in claims.iter().enumerate() {
         check(fixtures.join(format!("applicant{applicant}.json")), &text(&claim.to_json()));
     }
+    check(fixtures.join("batch.json"), &text(&Calldata::batch_to_json(&claims)));
+}
+
+/// One contract for two models of an architecture: the statement names which.
+#[test]
+fn so_are_those_with_committed_weights() {
+    let name = "CreditCommittedVerifier";
+    let [model, retrained] = ["examples/credit/credit.onnx", "tests/models/credit_v2.onnx"];
+    let first = options(model, name, Choice::Auto, CurveId::Bn254);
+    let quant = QuantOptions { weights: Weights::Committed, ..first.quant.clone() };
+    let credit = compile(&CompileOptions { quant, ..first }, |_| ()).unwrap();
+    let work = tempfile::tempdir().unwrap();
+    let like = Some(work.path().join("first"));
+    credit.write(like.as_ref().unwrap()).unwrap();
+    let retrained = options(retrained, "AnotherName", Choice::Auto, CurveId::Bn254);
+    let retrained = compile(&CompileOptions { like, ..retrained }, |_| ()).unwrap();
+    assert_eq!((&retrained.contract_name, &retrained.contract), (&credit.contract_name, &credit.contract));
+    assert_eq!(retrained.batch_contract, credit.batch_contract);
+    assert_ne!(retrained.verifying_key.id(), credit.verifying_key.id());
+
+    let golden = root().join("tests/foundry/golden");
+    check(golden.join(format!("{name}.sol")), &credit.contract);
+    check(golden.join(format!("{name}Batch.sol")), credit.batch_contract.as_ref().unwrap());
+    let fixtures = root().join("tests/foundry/fixtures").join(name);
+    let text = |json: &serde_json::Value| serde_json::to_string_pretty(json).unwrap() + "\n";
+    let proofs = [("applicant0", &credit, 0), ("applicant1", &credit, 1), ("retrained0", &retrained, 0)]
+        .map(|(file, build, applicant)| (file, build.verifying_key.id(), proof(build, applicant)));
+    for (file, id, proof) in &proofs {
+        let mut json = Calldata::new(proof).to_json();
+        json["modelId"] = format!("0x{id}").into();
+        check(fixtures.join(format!("{file}.json")), &text(&json));
+    }
+    // natively, each key stands for its own weights
+    assert!(
+        credit.verifying_key.verify(&proofs[2].2).is_err() && retrained.verifying_key.verify(&proofs[0].2).is_err()
+    );
+    let claims: Vec<Calldata> = proofs.iter().map(|(_, _, proof)| Calldata::new(proof)).collect();
     check(fixtures.join("batch.json"), &text(&Calldata::batch_to_json(&claims)));
 }

@@ -23,12 +23,16 @@ impl Golden {
         Golden { name, entry: "verify", attempt: Some("tryVerify"), accepted, foreign: Some(foreign) }
     }
 
+    const fn alone(name: &'static str, accepted: &'static [&'static str]) -> Self {
+        Golden { name, entry: "verify", attempt: Some("tryVerify"), accepted, foreign: None }
+    }
+
     const fn batch(name: &'static str, accepted: &'static [&'static str]) -> Self {
         Golden { name, entry: "verifyBatch", attempt: None, accepted, foreign: None }
     }
 }
 
-const GOLDEN: [Golden; 7] = [
+const GOLDEN: [Golden; 11] = [
     Golden::one("CreditVerifier", &["applicant0", "applicant1"], "other_model"),
     Golden::one(
         "CreditGeneralVerifier",
@@ -45,9 +49,16 @@ const GOLDEN: [Golden; 7] = [
         &["CreditBlsVerifier/applicant0", "CreditBlsVerifier/applicant1"],
         "CreditBlsVerifier/other_model",
     ),
+    Golden::alone("CreditHashedVerifier", &["CreditHashedVerifier/applicant0", "CreditHashedVerifier/applicant1"]),
+    Golden::alone(
+        "CreditCommittedVerifier",
+        &["CreditCommittedVerifier/applicant0", "CreditCommittedVerifier/retrained0"],
+    ),
     Golden::batch("CreditVerifierBatch", &["batch"]),
     Golden::batch("CreditGeneralVerifierBatch", &["CreditGeneralVerifier/batch"]),
     Golden::batch("CreditPhasedVerifierBatch", &["CreditPhasedVerifier/batch"]),
+    Golden::batch("CreditHashedVerifierBatch", &["CreditHashedVerifier/batch"]),
+    Golden::batch("CreditCommittedVerifierBatch", &["CreditCommittedVerifier/batch"]),
 ];
 
 const VERSIONS: [&str; 4] = ["0.8.20", "0.8.24", "0.8.28", "0.8.37"];

@@ -17,25 +17,28 @@ use crate::{
 pub struct Weighted {
     /// These weights; zeros are kept.
     pub map: Affine<i64, i128>,
-    /// The greatest magnitude of a weight.
-    pub weight_limit: i64,
+    /// Per input, the greatest magnitude of a weight.
+    pub weight_limits: Vec<i64>,
     /// The greatest magnitude of a bias.
     pub bias_limit: i128,
 }
 
 impl Weighted {
     pub(super) fn accepts(&self, len: usize) -> bool {
-        let Self { map, weight_limit, bias_limit } = self;
+        let Self { map, weight_limits, bias_limit } = self;
+        let within = |weight: i64, column: u32| weight.unsigned_abs() <= weight_limits[column as usize].unsigned_abs();
         linear::accepts(map, len)
-            && bias_limit.unsigned_abs() >> MAX_BITS == 0
-            && map.weights.iter().all(|weight| weight.unsigned_abs() as i128 <= i128::from(*weight_limit))
-            && map.bias.iter().all(|bias| bias.unsigned_abs() <= bias_limit.unsigned_abs() && *bias_limit >= 0)
+            && weight_limits.len() == len
+            && weight_limits.iter().all(|limit| *limit >= 0)
+            && (0..=1i128 << MAX_BITS).contains(bias_limit)
+            && map.weights.iter().zip(&map.columns).all(|(&weight, &column)| within(weight, column))
+            && map.bias.iter().all(|bias| bias.unsigned_abs() <= bias_limit.unsigned_abs())
     }
 
     /// Whether another map differs in its weights and biases alone.
     pub fn has_architecture_of(&self, other: &Self) -> bool {
         let (one, two) = (&self.map, &other.map);
-        (self.weight_limit, self.bias_limit) == (other.weight_limit, other.bias_limit)
+        (&self.weight_limits, self.bias_limit) == (&other.weight_limits, other.bias_limit)
             && (one.input_len, &one.row_starts, &one.columns) == (two.input_len, &two.row_starts, &two.columns)
     }
 
@@ -47,12 +50,12 @@ impl Weighted {
     /// within the bound.
     pub(super) fn bounds(&self, inputs: &[&[Interval]]) -> Result<Vec<Interval>, BoundError> {
         let x = inputs.concat();
-        let limit = self.weight_limit.unsigned_abs().into();
         let bound = |j: usize| {
             let mut magnitude = self.bias_limit.unsigned_abs();
             for (i, _) in self.map.row(j) {
-                let term = x[i].magnitude().checked_mul(limit).and_then(|term| magnitude.checked_add(term));
-                magnitude = term.ok_or_else(|| BoundError::overflow(j, None))?;
+                let term = x[i].magnitude().checked_mul(self.weight_limits[i].unsigned_abs().into());
+                let sum = term.and_then(|term| magnitude.checked_add(term));
+                magnitude = sum.ok_or_else(|| BoundError::overflow(j, None))?;
             }
             let hi = i128::try_from(magnitude).map_err(|_| BoundError::overflow(j, None))?;
             Interval::new(-hi, hi).ok_or_else(|| BoundError::overflow(j, Some(magnitude)))
@@ -98,13 +101,14 @@ mod tests {
 
     fn weighted(rows: &[Vec<i64>], bias: &[i128], (weight_limit, bias_limit): (i64, i128)) -> Weighted {
         let input_len = rows[0].len();
+        let weight_limits = vec![weight_limit; input_len];
         let mut map = Affine { input_len, row_starts: vec![0], columns: vec![], weights: vec![], bias: bias.to_vec() };
         for row in rows {
             map.columns.extend(0..input_len as u32);
             map.weights.extend(row);
             map.row_starts.push(map.columns.len() as u32);
         }
-        Weighted { map, weight_limit, bias_limit }
+        Weighted { map, weight_limits, bias_limit }
     }
 
     /// `outputs` sums of `inputs` features; some weights and biases are zero.

@@ -1,6 +1,6 @@
 //! From a float graph and scales to the integer model, with proved ranges.
 
-use super::architecture::{Limits, Weights};
+use super::architecture::{Beyond, Limits, Pattern, Weights};
 use super::domain::{DeclaredFeature, Domain};
 use super::error::QuantError;
 use super::nonlinear;
@@ -74,7 +74,16 @@ pub(super) fn build(
         let mut tensor = match &node.op {
             FloatOp::Affine(map) => {
                 let (columns, exponents, input_len, inputs) = layout(graph, node, scales, &tensors);
-                let map = map.relocate(input_len, &columns);
+                let mut map = map.relocate(input_len, &columns);
+                let pattern = match weights {
+                    Weights::Fixed => None,
+                    Weights::Committed => Some(Pattern::of(&map)),
+                    Weights::Of(architecture) => architecture.pattern(i),
+                };
+                if let Some(pattern) = &pattern {
+                    let elsewhere = |element| QuantError::WeightElsewhere { node: node.name.clone(), element };
+                    map = pattern.filled(&map).map_err(elsewhere)?;
+                }
                 let integers = quantise_map(&map, &exponents, scales.nodes[i]);
                 let integers = integers.map_err(|(element, value)| QuantError::Weight {
                     node: node.name.clone(),
@@ -84,17 +93,21 @@ pub(super) fn build(
                 })?;
                 let own = match weights {
                     Weights::Fixed => None,
-                    Weights::Committed => Limits::chosen(&map, &integers, scales.nodes[i]),
-                    Weights::Of(architecture) => architecture.limits.get(i).copied().flatten(),
+                    Weights::Committed => {
+                        let ranges: Vec<Interval> = inputs.iter().flat_map(|&id| builder.model.ranges(id)).collect();
+                        pattern.and_then(|pattern| Limits::chosen(&map, &integers, &ranges, pattern))
+                    }
+                    Weights::Of(architecture) => architecture.limits.get(i).cloned().flatten(),
                 };
-                if let Some((element, value)) = own.and_then(|limits| limits.exceeded(&map, &integers)) {
-                    return Err(QuantError::BeyondArchitecture { node: node.name.clone(), element, value });
+                let beyond = own.as_ref().and_then(|limits| limits.exceeded(&map, &integers));
+                if let Some(Beyond { element, value, limit }) = beyond {
+                    return Err(QuantError::BeyondArchitecture { node: node.name.clone(), element, value, limit });
                 }
                 limits.resize(i, None);
-                limits.push(own);
+                limits.push(own.clone());
                 let op = match own {
-                    Some(Limits { weight, bias }) => {
-                        Op::Weighted(Weighted { map: integers, weight_limit: weight, bias_limit: bias })
+                    Some(Limits { weights, bias, .. }) => {
+                        Op::Weighted(Weighted { map: integers, weight_limits: weights, bias_limit: bias })
                     }
                     None => Op::Linear(without_zeros(integers)),
                 };

@@ -79,10 +79,15 @@ pub enum QuantError {
     )]
     Weight { node: String, element: usize, value: f64, precision: f64 },
     #[error(
-        "node \"{node}\", element {element}: a weight or bias of {value} is beyond what the architecture leaves room for, twice the greatest of \
-         its first model; compile the model as the first of an architecture of its own"
+        "node \"{node}\", element {element}: a weight or bias of {value} is beyond what the architecture leaves room for, {limit}; \
+         compile the model as the first of an architecture of its own"
     )]
-    BeyondArchitecture { node: String, element: usize, value: f64 },
+    BeyondArchitecture { node: String, element: usize, value: f64, limit: f64 },
+    #[error(
+        "node \"{node}\", element {element}: it has a weight where the architecture's first model has none, or zero; compile the model as the first \
+         of an architecture of its own"
+    )]
+    WeightElsewhere { node: String, element: usize },
     #[error(
         "the model has {nodes} nodes and the architecture's first model {expected}: it has another architecture; compile it as the first of its own"
     )]
@@ -110,6 +115,7 @@ impl QuantError {
             | Self::Undefined { node, .. }
             | Self::Weight { node, .. }
             | Self::BeyondArchitecture { node, .. }
+            | Self::WeightElsewhere { node, .. }
             | Self::Segments { node, .. }
             | Self::NotAnInteger { node } => Some(node),
             Self::Data(_)

@@ -8,6 +8,7 @@
 mod artifacts;
 mod audit;
 mod check;
+mod committed;
 mod crafted;
 mod gas;
 mod inputs;
