@@ -88,7 +88,7 @@ fn measure(neurons: usize, layout: Layout, max_k: u32, srs: &Path, scratch: &Pat
     if build.plan.k > max_k {
         return Ok(None);
     }
-    build.write(&path("build"))?;
+    build.write(&path("build"), false)?;
     let mut prove = Command::new(env!("CARGO_BIN_EXE_hallmark"));
     prove.arg("prove").arg(path("build")).arg("--input").arg(path("input.json")).arg("-o").arg(path("proof.json"));
     let proved = prove.arg("--json").stderr(Stdio::inherit()).output()?;

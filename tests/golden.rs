@@ -15,7 +15,7 @@ use hallmark::{
     project::{Build, CompileOptions, Limits, Names, Setup, Visibility, compile},
     proof::{CurveId, Proof},
     quant::{QuantOptions, Weights, read_input},
-    solidity::Calldata,
+    solidity::{Calldata, typed_name},
 };
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
@@ -76,10 +76,19 @@ fn check(path: PathBuf, text: &str) {
     );
 }
 
+/// The typed library beside a contract.
+fn check_typed(build: &Build) {
+    let name = typed_name(&build.contract_name);
+    check(root().join(format!("tests/foundry/golden/{name}.sol")), &build.interface().source());
+}
+
 /// The contract, and proofs in the given folder of fixtures.
 fn check_golden(name: &str, layout: Choice<Layout>, curve: CurveId, folder: &str) {
     let credit = build("examples/credit/credit.onnx", name, layout, curve);
     check(root().join(format!("tests/foundry/golden/{name}.sol")), &credit.contract);
+    if name == "CreditVerifier" {
+        check_typed(&credit);
+    }
     if let Some(batch) = &credit.batch_contract {
         check(root().join(format!("tests/foundry/golden/{name}Batch.sol")), batch);
     }
@@ -131,6 +140,7 @@ fn so_are_those_with_a_digest() {
     let credit = compile(&CompileOptions { visibility, ..options }, |_| ()).unwrap();
     let golden = root().join("tests/foundry/golden");
     check(golden.join(format!("{name}.sol")), &credit.contract);
+    check_typed(&credit);
     check(golden.join(format!("{name}Batch.sol")), credit.batch_contract.as_ref().unwrap());
     let fixtures = root().join("tests/foundry/fixtures").join(name);
     let claims = [0, 1].map(|applicant| Calldata::new(&proof(&credit, applicant)));
@@ -151,7 +161,7 @@ fn so_are_those_with_committed_weights() {
     let credit = compile(&CompileOptions { quant, ..first }, |_| ()).unwrap();
     let work = tempfile::tempdir().unwrap();
     let like = Some(work.path().join("first"));
-    credit.write(like.as_ref().unwrap()).unwrap();
+    credit.write(like.as_ref().unwrap(), false).unwrap();
     let retrained = options(retrained, "AnotherName", Choice::Auto, CurveId::Bn254);
     let retrained = compile(&CompileOptions { like, ..retrained }, |_| ()).unwrap();
     assert_eq!((&retrained.contract_name, &retrained.contract), (&credit.contract_name, &credit.contract));
@@ -160,6 +170,7 @@ fn so_are_those_with_committed_weights() {
 
     let golden = root().join("tests/foundry/golden");
     check(golden.join(format!("{name}.sol")), &credit.contract);
+    check_typed(&credit);
     check(golden.join(format!("{name}Batch.sol")), credit.batch_contract.as_ref().unwrap());
     let fixtures = root().join("tests/foundry/fixtures").join(name);
     let text = |json: &serde_json::Value| serde_json::to_string_pretty(json).unwrap() + "\n";

@@ -45,6 +45,9 @@ pub struct Args {
         "private_outputs",
     ])]
     like: Option<PathBuf>,
+    /// Leave out the Foundry suite, whose fixture is an example's proof that has to be made first.
+    #[arg(long)]
+    no_tests: bool,
     #[command(flatten)]
     options: ModelOptions,
     #[command(flatten)]
@@ -62,8 +65,8 @@ pub fn run(args: &Args, output: &Output) -> Outcome {
     let step = output.step("");
     let told = step.clone();
     let build = observed(step.listener(), || compile(&options, |stage| told.set(stage.to_string())))?;
-    step.set("writing artifacts");
-    build.write(&args.output)?;
+    step.set(if args.no_tests { "writing artifacts" } else { "proving an example, writing artifacts" });
+    build.write(&args.output, !args.no_tests)?;
     drop(step);
     if build.domain.source == DomainSource::Calibration {
         output.note(NO_DOMAIN);

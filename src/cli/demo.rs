@@ -64,7 +64,7 @@ pub fn run(args: &Args, output: &Output) -> Outcome {
         limits: Limits::default(),
     };
     let build = compile(&options, |stage| step.set(stage.to_string()))?;
-    build.write(&args.output)?;
+    build.write(&args.output, true)?;
     drop(step);
 
     let graph: Graph = onnx::import_bytes("credit.onnx", MODEL)?;

@@ -29,7 +29,7 @@ use crate::{
         srs::{EMBEDDED_K, ETHEREUM_K},
     },
     quant::{CalibrationData, Domain, DomainFile, QuantOptions, Quantised, Weights, quantise},
-    solidity::{ContractInfo, batch_name},
+    solidity::{ContractInfo, FIXTURE, batch_name, typed_name},
 };
 
 /// Which trusted setup to use.
@@ -316,8 +316,9 @@ pub(super) mod paths {
 }
 
 impl Build {
-    /// Write the folder of artifacts: all of it or, if anything fails, nothing.
-    pub fn write(&self, folder: &Path) -> Result<(), ProjectError> {
+    /// Write the folder of artifacts: all of it or, if anything fails, nothing. It is a Foundry project; `with_tests`, its suite comes with
+    /// an example's proof, which is made for it.
+    pub fn write(&self, folder: &Path, with_tests: bool) -> Result<(), ProjectError> {
         let vk = &self.verifying_key;
         let circuit = postcard::to_allocvec(&self.quantised.model).map_err(|error| ProjectError::Mismatch {
             path: folder.join(paths::CIRCUIT),
@@ -341,6 +342,17 @@ impl Build {
         staged.write(&paths::contract(&self.contract_name), self.contract.as_bytes())?;
         if let Some(batch) = &self.batch_contract {
             staged.write(&paths::contract(&batch_name(&self.contract_name)), batch.as_bytes())?;
+        }
+        let (interface, suite) = (self.interface(), self.suite());
+        staged.write(&paths::contract(&typed_name(&self.contract_name)), interface.source().as_bytes())?;
+        staged.write("foundry.toml", suite.settings().as_bytes())?;
+        staged.write("README.md", suite.readme(with_tests).as_bytes())?;
+        let (path, script) = suite.script();
+        staged.write(&path, script.as_bytes())?;
+        if with_tests {
+            let (path, tests) = suite.tests();
+            staged.write(&path, tests.as_bytes())?;
+            staged.write(FIXTURE, format!("{:#}\n", self.fixture(&circuit)?).as_bytes())?;
         }
         let key_bytes = [&proving_key, &verifying_key].map(|key| key.len() as u64 + OVERHEAD);
         staged.write(paths::REPORT, self.report(key_bytes).as_bytes())?;

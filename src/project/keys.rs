@@ -111,7 +111,12 @@ impl AnyVerifyingKey {
 
     /// In hex: the name of the approved model.
     pub fn id(&self) -> String {
-        on_curve!(AnyVerifyingKey, self, key => key.id())
+        hex::encode(self.id_word())
+    }
+
+    /// The name of the approved model.
+    pub fn id_word(&self) -> Word {
+        on_curve!(AnyVerifyingKey, self, key => key.protocol().model_id())
     }
 
     /// In hex, with committed weights: the name of the architecture, which is the verifier's, and the commitment to the weights.

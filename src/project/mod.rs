@@ -9,6 +9,7 @@ mod check;
 mod compile;
 mod folder;
 mod forecast;
+mod foundry;
 mod keys;
 mod limits;
 mod proof_file;

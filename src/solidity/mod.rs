@@ -8,9 +8,13 @@ mod contract;
 mod evaluation;
 mod layout;
 mod opening;
+mod suite;
+mod typed;
 mod verifier;
 mod yul;
 
 pub use batch::batch_name;
 pub use calldata::Calldata;
+pub use suite::{FIXTURE, Suite};
+pub use typed::{Interface, TypedInput, TypedOutput, typed_name};
 pub use verifier::{ContractInfo, VerifierError, batch_source, verifier_source};

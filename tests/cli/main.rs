@@ -10,6 +10,7 @@ mod audit;
 mod check;
 mod committed;
 mod crafted;
+mod foundry;
 mod gas;
 mod inputs;
 mod journey;

@@ -101,7 +101,7 @@ fn judged(path: &Path, name: &str, work: &Path, anvil: &Anvil) -> Result<String,
     let start = Instant::now();
     let expected: Expected = serde_json::from_slice(&fs::read(path.with_extension("expected.json")).unwrap()).unwrap();
     let build = compiled(path, work).map_err(|error| error.to_string())?;
-    build.write(&work.join(name)).unwrap();
+    build.write(&work.join(name), false).unwrap();
     let project = Project::open(&work.join(name)).unwrap();
     let found = expected.rows.iter().map(|row| prediction(project.model(), row, expected.classifier));
     let errors: Vec<f64> = found.zip(&expected.predicted).map(|(a, b)| (a - b).abs()).collect();

@@ -68,7 +68,7 @@ contract CommittedTest {
         string[2] memory files = ["applicant0", "retrained0"];
         for (uint256 i = 0; i < files.length; i++) {
             string memory file = string.concat("CreditCommittedVerifier/", files[i]);
-            bytes32 expected = abi.decode(vm.parseJsonBytes(Call.json(file), ".modelId"), (bytes32));
+            bytes32 expected = vm.parseJsonBytes32(Call.json(file), ".modelId");
             uint256[2] memory weights = weightsOf(Call.load(file));
             require(verifier.modelId(weights) == expected && batch.modelId(weights) == expected, "modelId");
         }
