@@ -79,7 +79,8 @@ runs = 256
 pragma solidity ^0.8.20;
 
 import {{{verifier}}} from "../contracts/{verifier}.sol";
-import {{{library}, {base}Result}} from "../contracts/{library}.sol";
+import {{{library}}} from "../contracts/{library}.sol";
+import {{{base}Result}} from "../contracts/{library}.sol";
 
 {VM}
 interface Vm {{
@@ -108,6 +109,9 @@ contract Consumer {{
 contract {library}Test {{
     Vm private constant vm = Vm(address(uint160(uint256(keccak256("hevm cheat code")))));
 
+    bytes4 private constant VERIFY = {verifier}.verify.selector;
+    bytes4 private constant PROOF_REJECTED = {verifier}.ProofRejected.selector;
+
     {verifier} private verifier;
     Consumer private consumer;
 
@@ -124,7 +128,7 @@ contract {library}Test {{
 {set}    }}
 
     function verified(bytes memory given) private view returns (bool success, bytes memory answer) {{
-        return address(verifier).staticcall{{gas: 10_000_000}}(bytes.concat({verifier}.verify.selector, given));
+        return address(verifier).staticcall{{gas: 10_000_000}}(bytes.concat(VERIFY, given));
     }}
 
     /// @dev A consumer's arguments are the verifier's{behind}.
@@ -147,8 +151,7 @@ contract {library}Test {{
         bytes memory other = arguments;
         other[0] ^= 0x01;
         (bool success, bytes memory answer) = consumed(other);
-        bytes32 expected = keccak256(abi.encodeWithSelector({verifier}.ProofRejected.selector));
-        require(!success && keccak256(answer) == expected, "another context is not rejected by name");
+        require(!success && keccak256(answer) == keccak256(bytes.concat(PROOF_REJECTED)), "another context is not rejected by name");
     }}
 
     /// @dev Whichever bit of the arguments is changed, there is no proof.
