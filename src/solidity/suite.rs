@@ -151,7 +151,7 @@ contract {library}Test {{
         bytes memory other = arguments;
         other[0] ^= 0x01;
         (bool success, bytes memory answer) = consumed(other);
-        require(!success && keccak256(answer) == keccak256(bytes.concat(PROOF_REJECTED)), "another context is not rejected by name");
+        require(!success && keccak256(answer) == keccak256(bytes.concat(PROOF_REJECTED)), "not rejected by name");
     }}
 
     /// @dev Whichever bit of the arguments is changed, there is no proof.

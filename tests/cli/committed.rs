@@ -67,7 +67,7 @@ fn one_contract_serves_two_models() {
             let (input, proof) = (credit("applicant.json"), folder.with_extension("json"));
             let mut prove = crate::command!("prove", folder, "--input", input, "-o", &proof, "--context", CONTEXT);
             if options.contains(&"--hashed-inputs") {
-                prove.args(["--salt", CONTEXT]);
+                prove.args(["--salt", &format!("0x{:064x}", 7)]);
             }
             crate::support::run(&mut prove).succeeds();
             hallmark!("verify", folder, &proof).succeeds();
