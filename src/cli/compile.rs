@@ -41,7 +41,7 @@ pub struct Args {
     output: PathBuf,
     /// Compiled folder of a model with committed weights: MODEL is another one of its architecture, for the same contract.
     #[arg(long, value_name = "DIR", conflicts_with_all = [
-        "domain", "name", "precision", "weights", "layout", "curve", "optimize", "public_inputs", "hashed_inputs", "hashed_outputs",
+        "domain", "name", "precision", "weights", "layout", "curve", "optimize", "output_names", "public_inputs", "hashed_inputs", "hashed_outputs",
         "private_outputs",
     ])]
     like: Option<PathBuf>,

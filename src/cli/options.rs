@@ -53,6 +53,9 @@ pub struct ModelOptions {
     /// a quarter more than the least gas).
     #[arg(long, default_value_t = Optimize::Gas)]
     optimize: Optimize,
+    /// Names of the outputs in the contract, in the order of the model's, in place of its own: with commas between them.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    output_names: Vec<String>,
     /// Inputs that a proof says in the open: names with commas between them, or all that are not named otherwise. They are packed,
     /// several in a word. Other inputs are private.
     #[arg(long, value_name = "NAMES", value_parser = names)]
@@ -103,6 +106,7 @@ impl ModelOptions {
             curve: self.curve,
             optimize: self.optimize,
             visibility: Visibility {
+                output_names: self.output_names.clone(),
                 public_inputs: self.public_inputs.clone().unwrap_or_default(),
                 hashed_inputs: self.hashed_inputs.clone().unwrap_or_default(),
                 hashed_outputs: self.hashed_outputs.clone().unwrap_or_default(),

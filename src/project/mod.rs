@@ -84,6 +84,11 @@ pub enum ProjectError {
     Limits { problems: Problems },
     #[error("there is no {what} \"{name}\"; the model's {what}s are: {}", known.join(", "))]
     NoSuchName { what: &'static str, name: String, known: Vec<String> },
+    #[error(
+        "the outputs cannot be named {}: each of the model's {} outputs ({}) takes one name of its own, in order",
+        given.join(", "), known.len(), known.join(", ")
+    )]
+    OutputNames { given: Vec<String>, known: Vec<String> },
     #[error("{what} \"{name}\" is named twice; name each once, of the model's {what}s: {}", known.join(", "))]
     NamedTwice { what: &'static str, name: String, known: Vec<String> },
     #[error(

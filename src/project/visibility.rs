@@ -26,9 +26,12 @@ pub enum Names {
     Only(Vec<String>),
 }
 
-/// How inputs and outputs are seen: inputs that are not named are private, outputs public.
+/// How inputs and outputs are seen: inputs that are not named are private, outputs public. The names are the new ones, if outputs have
+/// new names.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Visibility {
+    /// Names in place of those in the ONNX file, one for each output in order; or none.
+    pub output_names: Vec<String>,
     pub public_inputs: Names,
     pub hashed_inputs: Names,
     pub hashed_outputs: Names,
@@ -144,6 +147,14 @@ impl Known<'_> {
 impl Visibility {
     /// Makes the model's proofs say this much, and says what that is.
     pub(super) fn apply(&self, model: &mut IntegerModel) -> Result<Seen, ProjectError> {
+        if !self.output_names.is_empty() {
+            let distinct: HashSet<&String> = self.output_names.iter().filter(|name| !name.is_empty()).collect();
+            if distinct.len() != model.outputs.len() || self.output_names.len() != model.outputs.len() {
+                let known = model.outputs.iter().map(|output| output.name.clone()).collect();
+                return Err(ProjectError::OutputNames { given: self.output_names.clone(), known });
+            }
+            model.outputs.iter_mut().zip(&self.output_names).for_each(|(output, name)| output.name = name.clone());
+        }
         let inputs = Known { what: "input", names: model.features.iter().map(|f| f.name.as_str()).collect() };
         let outputs = Known { what: "output", names: model.outputs.iter().map(|o| o.name.as_str()).collect() };
         let of_inputs = inputs.choose([&self.public_inputs, &self.hashed_inputs])?;

@@ -61,9 +61,26 @@ fn so_does_that_of_several_outputs() {
         .collect();
     let scene = Scene::empty();
     let data = scene.file("data.json", format!("{{\"input_data\": [{}]}}", rows.join(", ")));
-    let tested = tested(&model("branches.onnx"), &data, &["--max-error", "1e-2"]);
+    let names = |names: &str| {
+        let output = scene.path("refused");
+        hallmark!(
+            "compile",
+            model("branches.onnx"),
+            "--data",
+            &data,
+            "-o",
+            output,
+            "--max-error",
+            "1e-2",
+            "--output-names",
+            names
+        )
+    };
+    names("sum").fails(1, &["named sum", "2 outputs (sum, scores)"]);
+    names("a,a").fails(1, &["named a, a"]);
+    let tested = tested(&model("branches.onnx"), &data, &["--max-error", "1e-2", "--output-names", "sum,Risk classes"]);
     let library = fs::read_to_string(tested.folder().join("contracts/BranchesModel.sol")).unwrap();
-    assert!(library.contains("[4] scores;") && library.contains("[6] sum;"), "{library}");
+    assert!(library.contains("[4] riskClasses;") && library.contains("[6] sum;"), "{library}");
 }
 
 #[test]
