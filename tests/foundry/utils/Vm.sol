@@ -17,6 +17,17 @@ interface Vm {
     function snapshotGasLastCall(string calldata group, string calldata name) external returns (uint256 gasUsed);
     function snapshotValue(string calldata group, string calldata name, uint256 value) external;
     function assume(bool condition) external pure;
+    function etch(address where, bytes calldata code) external;
+    function prank(address sender) external;
+    function warp(uint256 timestamp) external;
+    function chainId(uint256 id) external;
+    function cool(address target) external;
+    function expectRevert(bytes calldata answer) external;
+    function expectRevert() external;
+    function expectEmit(address emitter) external;
+    function indexOf(string calldata text, string calldata part) external pure returns (uint256 index);
+    function parseJsonUint(string calldata json, string calldata key) external pure returns (uint256 value);
+    function parseJsonString(string calldata json, string calldata key) external pure returns (string memory value);
 }
 
 Vm constant vm = Vm(address(uint160(uint256(keccak256("hevm cheat code")))));
