@@ -18,8 +18,8 @@ library Deploy {
     }
 
     /// @notice A contract at a chosen address, so that the contexts of its proofs are the same in every build. Its constructor runs there.
-    function placed(address where, string memory name, bytes memory arguments) internal {
-        vm.etch(where, bytes.concat(vm.getCode(string.concat(name, ".sol:", name)), arguments));
+    function placed(address where, string memory file, string memory name, bytes memory arguments) internal {
+        vm.etch(where, bytes.concat(vm.getCode(string.concat(file, ".sol:", name)), arguments));
         (bool success, bytes memory answer) = where.call("");
         if (!success) {
             assembly ("memory-safe") {
