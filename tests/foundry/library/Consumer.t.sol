@@ -221,14 +221,13 @@ contract ConsumerTest is LibraryTest {
 
     function test_snapshot_unordered() public {
         (, HallmarkConsumer.Binding memory binding) = consumer.unorderedContext(ALICE, "action", 7, NOW);
-        vm.cool(address(consumer));
         vm.prank(ALICE);
         measured("unordered: context and nullifier", consumer.measureUnordered(binding, "action", "statement"));
     }
 
     function test_snapshot_sequential() public {
         (, HallmarkConsumer.Binding memory binding) = consumer.sequentialContext(ALICE, "action", NOW);
-        vm.cool(address(consumer));
+        vm.cool(address(consumer)); // its storage, as a transaction of its own finds it
         vm.prank(ALICE);
         measured("sequential: context and nonce, first", consumer.measureSequential(binding, "action"));
         binding.nonce = 1;

@@ -103,7 +103,7 @@ contract HallmarkCallTest is LibraryTest {
     function testFuzz_modelIdsAreThoseOfTheVerifier(bytes32 architecture, uint256[2] memory model, bytes32 context)
         public
     {
-        MockHallmarkVerifier committed = new MockHallmarkVerifier(architecture, 1, HallmarkCall.Shape(2, 1, 0, 12));
+        MockHallmarkVerifier committed = mock(architecture, HallmarkCall.Shape(2, 1, 0, 12));
         bytes32 id = keccak256(abi.encode(architecture, model));
         check(committed.modelId(model) == id && committed.ARCHITECTURE_ID() == architecture, "the verifier's");
         check(HallmarkCall.modelIdOf(architecture, model) == id, "of a commitment");

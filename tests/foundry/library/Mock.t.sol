@@ -16,7 +16,7 @@ contract MockTest is LibraryTest {
     uint256[12] private proof;
 
     function setUp() public {
-        verifier = new MockHallmarkVerifier("model", 1 << 44, HallmarkCall.Shape(0, 1, 0, 12));
+        verifier = mock("model");
     }
 
     function typed() private view returns (CreditVerifier same_) {

@@ -17,6 +17,18 @@ library Deploy {
         }
     }
 
+    /// @notice A new contract, whose constructor takes arguments and may revert.
+    function made(string memory file, string memory name, bytes memory arguments) internal returns (address deployed) {
+        bytes memory code = bytes.concat(vm.getCode(string.concat(file, ".sol:", name)), arguments);
+        assembly ("memory-safe") {
+            deployed := create(0, add(code, 32), mload(code))
+            if iszero(deployed) {
+                returndatacopy(code, 0, returndatasize())
+                revert(code, returndatasize())
+            }
+        }
+    }
+
     /// @notice A contract at a chosen address, so that the contexts of its proofs are the same in every build. Its constructor runs there.
     function placed(address where, string memory file, string memory name, bytes memory arguments) internal {
         vm.etch(where, bytes.concat(vm.getCode(string.concat(file, ".sol:", name)), arguments));

@@ -2,10 +2,11 @@
 pragma solidity ^0.8.20;
 
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
-import {CreditLine, ICreditVerifier} from "../../../../contracts/examples/CreditLine.sol";
+import {CreditLine} from "../../../../contracts/examples/CreditLine.sol";
 import {HallmarkCall} from "../../../../contracts/HallmarkCall.sol";
 import {HallmarkConsumer} from "../../../../contracts/HallmarkConsumer.sol";
 import {MockHallmarkVerifier} from "../../../../contracts/mocks/MockHallmarkVerifier.sol";
+import {Deploy} from "../../utils/Deploy.sol";
 import {vm} from "../../utils/Vm.sol";
 import {LibraryTest} from "./LibraryTest.sol";
 import {Dollar} from "./Tokens.sol";
@@ -29,14 +30,19 @@ abstract contract CreditLineTest is LibraryTest {
     function setUp() public virtual {
         vm.warp(NOW);
         dollar = new Dollar();
-        verifier = new MockHallmarkVerifier(MODEL, uint128(SCALE), HallmarkCall.Shape(0, 1, 1, 16));
+        verifier = mock(MODEL, HallmarkCall.Shape(0, 1, 1, 16));
         verifier.acceptAll(true);
         pool = deploy(dollar);
         appoint(pool);
     }
 
     function deploy(Dollar asset) internal returns (CreditLine line) {
-        return new CreditLine(asset, ICreditVerifier(address(verifier)), MODEL, TERM, standardTiers(), ADMIN);
+        return deploy(asset, MODEL, TERM);
+    }
+
+    function deploy(Dollar asset, bytes32 model, uint256 term) internal returns (CreditLine line) {
+        bytes memory arguments = abi.encode(asset, verifier, model, term, standardTiers(), ADMIN);
+        return CreditLine(Deploy.made("CreditLine", "CreditLine", arguments));
     }
 
     /// @dev Log-odds of 1.5 and more: 6% a year on up to 50,000; of 0 and more: 12% on up to 10,000.

@@ -4,6 +4,7 @@ pragma solidity ^0.8.20;
 import {HallmarkCall} from "../../../../contracts/HallmarkCall.sol";
 import {HallmarkGoverned} from "../../../../contracts/HallmarkGoverned.sol";
 import {MockHallmarkVerifier} from "../../../../contracts/mocks/MockHallmarkVerifier.sol";
+import {Deploy} from "../../utils/Deploy.sol";
 import {vm} from "../../utils/Vm.sol";
 
 /// @notice What the tests of the library's contracts share: accounts by name, a clock that starts at a known time, and failures that
@@ -69,6 +70,11 @@ abstract contract LibraryTest {
 
     /// @dev A mock with the shape of the credit model's verifier.
     function mock(bytes32 id) internal returns (MockHallmarkVerifier verifier) {
-        return new MockHallmarkVerifier(id, 1, HallmarkCall.Shape(0, 1, 0, 12));
+        return mock(id, HallmarkCall.Shape(0, 1, 0, 12));
+    }
+
+    function mock(bytes32 id, HallmarkCall.Shape memory shape) internal returns (MockHallmarkVerifier verifier) {
+        bytes memory arguments = abi.encode(id, 1 << 44, shape);
+        return MockHallmarkVerifier(Deploy.made("MockHallmarkVerifier", "MockHallmarkVerifier", arguments));
     }
 }
