@@ -3,9 +3,9 @@ pragma solidity ^0.8.20;
 
 import {Strings} from "@openzeppelin/contracts/utils/Strings.sol";
 
-/// @title Calls of `verify` for contracts that do not know the verifier's type
-/// @notice A call is what `abi.encodeCall(CreditVerifier.verify, (...))` gives. It is forwarded only if it calls `verify`, only to an
-/// address that has code, and reverts with whatever the verifier reverts with: there is no value to ignore.
+/// @title What a call of `verify` looks like, whatever the model
+/// @notice For contracts that do not know the verifier's type: a call is what `abi.encodeCall(CreditVerifier.verify, (...))` gives,
+/// and the lengths of its arrays say which function it has to be a call of.
 library HallmarkCall {
     /// @notice The number of words of each array argument of `verify`; zero for one that the function does not have.
     struct Shape {
@@ -15,39 +15,8 @@ library HallmarkCall {
         uint16 proof;
     }
 
-    /// @notice There is no contract at the verifier's address: a call to it would succeed whatever the proof.
-    /// @param verifier the address.
-    error VerifierHasNoCode(address verifier);
-
-    /// @notice The call is not one of the verifier's `verify`.
-    /// @param expected selector of `verify`.
-    /// @param given selector of the call.
-    error NotVerify(bytes4 expected, bytes4 given);
-
-    /// @notice The verifier returned data, which `verify` never does: what was called is something else.
-    /// @param verifier the address.
-    error UnexpectedAnswer(address verifier);
-
     /// @dev Bytes of a call before the argument behind `context`.
     uint256 private constant HEAD = 36;
-
-    /// @notice Returns if the proof in the call is valid, and reverts with the verifier's own error if not.
-    /// @param verifier a generated verifier.
-    /// @param selector that of its `verify`.
-    /// @param call selector and arguments.
-    function verify(address verifier, bytes4 selector, bytes memory call) internal view {
-        // of fewer bytes than a selector `bytes4` has zeros behind them; such a call the verifier itself refuses
-        if (bytes4(call) != selector) revert NotVerify(selector, bytes4(call));
-        if (verifier.code.length == 0) revert VerifierHasNoCode(verifier);
-        (bool success, bytes memory answer) = verifier.staticcall(call);
-        if (!success) {
-            // the verifier's error as it is; none if it ran out of gas
-            assembly ("memory-safe") {
-                revert(add(answer, 32), mload(answer))
-            }
-        }
-        if (answer.length != 0) revert UnexpectedAnswer(verifier);
-    }
 
     /// @notice The selector of `verify` for arrays of these lengths.
     /// @param shape the lengths.

@@ -24,7 +24,7 @@ abstract contract HallmarkGoverned is Ownable2Step {
     uint256 public constant MAX_DELAY = 30 days;
 
     /// @notice How long an operation may be executed once it is ready.
-    uint256 public constant GRACE = 14 days;
+    uint256 public constant GRACE_PERIOD = 14 days;
 
     /// @notice Seconds between the announcement of an operation and the first moment at which it can be executed.
     uint256 public immutable DELAY;
@@ -119,7 +119,7 @@ abstract contract HallmarkGoverned is Ownable2Step {
         id = keccak256(call);
         uint256 pending = operations[id].readyAt;
         // one that has expired is as good as none
-        if (pending != 0 && block.timestamp <= pending + GRACE) revert OperationPending(id);
+        if (pending != 0 && block.timestamp <= pending + GRACE_PERIOD) revert OperationPending(id);
         uint256 readyAt = block.timestamp + DELAY;
         operations[id] = Operation(uint64(readyAt), bytes4(call) == this.setGuardian.selector);
         emit OperationScheduled(id, call, readyAt);
@@ -156,7 +156,7 @@ abstract contract HallmarkGoverned is Ownable2Step {
         uint256 readyAt = operations[id].readyAt;
         if (readyAt == 0) revert OperationUnknown(id);
         if (block.timestamp < readyAt) revert OperationNotReady(id, readyAt);
-        if (block.timestamp > readyAt + GRACE) revert OperationExpired(id, readyAt + GRACE);
+        if (block.timestamp > readyAt + GRACE_PERIOD) revert OperationExpired(id, readyAt + GRACE_PERIOD);
         delete operations[id];
         emit OperationExecuted(id);
     }

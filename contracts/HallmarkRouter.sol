@@ -24,7 +24,7 @@ contract HallmarkRouter is HallmarkGoverned, IHallmarkRouter {
         Removed
     }
 
-    /// @notice A verifier and how it is called: one word of storage.
+    /// @notice A verifier and how it is called.
     struct Route {
         address verifier;
         bytes4 selector; // of its `verify`
@@ -33,9 +33,18 @@ contract HallmarkRouter is HallmarkGoverned, IHallmarkRouter {
     }
 
     /// @notice Whether the table takes no more routes.
-    bool public frozen;
+    bool public isFrozen;
 
-    mapping(bytes32 key => Route route) private _routes;
+    /// @dev A route in one word, by hand: the compiler would read it once for every field. From the lowest bits on: 160 of the
+    /// address, 32 of the selector, 8 of the words of the model, and the state.
+    uint256 private constant SELECTOR = 160;
+    uint256 private constant MODEL = 192;
+    uint256 private constant STATE = 200;
+
+    /// @dev `State.Active` in a route that was shifted by SELECTOR.
+    uint256 private constant ACTIVE = 1 << 40;
+
+    mapping(bytes32 key => uint256 route) private _routes;
     bytes32[] private _keys;
 
     /// @notice A verifier was added.
@@ -97,11 +106,11 @@ contract HallmarkRouter is HallmarkGoverned, IHallmarkRouter {
     /// @param verifier its address. A verifier as it was generated: not one behind a proxy, whose code somebody can replace.
     /// @param shape lengths of the arrays that its `verify` takes.
     function addRoute(bytes32 key, address verifier, HallmarkCall.Shape calldata shape) external onlyOwner timelocked {
-        if (frozen) revert TableFrozen();
-        State state = _routes[key].state;
+        if (isFrozen) revert TableFrozen();
+        State state = _stateOf(key);
         if (state == State.Removed) revert RouteRemoved(key);
         if (state != State.Unknown) revert RouteExists(key);
-        if (verifier.code.length == 0) revert HallmarkCall.VerifierHasNoCode(verifier);
+        if (verifier.code.length == 0) revert VerifierHasNoCode(verifier);
         if (shape.model > 3) revert ModelTooLong(shape.model);
         bytes32 given = shape.model == 0
             ? IHallmarkVerifier(verifier).MODEL_ID()
@@ -109,7 +118,8 @@ contract HallmarkRouter is HallmarkGoverned, IHallmarkRouter {
         if (given != key) revert AnotherKey(key, given);
         bytes4 selector = HallmarkCall.selectorOf(shape);
         _probe(verifier, selector, HallmarkCall.lengthOf(shape));
-        _routes[key] = Route(verifier, selector, uint8(shape.model), State.Active);
+        _routes[key] = uint256(uint160(verifier)) | (uint256(uint32(selector)) << SELECTOR)
+            | (uint256(shape.model) << MODEL) | (uint256(State.Active) << STATE);
         _keys.push(key);
         emit RouteAdded(key, verifier, selector, verifier.codehash);
     }
@@ -117,8 +127,8 @@ contract HallmarkRouter is HallmarkGoverned, IHallmarkRouter {
     /// @notice Lets a stopped route work again. Timelocked.
     /// @param key its verifying key.
     function resume(bytes32 key) external onlyOwner timelocked {
-        if (_routes[key].state != State.Stopped) revert RouteNotStopped(key);
-        _routes[key].state = State.Active;
+        if (_stateOf(key) != State.Stopped) revert RouteNotStopped(key);
+        _setState(key, State.Active);
         emit RouteResumed(key);
     }
 
@@ -140,40 +150,44 @@ contract HallmarkRouter is HallmarkGoverned, IHallmarkRouter {
     /// @notice Gives a key up at once and for good, whether it has a route or not.
     /// @param key the verifying key.
     function remove(bytes32 key) external onlyOwner {
-        if (_routes[key].state == State.Removed) revert RouteRemoved(key);
-        _routes[key] = Route(address(0), 0, 0, State.Removed);
+        if (_stateOf(key) == State.Removed) revert RouteRemoved(key);
+        _routes[key] = uint256(State.Removed) << STATE;
         emit RouteTombstoned(key);
     }
 
     /// @notice Closes the table for good. Routes can still be stopped, resumed and removed.
     function freeze() external onlyOwner {
-        if (frozen) revert TableFrozen();
-        frozen = true;
+        if (isFrozen) revert TableFrozen();
+        isFrozen = true;
         emit Frozen();
     }
 
     /// @inheritdoc IHallmarkRouter
-    function verify(bytes32 modelId, bytes calldata call) external view {
-        Route memory route = _active(modelId);
-        if (route.model != 0) revert ModelNotNamed(modelId);
-        HallmarkCall.verify(route.verifier, route.selector, call);
+    function verify(bytes32 modelId, bytes calldata data) external view {
+        uint256 route = _routes[modelId];
+        // active, weights fixed, and the selector: all in one comparison
+        if (route >> SELECTOR != ACTIVE | _selectorOf(data)) _refuse(modelId, route, bytes4(data), true);
+        _forward(address(uint160(route)), data);
     }
 
     /// @inheritdoc IHallmarkRouter
-    function verifyModel(bytes32 architectureId, bytes32 modelId, bytes calldata call) external view {
-        Route memory route = _active(architectureId);
-        if (route.model == 0) revert ModelIsFixed(architectureId);
-        if (call.length < 36 + 32 * uint256(route.model)) revert CalldataLength();
-        bytes32 given = HallmarkCall.modelIdOf(architectureId, call, route.model);
+    function verifyModel(bytes32 architectureId, bytes32 modelId, bytes calldata data) external view {
+        uint256 route = _routes[architectureId];
+        uint256 words = uint8(route >> MODEL);
+        uint256 expected = ACTIVE | (words << (MODEL - SELECTOR)) | _selectorOf(data);
+        if (route >> SELECTOR != expected || words == 0) _refuse(architectureId, route, bytes4(data), false);
+        if (data.length < 36 + 32 * words) revert CalldataLength();
+        bytes32 given = HallmarkCall.modelIdOf(architectureId, data, words);
         if (given != modelId) revert AnotherModel(modelId, given);
-        HallmarkCall.verify(route.verifier, route.selector, call);
+        _forward(address(uint160(route)), data);
     }
 
     /// @notice Where a key leads.
     /// @param key the verifying key.
     /// @return route the verifier, and whether it is asked.
     function routeOf(bytes32 key) external view returns (Route memory route) {
-        return _routes[key];
+        uint256 word = _routes[key];
+        return Route(address(uint160(word)), bytes4(uint32(word >> SELECTOR)), uint8(word >> MODEL), _stateOf(key));
     }
 
     /// @notice All keys that were ever added, those that are stopped or removed among them.
@@ -183,17 +197,56 @@ contract HallmarkRouter is HallmarkGoverned, IHallmarkRouter {
     }
 
     function _stop(bytes32 key) private {
-        if (_routes[key].state != State.Active) return;
-        _routes[key].state = State.Stopped;
+        if (_stateOf(key) != State.Active) return;
+        _setState(key, State.Stopped);
         emit RouteHalted(key, msg.sender);
     }
 
-    function _active(bytes32 key) private view returns (Route memory route) {
-        route = _routes[key];
-        if (route.state == State.Active) return route;
-        if (route.state == State.Unknown) revert RouteUnknown(key);
-        if (route.state == State.Stopped) revert RouteStopped(key);
-        revert RouteRemoved(key);
+    function _setState(bytes32 key, State state) private {
+        uint256 rest = _routes[key] & ((1 << STATE) - 1);
+        _routes[key] = rest | (uint256(state) << STATE);
+    }
+
+    function _stateOf(bytes32 key) private view returns (State state) {
+        return State(_routes[key] >> STATE);
+    }
+
+    /// @dev The selector of a call in the lowest bits, or zero if the call is shorter. As `bytes4(data)`, for less.
+    function _selectorOf(bytes calldata data) private pure returns (uint256 selector) {
+        assembly ("memory-safe") {
+            selector := mul(shr(224, calldataload(data.offset)), gt(data.length, 3))
+        }
+    }
+
+    /// @dev Makes the call, and ends the one that is being made: with nothing if the verifier accepts, with its error if not.
+    function _forward(address verifier, bytes calldata data) private view {
+        if (verifier.code.length == 0) revert VerifierHasNoCode(verifier);
+        assembly ("memory-safe") {
+            // free memory, which need not be allocated: nothing else is put there
+            let start := mload(0x40)
+            calldatacopy(start, data.offset, data.length)
+            if iszero(staticcall(gas(), verifier, start, data.length, 0, 0)) {
+                // the verifier's error as it is; none if it ran out of gas
+                returndatacopy(start, 0, returndatasize())
+                revert(start, returndatasize())
+            }
+            // `verify` returns nothing, and nothing is left to do
+            if iszero(returndatasize()) { stop() }
+        }
+        revert UnexpectedAnswer(verifier);
+    }
+
+    /// @dev Says why a call is not forwarded.
+    function _refuse(bytes32 key, uint256 route, bytes4 given, bool fixedWeights) private pure {
+        State state = State(route >> STATE);
+        if (state == State.Unknown) revert RouteUnknown(key);
+        if (state == State.Stopped) revert RouteStopped(key);
+        if (state == State.Removed) revert RouteRemoved(key);
+        if (fixedWeights != (uint8(route >> MODEL) == 0)) {
+            if (fixedWeights) revert ModelNotNamed(key);
+            revert ModelIsFixed(key);
+        }
+        revert NotVerify(bytes4(uint32(route >> SELECTOR)), given);
     }
 
     /// @dev Zeros are no proof of anything, and a verifier says so by name; a function that does not exist has no name for it.

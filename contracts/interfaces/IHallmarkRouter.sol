@@ -32,14 +32,27 @@ interface IHallmarkRouter is IHallmarkVerifierErrors {
     /// @param given the model of the call.
     error AnotherModel(bytes32 expected, bytes32 given);
 
+    /// @notice The call is not one of the verifier's `verify`. One of `tryVerify` would return its judgement to nobody.
+    /// @param expected selector of `verify`.
+    /// @param given selector of the call.
+    error NotVerify(bytes4 expected, bytes4 given);
+
+    /// @notice There is no contract at the verifier's address: a call to it would succeed whatever the proof.
+    /// @param verifier the address.
+    error VerifierHasNoCode(address verifier);
+
+    /// @notice The verifier returned data, which `verify` never does: what was called is something else.
+    /// @param verifier the address.
+    error UnexpectedAnswer(address verifier);
+
     /// @notice Returns if the proof is valid for the model whose weights the verifier fixes.
     /// @param modelId the verifier's `MODEL_ID`.
-    /// @param call `abi.encodeCall(CreditVerifier.verify, (context, outputs, ..., proof))`.
-    function verify(bytes32 modelId, bytes calldata call) external view;
+    /// @param data the call: `abi.encodeCall(CreditVerifier.verify, (context, outputs, ..., proof))`.
+    function verify(bytes32 modelId, bytes calldata data) external view;
 
     /// @notice Returns if the proof is valid for this model of an architecture. Whether the model is approved is for the caller to check.
     /// @param architectureId the verifier's `ARCHITECTURE_ID`.
     /// @param modelId what the verifier's `modelId` says of the weights that the call is for.
-    /// @param call `abi.encodeCall(CreditVerifier.verify, (context, model, outputs, ..., proof))`.
-    function verifyModel(bytes32 architectureId, bytes32 modelId, bytes calldata call) external view;
+    /// @param data the call: `abi.encodeCall(CreditVerifier.verify, (context, model, outputs, ..., proof))`.
+    function verifyModel(bytes32 architectureId, bytes32 modelId, bytes calldata data) external view;
 }

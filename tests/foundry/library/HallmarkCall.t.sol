@@ -7,24 +7,10 @@ import {CreditBlsVerifier} from "../golden/CreditBlsVerifier.sol";
 import {CreditHashedVerifier} from "../golden/CreditHashedVerifier.sol";
 import {CreditVerifier} from "../golden/CreditVerifier.sol";
 import {Call} from "../utils/Call.sol";
-import {Deploy} from "../utils/Deploy.sol";
-import {vm} from "../utils/Vm.sol";
 import {LibraryTest} from "./utils/LibraryTest.sol";
 
-/// @notice Calls of `verify` without the verifier's type.
+/// @notice Signatures, lengths and ids, against contracts that have them.
 contract HallmarkCallTest is LibraryTest {
-    using Call for bytes;
-
-    address private verifier;
-
-    function setUp() public {
-        (verifier,) = Deploy.fresh("CreditVerifier");
-    }
-
-    function forward(address target, bytes4 selector, bytes memory call) external view {
-        HallmarkCall.verify(target, selector, call);
-    }
-
     function modelIdOf(bytes32 architectureId, bytes calldata call, uint256 words) external pure returns (bytes32 id) {
         return HallmarkCall.modelIdOf(architectureId, call, words);
     }
@@ -45,61 +31,6 @@ contract HallmarkCallTest is LibraryTest {
         check(HallmarkCall.selectorOf(HallmarkCall.Shape(0, 0, 1, 14)) == selector, "a digest alone");
     }
 
-    function test_acceptsAProof() public view {
-        this.forward(verifier, CreditVerifier.verify.selector, Call.load("applicant0"));
-    }
-
-    function test_errorsBubbleUp() public {
-        bytes memory call = Call.load("applicant0");
-        call.setWord(Call.CONTEXT, 0);
-        reverts(CreditVerifier.ProofRejected.selector);
-        this.forward(verifier, CreditVerifier.verify.selector, call);
-        call.setWord(Call.SCORE, uint256(type(int256).max));
-        reverts(CreditVerifier.OutputOutOfRange.selector);
-        this.forward(verifier, CreditVerifier.verify.selector, call);
-        reverts(CreditVerifier.CalldataLength.selector);
-        this.forward(verifier, CreditVerifier.verify.selector, bytes.concat(call, hex"00"));
-    }
-
-    function test_anErrorWithArgumentsBubblesUpWhole() public {
-        MockHallmarkVerifier other = mock("other");
-        bytes4 selector = CreditHashedVerifier.verify.selector;
-        vm.expectRevert(abi.encodeWithSelector(MockHallmarkVerifier.UnknownFunction.selector, selector));
-        this.forward(address(other), selector, bytes.concat(selector));
-    }
-
-    /// @dev Whoever forwards `tryVerify` and looks at nothing accepts everything.
-    function test_onlyVerifyIsForwarded() public {
-        bytes memory call = Call.load("applicant0");
-        (bytes4 verify, bytes4 tryVerify) = (CreditVerifier.verify.selector, CreditVerifier.tryVerify.selector);
-        call.setSelector(tryVerify);
-        vm.expectRevert(abi.encodeWithSelector(HallmarkCall.NotVerify.selector, verify, tryVerify));
-        this.forward(verifier, verify, call);
-        vm.expectRevert(abi.encodeWithSelector(HallmarkCall.NotVerify.selector, verify, bytes4(0)));
-        this.forward(verifier, verify, "");
-    }
-
-    function test_anAnswerIsNoVerdict() public {
-        bytes memory call = Call.load("applicant0");
-        call.setSelector(CreditVerifier.tryVerify.selector);
-        vm.expectRevert(abi.encodeWithSelector(HallmarkCall.UnexpectedAnswer.selector, verifier));
-        this.forward(verifier, CreditVerifier.tryVerify.selector, call);
-    }
-
-    function test_anAddressWithoutCodeNeverAccepts() public {
-        vm.expectRevert(abi.encodeWithSelector(HallmarkCall.VerifierHasNoCode.selector, ALICE));
-        this.forward(ALICE, CreditVerifier.verify.selector, Call.load("applicant0"));
-    }
-
-    function test_tooLittleGasIsNoVerdict() public view {
-        bytes memory call =
-            abi.encodeCall(this.forward, (verifier, CreditVerifier.verify.selector, Call.load("applicant0")));
-        for (uint256 limit = 2_000; limit < 150_000; limit += 2_000) {
-            (bool success, bytes memory answer) = address(this).staticcall{gas: limit}(call);
-            check(!success && answer.length == 0, "too little gas");
-        }
-    }
-
     function testFuzz_modelIdsAreThoseOfTheVerifier(bytes32 architecture, uint256[2] memory model, bytes32 context)
         public
     {
@@ -109,14 +40,5 @@ contract HallmarkCallTest is LibraryTest {
         check(HallmarkCall.modelIdOf(architecture, model) == id, "of a commitment");
         bytes memory call = bytes.concat(committed.VERIFY_SELECTOR(), abi.encode(context, model, uint256(7)));
         check(this.modelIdOf(architecture, call, 2) == id, "of a call");
-    }
-
-    function testFuzz_anySelectorButVerifyIsRefused(bytes4 selector) public {
-        vm.assume(selector != CreditVerifier.verify.selector);
-        bytes memory call = Call.load("applicant0");
-        call.setSelector(selector);
-        bytes4 verify = CreditVerifier.verify.selector;
-        vm.expectRevert(abi.encodeWithSelector(HallmarkCall.NotVerify.selector, verify, selector));
-        this.forward(verifier, verify, call);
     }
 }

@@ -16,19 +16,25 @@ import {Deploy} from "../utils/Deploy.sol";
 import {vm} from "../utils/Vm.sol";
 import {LibraryTest} from "./utils/LibraryTest.sol";
 
-/// @notice Two ways to the same verdict, and what each costs its caller.
+/// @notice Two ways to the same verdict, and what each costs a consumer, who has the proof in its calldata.
 contract TwoWays {
-    function direct(CreditVerifier verifier, bytes memory call) external view returns (uint256 used) {
-        (bytes32 context, int256[1] memory outputs, uint256[12] memory proof) =
-            abi.decode(Call.tail(call, 4), (bytes32, int256[1], uint256[12]));
+    function direct(CreditVerifier verifier, bytes32 context, int256[1] calldata outputs, uint256[12] calldata proof)
+        external
+        view
+        returns (uint256 used)
+    {
         uint256 start = gasleft();
         verifier.verify(context, outputs, proof);
         return start - gasleft();
     }
 
-    function routed(IHallmarkRouter router, bytes32 key, bytes memory call) external view returns (uint256 used) {
-        (bytes32 context, int256[1] memory outputs, uint256[12] memory proof) =
-            abi.decode(Call.tail(call, 4), (bytes32, int256[1], uint256[12]));
+    function routed(
+        IHallmarkRouter router,
+        bytes32 key,
+        bytes32 context,
+        int256[1] calldata outputs,
+        uint256[12] calldata proof
+    ) external view returns (uint256 used) {
         uint256 start = gasleft();
         router.verify(key, abi.encodeCall(CreditVerifier.verify, (context, outputs, proof)));
         return start - gasleft();
@@ -146,15 +152,55 @@ contract RouterTest is LibraryTest {
         router.verify(key, Call.load("other_model"));
     }
 
+    /// @dev Whoever forwards `tryVerify` and looks at nothing accepts everything.
     function test_onlyVerifyIsForwarded() public {
         bytes memory call = valid;
-        call.setSelector(CreditVerifier.tryVerify.selector);
+        refusedSelector(CreditVerifier.tryVerify.selector, call);
+        refusedSelector(bytes4(keccak256("MODEL_ID()")), call);
+        bytes4 verify = CreditVerifier.verify.selector;
+        for (uint256 length = 0; length < 4; length++) {
+            // a selector is four bytes, whatever comes behind them in the calldata
+            vm.expectRevert(
+                abi.encodeWithSelector(IHallmarkRouter.NotVerify.selector, verify, bytes4(valid.resized(length)))
+            );
+            router.verify(key, valid.resized(length));
+        }
+    }
+
+    function testFuzz_onlyVerifyIsForwarded(bytes4 selector) public {
+        vm.assume(selector != CreditVerifier.verify.selector);
+        refusedSelector(selector, valid);
+    }
+
+    function refusedSelector(bytes4 selector, bytes memory call) private {
+        call.setSelector(selector);
         vm.expectRevert(
-            abi.encodeWithSelector(
-                HallmarkCall.NotVerify.selector, CreditVerifier.verify.selector, CreditVerifier.tryVerify.selector
-            )
+            abi.encodeWithSelector(IHallmarkRouter.NotVerify.selector, CreditVerifier.verify.selector, selector)
         );
         router.verify(key, call);
+    }
+
+    function test_anErrorWithArgumentsBubblesUpWhole() public {
+        bytes memory error_ =
+            abi.encodeWithSignature("Something(uint256,string)", 5, "a text of more than one word, to be sure");
+        vm.mockCallRevert(address(verifier), valid, error_);
+        vm.expectRevert(error_);
+        router.verify(key, valid);
+    }
+
+    /// @dev Not even one that says true.
+    function test_anAnswerIsNoVerdict() public {
+        vm.mockCall(address(verifier), valid, abi.encode(true));
+        vm.expectRevert(abi.encodeWithSelector(IHallmarkRouter.UnexpectedAnswer.selector, verifier));
+        router.verify(key, valid);
+    }
+
+    function test_tooLittleGasIsNoVerdict() public view {
+        bytes memory call = abi.encodeCall(router.verify, (key, valid));
+        for (uint256 limit = 0; limit < 150_000; limit += 2_000) {
+            (bool success, bytes memory answer) = address(router).staticcall{gas: limit}(call);
+            check(!success && answer.length == 0, "too little gas");
+        }
     }
 
     function testFuzz_aKeyWithoutARouteAcceptsNothing(bytes32 other) public {
@@ -172,7 +218,7 @@ contract RouterTest is LibraryTest {
 
     function test_codeThatVanishesAcceptsNothing() public {
         vm.etch(address(verifier), "");
-        vm.expectRevert(abi.encodeWithSelector(HallmarkCall.VerifierHasNoCode.selector, address(verifier)));
+        vm.expectRevert(abi.encodeWithSelector(IHallmarkRouter.VerifierHasNoCode.selector, address(verifier)));
         router.verify(key, valid);
     }
 
@@ -262,7 +308,7 @@ contract RouterTest is LibraryTest {
         CreditVerifier other = CreditVerifier(fresh("CreditVerifier"));
         HallmarkRouter empty = table(1 days);
         refused(
-            empty, adding(key, ALICE, shape), abi.encodeWithSelector(HallmarkCall.VerifierHasNoCode.selector, ALICE)
+            empty, adding(key, ALICE, shape), abi.encodeWithSelector(IHallmarkRouter.VerifierHasNoCode.selector, ALICE)
         );
         HallmarkCall.Shape memory another = HallmarkCall.Shape(0, 1, 0, 13);
         refused(
@@ -382,7 +428,7 @@ contract RouterTest is LibraryTest {
         vm.expectEmit(address(router));
         emit Frozen();
         freeze();
-        check(router.frozen(), "frozen");
+        check(router.isFrozen(), "frozen");
         refused(
             router,
             adding("other", address(mock("other")), shape),
@@ -425,8 +471,10 @@ contract RouterTest is LibraryTest {
 
     /// @dev All that is called is cold, as in a transaction of its own: the two ways lead to two instances of one verifier.
     function test_snapshot() public {
-        uint256 direct = ways.direct(second, valid);
-        uint256 routed = ways.routed(router, key, valid);
+        (bytes32 context, int256[1] memory outputs, uint256[12] memory proof) =
+            abi.decode(valid.tail(4), (bytes32, int256[1], uint256[12]));
+        uint256 direct = ways.direct(second, context, outputs, proof);
+        uint256 routed = ways.routed(router, key, context, outputs, proof);
         if (routed - direct > MOST) revert Differ("overhead", MOST, routed - direct);
         vm.snapshotValue("HallmarkRouter", "verify, direct", direct);
         vm.snapshotValue("HallmarkRouter", "verify, routed", routed);
