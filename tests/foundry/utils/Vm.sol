@@ -23,11 +23,9 @@ interface Vm {
     function chainId(uint256 id) external;
     function cool(address target) external;
     function expectRevert(bytes calldata answer) external;
-    function expectRevert() external;
     function expectEmit(address emitter) external;
+    function split(string calldata text, string calldata delimiter) external pure returns (string[] memory parts);
     function indexOf(string calldata text, string calldata part) external pure returns (uint256 index);
-    function parseJsonUint(string calldata json, string calldata key) external pure returns (uint256 value);
-    function parseJsonString(string calldata json, string calldata key) external pure returns (string memory value);
 }
 
 Vm constant vm = Vm(address(uint160(uint256(keccak256("hevm cheat code")))));
