@@ -77,6 +77,7 @@ abstract contract HallmarkConsumer is Context, EIP712 {
     /// @param nullifier hash of both.
     error StatementUsed(bytes32 nullifier);
 
+    /// @notice Sets the EIP-712 domain.
     /// @param name name of the protocol, which is part of every context.
     /// @param version its version, likewise.
     constructor(string memory name, string memory version) EIP712(name, version) {}
@@ -112,8 +113,8 @@ abstract contract HallmarkConsumer is Context, EIP712 {
         context = _context(UNORDERED_TYPEHASH, caller, action, nonce, deadline);
     }
 
-    /// @dev The context of the caller's next sequential proof, which is used up by it.
-    /// Verify the proof for this context in the same call, or revert.
+    /// @notice The context of the caller's next sequential proof, which is used up by it.
+    /// @dev Verify the proof for this context in the same call, or revert.
     /// @param binding what the caller says that the proof was made for.
     /// @param action what this call is about to do: a hash with a name of its own, and everything that matters.
     /// @return context what the proof must have been made for.
@@ -125,8 +126,8 @@ abstract contract HallmarkConsumer is Context, EIP712 {
         context = _context(SEQUENTIAL_TYPEHASH, caller, action, nonce, binding.deadline);
     }
 
-    /// @dev The context of an unordered proof, in which its statement is used up by it.
-    /// Verify the proof for this context and this statement in the same call, or revert.
+    /// @notice The context of an unordered proof, in which its statement is used up by it.
+    /// @dev Verify the proof for this context and this statement in the same call, or revert.
     /// @param binding what the caller says that the proof was made for.
     /// @param action what this call is about to do: a hash with a name of its own, and everything that matters.
     /// @param statement hash of what is proved: the model's id if it is an argument, and all outputs and digests.

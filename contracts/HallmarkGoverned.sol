@@ -103,6 +103,7 @@ abstract contract HallmarkGoverned is Ownable2Step {
         _;
     }
 
+    /// @notice Appoints owner and guardian, and sets the delay for good.
     /// @param owner_ the first owner.
     /// @param guardian_ the first guardian.
     /// @param delay seconds from announcement to execution.

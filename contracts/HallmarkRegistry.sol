@@ -72,6 +72,7 @@ contract HallmarkRegistry is HallmarkGoverned, IHallmarkRegistry {
     /// @param decision what was decided.
     error NotWith(Decision decision);
 
+    /// @notice A registry without models.
     /// @param owner_ the first owner.
     /// @param guardian_ the first guardian.
     /// @param delay seconds from announcing an approval to giving it.

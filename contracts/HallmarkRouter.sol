@@ -96,6 +96,7 @@ contract HallmarkRouter is HallmarkGoverned, IHallmarkRouter {
     /// @param selector that of the call.
     error NotAVerifier(address verifier, bytes4 selector);
 
+    /// @notice A table without routes.
     /// @param owner_ the first owner.
     /// @param guardian_ the first guardian.
     /// @param delay seconds from announcing a route to adding it.
@@ -135,14 +136,14 @@ contract HallmarkRouter is HallmarkGoverned, IHallmarkRouter {
     /// @notice Stops routes at once. Those that do not work anyway are passed over, so that no one can make the others wait.
     /// @param keys their verifying keys.
     function stop(bytes32[] calldata keys) external onlyGuardian {
-        for (uint256 i = 0; i < keys.length; i++) {
+        for (uint256 i = 0; i < keys.length; ++i) {
             _stop(keys[i]);
         }
     }
 
     /// @notice Stops every route at once.
     function stopAll() external onlyGuardian {
-        for (uint256 i = 0; i < _keys.length; i++) {
+        for (uint256 i = 0; i < _keys.length; ++i) {
             _stop(_keys[i]);
         }
     }

@@ -12,7 +12,8 @@ import {ReentrancyGuard} from "@openzeppelin/contracts/utils/ReentrancyGuard.sol
 import {HallmarkConsumer} from "../HallmarkConsumer.sol";
 import {IHallmarkVerifier} from "../interfaces/IHallmarkVerifier.sol";
 
-/// @title What the pool needs of the verifier that `hallmark compile --hashed-inputs all` makes of the credit model
+/// @title The credit model's verifier
+/// @notice What the pool needs of the one that `hallmark compile --hashed-inputs all` makes.
 interface ICreditVerifier is IHallmarkVerifier {
     /// @notice Reverts with a named error unless the proof is valid.
     /// @param context what the proof is bound to.
@@ -243,6 +244,7 @@ contract CreditLine is ERC4626, HallmarkConsumer, AccessControl, Pausable, Reent
     /// @param held what it has.
     error AssetMissing(uint256 counted, uint256 held);
 
+    /// @notice A pool without assets.
     /// @param asset_ what is lent, a plain ERC-20.
     /// @param verifier the verifier of the model.
     /// @param modelId the model that was approved: the verifier has to be its.
@@ -423,7 +425,7 @@ contract CreditLine is ERC4626, HallmarkConsumer, AccessControl, Pausable, Reent
     /// @param score the model's output.
     /// @return tier the first one whose score it reaches.
     function tierOf(int256 score) public view returns (Tier memory tier) {
-        for (uint256 i = 0; i < _tiers.length; i++) {
+        for (uint256 i = 0; i < _tiers.length; ++i) {
             tier = _tiers[i];
             if (score >= tier.minScore) return tier;
         }
@@ -489,7 +491,7 @@ contract CreditLine is ERC4626, HallmarkConsumer, AccessControl, Pausable, Reent
     function _setTiers(Tier[] memory tiers) private {
         if (tiers.length == 0 || tiers.length > MAX_TIERS) revert TiersNotOrdered();
         delete _tiers;
-        for (uint256 i = 0; i < tiers.length; i++) {
+        for (uint256 i = 0; i < tiers.length; ++i) {
             if (tiers[i].rate > MAX_RATE) revert TiersNotOrdered();
             if (i > 0) {
                 bool ordered = tiers[i].minScore < tiers[i - 1].minScore && tiers[i].rate >= tiers[i - 1].rate

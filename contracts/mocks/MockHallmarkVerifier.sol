@@ -39,6 +39,7 @@ contract MockHallmarkVerifier is IHallmarkVerifierErrors {
         _;
     }
 
+    /// @notice A verifier of this shape, which rejects everything.
     /// @param id its `MODEL_ID`, or its `ARCHITECTURE_ID` if the shape has a model.
     /// @param scale its `OUTPUT0_SCALE`.
     /// @param shape lengths of the arrays that `verify` takes.
@@ -51,6 +52,7 @@ contract MockHallmarkVerifier is IHallmarkVerifierErrors {
     /// @notice `verify` and `tryVerify` of its shape, by what the test has said.
     /// @param call selector and arguments.
     /// @return answer nothing, or the bool of `tryVerify`.
+    // solhint-disable-next-line no-complex-fallback
     fallback(bytes calldata call) external onlyLocal returns (bytes memory answer) {
         bytes4 selector = bytes4(call);
         if (selector == TRY_VERIFY_SELECTOR) return abi.encode(_refusalOf(call) == 0);

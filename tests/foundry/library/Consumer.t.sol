@@ -12,7 +12,7 @@ import {LibraryTest} from "./utils/LibraryTest.sol";
 contract ConsumerTest is LibraryTest {
     event Nullified(bytes32 indexed nullifier);
 
-    /// @dev What the bar of the library is.
+    /// @dev Most that a context and what is remembered of it may cost, storage included.
     uint256 private constant MOST = 30_000;
 
     MockHallmarkVerifier private verifier;

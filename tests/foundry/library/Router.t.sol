@@ -51,7 +51,7 @@ contract RouterTest is LibraryTest {
     event RouteTombstoned(bytes32 indexed key);
     event Frozen();
 
-    /// @dev What the bar of the library is.
+    /// @dev Most that the way through the router may cost, on the compiler and with the settings whose figures are kept.
     uint256 private constant MOST = 6_000;
 
     HallmarkCall.Shape private shape = HallmarkCall.Shape(0, 1, 0, 12);
@@ -475,7 +475,8 @@ contract RouterTest is LibraryTest {
             abi.decode(valid.tail(4), (bytes32, int256[1], uint256[12]));
         uint256 direct = ways.direct(second, context, outputs, proof);
         uint256 routed = ways.routed(router, key, context, outputs, proof);
-        if (routed - direct > MOST) revert Differ("overhead", MOST, routed - direct);
+        bool kept = keccak256(bytes(vm.envOr("FOUNDRY_PROFILE", "default"))) == keccak256("default");
+        if (kept && routed - direct > MOST) revert Differ("overhead", MOST, routed - direct);
         vm.snapshotValue("HallmarkRouter", "verify, direct", direct);
         vm.snapshotValue("HallmarkRouter", "verify, routed", routed);
         vm.snapshotValue("HallmarkRouter", "overhead", routed - direct);

@@ -24,6 +24,7 @@ interface Vm {
     function cool(address target) external;
     function expectRevert(bytes calldata answer) external;
     function expectEmit(address emitter) external;
+    function envOr(string calldata name, string calldata otherwise) external view returns (string memory value);
     function split(string calldata text, string calldata delimiter) external pure returns (string[] memory parts);
     function indexOf(string calldata text, string calldata part) external pure returns (uint256 index);
 }
