@@ -155,6 +155,8 @@ abstract contract HallmarkGoverned is Ownable2Step {
 
     function _execute(bytes32 id) private {
         uint256 readyAt = operations[id].readyAt;
+        // zero is no time but stands for no operation
+        // slither-disable-next-line incorrect-equality
         if (readyAt == 0) revert OperationUnknown(id);
         if (block.timestamp < readyAt) revert OperationNotReady(id, readyAt);
         if (block.timestamp > readyAt + GRACE_PERIOD) revert OperationExpired(id, readyAt + GRACE_PERIOD);

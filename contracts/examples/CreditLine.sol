@@ -336,6 +336,8 @@ contract CreditLine is ERC4626, HallmarkConsumer, AccessControl, Pausable, Reent
 
         uint256 owedInterest = Math.ceilDiv(loan.interest, INTEREST_UNIT);
         paid = Math.min(amount, owedInterest + loan.principal);
+        // debts are counted down to exactly nothing, here and below
+        // slither-disable-next-line incorrect-equality
         if (paid == 0) revert NothingToDo();
         uint256 interest = Math.min(paid, owedInterest);
         uint256 principal = paid - interest;
@@ -349,6 +351,7 @@ contract CreditLine is ERC4626, HallmarkConsumer, AccessControl, Pausable, Reent
         cash += paid;
         loan.interest -= covered;
         loan.principal -= uint128(principal);
+        // slither-disable-next-line incorrect-equality
         if (loan.principal == 0 && loan.interest == 0) delete loans[borrower];
         else loans[borrower] = loan;
         emit Repaid(borrower, _msgSender(), interest, principal);
@@ -360,6 +363,8 @@ contract CreditLine is ERC4626, HallmarkConsumer, AccessControl, Pausable, Reent
     /// @param borrower who owes it, and gets no more loans.
     function markDefault(address borrower) external {
         Loan memory loan = loans[borrower];
+        // zero is no time but stands for no loan
+        // slither-disable-next-line incorrect-equality
         if (loan.dueAt == 0 || loan.writtenOff) revert NoLoan(borrower);
         uint256 from = loan.dueAt + GRACE;
         if (block.timestamp < from) revert NotYetDefaulted(from);
