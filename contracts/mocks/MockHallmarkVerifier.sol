@@ -49,10 +49,11 @@ contract MockHallmarkVerifier is IHallmarkVerifierErrors {
         TRY_VERIFY_SELECTOR = HallmarkCall.trySelectorOf(shape);
     }
 
+    // solhint-disable no-complex-fallback
+
     /// @notice `verify` and `tryVerify` of its shape, by what the test has said.
     /// @param call selector and arguments.
     /// @return answer nothing, or the bool of `tryVerify`.
-    // solhint-disable-next-line no-complex-fallback
     fallback(bytes calldata call) external onlyLocal returns (bytes memory answer) {
         bytes4 selector = bytes4(call);
         if (selector == TRY_VERIFY_SELECTOR) return abi.encode(_refusalOf(call) == 0);
@@ -64,6 +65,8 @@ contract MockHallmarkVerifier is IHallmarkVerifierErrors {
             revert(0, 4)
         }
     }
+
+    // solhint-enable no-complex-fallback
 
     /// @notice Accepts every call of the right length, or no longer does.
     /// @param all whether it does.
