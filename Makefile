@@ -2,7 +2,7 @@
 
 PROFILES := default ir solc20 solc20-ir
 
-.PHONY: setup build demo test conformance operators exports collection fuzz matrix analyse snapshot fmt lint bench peers forecasts growth stock clean
+.PHONY: setup build demo test conformance operators exports collection fuzz matrix analyse coverage snapshot fmt lint bench peers forecasts growth stock clean
 
 setup:
 	@script/setup.sh
@@ -50,9 +50,14 @@ fuzz: setup
 matrix: setup
 	cargo test --release --test matrix -- --ignored --nocapture
 
-# slither, solhint and halmos on the golden contracts; they are installed below cache/ (Python, Node.js).
+# slither, solhint and halmos on the golden contracts and contracts/; they are installed below cache/ (Python, Node.js).
 analyse: setup
 	script/analyse
+
+# Lines and branches of contracts/ that the Foundry suite reaches. Gas is not compared: coverage compiles without the optimiser.
+coverage: setup
+	FOUNDRY_OUT=out/coverage FOUNDRY_CACHE_PATH=cache/coverage FORGE_SNAPSHOT_CHECK=false script/forge coverage --match-path 'tests/foundry/library/*' --no-match-coverage 'tests/|node_modules/' \
+		--no-match-test test_snapshot
 
 # Renews the gas figures of snapshots/, which `forge test` compares in the default profile.
 snapshot: setup

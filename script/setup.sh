@@ -1,5 +1,6 @@
 #!/bin/sh
-# Makes forge, anvil and solc available: reports the native ones; where one is missing, installs npm's pinned packages.
+# Makes forge, anvil and solc available: reports the native ones; where one is missing, installs npm's pinned packages. The contracts
+# that ours import come from npm in any case.
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
 . "$root/script/tools.sh"
@@ -12,24 +13,36 @@ any_native_solc() {
     fi
 }
 
+lock=$root/package-lock.json
+
+# npm_has STAMP: whether npm has installed what package-lock.json pins, all of it or what STAMP stands for.
+npm_has() {
+    cmp -s "$lock" "$root/node_modules/.installed-lock.json" || cmp -s "$lock" "$root/node_modules/$1"
+}
+
+# npm_install STAMP WHAT OPTIONS: installs it, unless it is there.
+npm_install() {
+    stamp=$1 what=$2
+    shift 2
+    npm_has "$stamp" && return
+    command -v npm >/dev/null || {
+        echo "setup: $what: there is no npm to install it; install Node.js" >&2
+        exit 1
+    }
+    echo "installing $what from npm into node_modules"
+    (cd "$root" && npm ci "$@" --no-progress --loglevel=error </dev/null)
+    cp "$lock" "$root/node_modules/$stamp"
+}
+
 if forge=$(native_tool forge) && anvil=$(native_tool anvil) && solc=$(any_native_solc); then
+    npm_install .contracts-lock.json "imported contracts" --omit=dev --omit=optional
     echo "forge: $forge"
     echo "anvil: $anvil"
     echo "solc:  $solc"
     exit 0
 fi
 
-lock=$root/package-lock.json
-stamp=$root/node_modules/.installed-lock.json
-if ! cmp -s "$lock" "$stamp"; then
-    command -v npm >/dev/null || {
-        echo "setup: forge, anvil or solc is missing and there is no npm to install it; install Foundry or Node.js" >&2
-        exit 1
-    }
-    echo "installing forge, anvil and solc from npm into node_modules"
-    (cd "$root" && npm ci --no-progress --loglevel=error </dev/null)
-    cp "$lock" "$stamp"
-fi
+npm_install .installed-lock.json "imported contracts, forge, anvil and solc"
 
 for tool in forge anvil; do
     found=$(native_tool $tool || npm_tool $tool) || {

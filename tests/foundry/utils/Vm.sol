@@ -17,6 +17,16 @@ interface Vm {
     function snapshotGasLastCall(string calldata group, string calldata name) external returns (uint256 gasUsed);
     function snapshotValue(string calldata group, string calldata name, uint256 value) external;
     function assume(bool condition) external pure;
+    function etch(address where, bytes calldata code) external;
+    function prank(address sender) external;
+    function warp(uint256 timestamp) external;
+    function chainId(uint256 id) external;
+    function cool(address target) external;
+    function expectRevert(bytes calldata answer) external;
+    function expectEmit(address emitter) external;
+    function envOr(string calldata name, string calldata otherwise) external view returns (string memory value);
+    function split(string calldata text, string calldata delimiter) external pure returns (string[] memory parts);
+    function indexOf(string calldata text, string calldata part) external pure returns (uint256 index);
 }
 
 Vm constant vm = Vm(address(uint160(uint256(keccak256("hevm cheat code")))));
