@@ -52,7 +52,7 @@ impl ArtifactKind {
     /// The version of the format that is written, and the only one that is read.
     pub fn version(self) -> u32 {
         match self {
-            ArtifactKind::Circuit => 2,
+            ArtifactKind::Circuit => 3,
             ArtifactKind::ProvingKey | ArtifactKind::VerifyingKey | ArtifactKind::Srs => 1,
         }
     }
