@@ -13,7 +13,7 @@ use hallmark::{
 
 mod common;
 
-use common::{Draw, random_input, random_model};
+use common::{Draw, random_functions, random_input, random_model};
 
 /// How far the estimate may be from what the transaction costs, and from what the execution alone costs: the bytes of the
 /// values are not known in advance.
@@ -70,4 +70,6 @@ fn estimates_before_keys_are_close_on_twenty_models() {
     assert_close(Layout::Periodic, &model, 1, bls12_381);
     assert_close(Layout::General, &random_model(1), 1, bls12_381);
     assert_close(Layout::Phased, &random_model(1), 1, bls12_381);
+    assert_close(Layout::Phased, &random_functions(1), 1, bn254);
+    assert_close(Layout::Phased, &random_functions(2), 2, bls12_381);
 }

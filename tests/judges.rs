@@ -19,7 +19,7 @@ use rayon::prelude::*;
 
 mod common;
 
-use common::{Draw, random_general_model, random_input, random_model, twin};
+use common::{Draw, random_functions, random_general_model, random_input, random_model, twin};
 
 const SEEDS: std::ops::Range<u64> = 0..10;
 
@@ -327,6 +327,17 @@ fn projected_products_are_verified() {
             model
         })
         .collect();
+    verified_with_two_challenges(models);
+}
+
+/// Functions whose segments the layout `phased` looks up, one of each degree.
+#[test]
+fn functions_by_tables_are_verified() {
+    verified_with_two_challenges((0..3).map(random_functions).collect());
+}
+
+/// All judges accept the outputs of the interpreter in the layout `phased`, and nothing else.
+fn verified_with_two_challenges(models: Vec<IntegerModel>) {
     let cases: Vec<Case> = models.into_par_iter().map(|model| Case::new(0, model, Layout::Phased)).collect();
     let anvil = anvil();
     for case in &cases {

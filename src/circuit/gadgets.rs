@@ -4,7 +4,7 @@ use ff::PrimeField;
 
 use crate::{
     graph::{Affine, Interval},
-    ops::Product,
+    ops::{Piecewise, Product},
 };
 
 /// An affine combination of cells: `constant + sum(coefficient * a[row])`. Tensors live in the circuit in this form, so
@@ -136,6 +136,11 @@ pub trait Gadgets<F: PrimeField> {
 
     /// Booleans of which exactly one is 1: the one at `hot`.
     fn one_hot(&mut self, len: usize, hot: usize) -> OneHot<F>;
+
+    /// The numerator of a function at `x`, which is in one of its segments, if the layout has these in a table.
+    fn by_table(&mut self, _function: &Piecewise, _x: &Expr<F>, _value: i128) -> Option<Expr<F>> {
+        None
+    }
 
     /// The outputs of a linear map. `ranges` are those of the inputs.
     fn linear(&mut self, map: &Affine<i64, i128>, inputs: &[Valued<'_, F>], _ranges: &[Interval]) -> Vec<Expr<F>> {

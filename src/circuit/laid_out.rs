@@ -224,7 +224,7 @@ impl<F: PrimeField> LaidOut<F> {
                 ModelCircuit::configure(&mut cs);
             }
             LaidOut::Phased(circuit) => {
-                PhasedConfig::configure(&mut cs, circuit.layout.is_projected());
+                PhasedConfig::configure(&mut cs, circuit.layout.extras());
             }
         }
         cs

@@ -111,8 +111,7 @@ impl Piecewise {
         inputs.concat().into_iter().enumerate().map(memoised).collect()
     }
 
-    /// The hot segment is the one whose start and last `x` enclose `x`: there is one only. The numerator is within the
-    /// bound of `accepts`, so it does not wrap, and its expansion has one quotient and one remainder.
+    /// The numerator is within the bound of `accepts`, so it does not wrap, and its expansion has one quotient and one remainder.
     pub(super) fn lay_out<F: PrimeField>(
         &self,
         gadgets: &mut impl Gadgets<F>,
@@ -124,6 +123,28 @@ impl Piecewise {
         if bounds.lo == bounds.hi {
             return Expr::constant(field(bounds.lo));
         }
+        let several = self.segment(range.lo) < self.segment(range.hi);
+        let by_table = if several { gadgets.by_table(self, x, value) } else { None };
+        let numerator = by_table.unwrap_or_else(|| self.numerator(gadgets, x, value, range));
+        if self.shift == 0 {
+            return numerator;
+        }
+        let lowest = bounds.lo << self.shift;
+        let bits = u128::BITS - (bounds.hi - bounds.lo).unsigned_abs().leading_zeros() + self.shift;
+        let segment = &self.segments[self.segment(value)];
+        let value = segment.numerator(value - segment.start) - lowest;
+        let numerator = numerator.offset(field(-lowest));
+        gadgets.shifted(&numerator, value.unsigned_abs(), bits, self.shift).offset(field(bounds.lo))
+    }
+
+    /// By a one-hot choice of the segment. The hot one is that whose start and last `x` enclose `x`: there is one only.
+    fn numerator<F: PrimeField>(
+        &self,
+        gadgets: &mut impl Gadgets<F>,
+        x: &Expr<F>,
+        value: i128,
+        range: Interval,
+    ) -> Expr<F> {
         let (first, hot) = (self.segment(range.lo), self.segment(value));
         let segments = &self.segments[first..=self.segment(range.hi)];
         let width = |i: usize| self.last(first + i) - segments[i].start;
@@ -161,14 +182,7 @@ impl Piecewise {
         let slope_value = field::<F>(c1_value) + field::<F>(c2_value) * t_field;
         let mut numerator = coefficient(0);
         numerator.add_scaled(&gadgets.product((&slope, slope_value), (&t, t_field)), F::ONE);
-        if self.shift == 0 {
-            return numerator;
-        }
-        let lowest = bounds.lo << self.shift;
-        let bits = u128::BITS - (bounds.hi - bounds.lo).unsigned_abs().leading_zeros() + self.shift;
-        let value = self.segments[hot].numerator(t_value) - lowest;
-        let numerator = numerator.offset(field(-lowest));
-        gadgets.shifted(&numerator, value.unsigned_abs(), bits, self.shift).offset(field(bounds.lo))
+        numerator
     }
 }
 

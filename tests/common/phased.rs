@@ -32,7 +32,12 @@ pub struct Runs<'a> {
     sources: HashMap<usize, usize>,
     /// The first row of the run that ends before a row.
     starts: HashMap<usize, usize>,
+    /// How many times a row with a pair has the next cell in its second component.
+    pairs: HashMap<usize, Fr>,
 }
+
+/// What an element looks up of the segments of a function: rows, and those of the entries.
+pub type Numbers = Vec<(usize, usize)>;
 
 /// A value and what is left of it: `value = 2^bits rest + low`, with `low + added` in range.
 #[derive(Clone, Copy, Debug)]
@@ -59,12 +64,62 @@ impl<'a> Runs<'a> {
             // the running sum as a whole may end with a run
             starts.entry(end).and_modify(|first: &mut usize| *first = start.max(*first)).or_insert(start);
         }
-        Self { circuit, sources, starts }
+        let pairs = circuit.layout.pairs.iter().copied().collect();
+        Self { circuit, sources, starts, pairs }
     }
 
-    /// Rows before the table.
+    /// Rows before the tables.
     pub fn end(&self) -> usize {
-        self.circuit.layout.table_start.unwrap_or(self.circuit.layout.rows())
+        let layout = &self.circuit.layout;
+        let range = layout.table_start.unwrap_or(layout.rows());
+        self.entries().into_iter().next().unwrap_or(range)
+    }
+
+    /// Rows of the entries that are pairs.
+    pub fn entries(&self) -> Vec<usize> {
+        let pairs = self.circuit.layout.pairs.iter().map(|pair| pair.0);
+        pairs.filter(|&row| self.circuit.layout.lookup[row] == 0).collect()
+    }
+
+    /// What a row looks up, or is an entry of.
+    pub fn pair(&self, row: usize, a: &[Fr]) -> [Fr; 2] {
+        let layout = &self.circuit.layout;
+        let below = a.get(row + 1).copied().unwrap_or(Fr::ZERO);
+        let own = if layout.table_start.is_some_and(|start| row >= start) { Fr::ZERO } else { a[row] };
+        let first = Fr::from(u64::from(layout.lookup[row])) * own + layout.next[row] * below + layout.table[row];
+        [first, self.pairs.get(&row).map_or(Fr::ZERO, |coefficient| coefficient * below)]
+    }
+
+    /// Elements of functions of which there are tables. The first pair of an element ends in a cell of its own, its key.
+    pub fn elements(&self) -> Vec<Numbers> {
+        let (layout, mut elements) = (&self.circuit.layout, Vec::<Numbers>::new());
+        let entries = self.entries();
+        for row in layout.pairs.iter().map(|pair| pair.0).filter(|&row| layout.lookup[row] > 0) {
+            let looked_up = self.pair(row, &layout.a);
+            let entry = entries.iter().copied().find(|&entry| self.pair(entry, &layout.a) == looked_up).unwrap();
+            match elements.last_mut() {
+                Some(element) if self.is_copy(row + 1) || !self.pairs.contains_key(&(row + 1)) => {
+                    element.push((row, entry));
+                }
+                _ => elements.push(vec![(row, entry)]),
+            }
+        }
+        elements
+    }
+
+    /// The cells of an element with the numbers of a segment so many further on, which may be one of another table.
+    pub fn with_segment(&self, element: &Numbers, by: i64) -> Option<Vec<(usize, Fr)>> {
+        let a = &self.circuit.layout.a;
+        let step = (element.last()?.1 + 2 - element.first()?.1) as i64;
+        let mut cells = vec![];
+        for &(row, entry) in element {
+            let other = usize::try_from(entry as i64 + by * step).ok()?;
+            let is_entry = self.pairs.contains_key(&other) && self.circuit.layout.lookup[other] == 0;
+            let ([first, second], [own, key]) = (is_entry.then(|| self.pair(other, a))?, self.pair(entry, a));
+            cells.push((row, a[row] + first - own));
+            cells.push((row + 1, a[row + 1] + (second - key) * self.pairs[&row].invert().unwrap()));
+        }
+        Some(cells)
     }
 
     fn is_copy(&self, row: usize) -> bool {
@@ -174,16 +229,16 @@ impl<'a> Runs<'a> {
         a
     }
 
-    /// The multiplicities: how often each entry of the table is looked up.
+    /// The multiplicities: how often each entry of a table is looked up.
     fn count(&self, a: &mut [Fr]) {
         let layout = &self.circuit.layout;
         let Some(start) = layout.table_start else { return };
-        let entries: HashMap<Fr, usize> = (0..1u64 << layout.table_bits).map(Fr::from).zip(start..).collect();
-        a[start..].fill(Fr::ZERO);
-        for row in (0..start).filter(|&row| layout.lookup[row] > 0 || layout.next[row] != Fr::ZERO) {
-            let times = Fr::from(u64::from(layout.lookup[row]));
-            if let Some(&entry) = entries.get(&(times * a[row] + layout.table[row] + layout.next[row] * a[row + 1])) {
-                a[entry] += if times == Fr::ZERO { Fr::ONE } else { times };
+        let rows = self.entries().into_iter().chain(start..layout.rows());
+        let entries: HashMap<[Fr; 2], usize> = rows.map(|row| (self.pair(row, a), row)).collect();
+        entries.values().for_each(|&row| a[row] = Fr::ZERO);
+        for row in (0..self.end()).filter(|&row| layout.lookup[row] > 0 || layout.next[row] != Fr::ZERO) {
+            if let Some(&entry) = entries.get(&self.pair(row, a)) {
+                a[entry] += Fr::from(u64::from(layout.lookup[row].max(1)));
             }
         }
     }

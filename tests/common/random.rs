@@ -198,6 +198,35 @@ pub fn random_general_model(seed: u64) -> IntegerModel {
     model
 }
 
+/// A random model with three functions, each over several elements of a layer, so that in the layout `phased` a look-up of the segment
+/// takes fewer rows than a choice among all: a parabola per segment, a line, a step.
+pub fn random_functions(seed: u64) -> IntegerModel {
+    let mut draw = Draw::new(seed);
+    let mut model = IntegerModel { features: features((0..3).map(|_| domain(&mut draw))), ..Default::default() };
+    let mut outputs = vec![];
+    for degree in 0..3 {
+        let row = |draw: &mut Draw| (0..3).map(|_| draw.integer(-200, 200) as i64 | 1).collect();
+        let rows: Vec<Vec<i64>> = (0..8).map(|_| row(&mut draw)).collect();
+        let layer = push(&mut model, linear(3, &rows, vec![draw.integer(-3000, 3000); 8]), vec![0]);
+        let hull = model.ranges(layer).iter().fold((0, 0), |hull, range| (hull.0.min(range.lo), hull.1.max(range.hi)));
+        let count = draw.integer(7, 12);
+        let width = (hull.1 - hull.0) / count;
+        let segment = |i: i128| {
+            let coefficients = [20, 9, 1].map(|limit| draw.integer(-limit, limit));
+            let coefficient = |i: usize| if i <= degree { coefficients[i] } else { 0 };
+            let start = hull.0 + i * width + if i == 0 { 0 } else { draw.integer(-width / 3, width / 3) };
+            Segment { start, coefficients: [0, 1, 2].map(coefficient) }
+        };
+        let segments: Vec<Segment> = (0..count).map(segment).collect();
+        let shift = if degree == 0 { 0 } else { draw.index(6) as u32 };
+        let function = push(&mut model, Op::Piecewise(Piecewise { segments, end: hull.1, shift }), vec![layer]);
+        let sum = linear(8, &[vec![1, -1, 2, 1, 0, 3, -2, 1]], vec![5]);
+        outputs.push(push(&mut model, sum, vec![function]));
+    }
+    outputs.into_iter().for_each(|tensor| output(&mut model, tensor));
+    model
+}
+
 /// An input inside the domain; every third value is a corner of its own.
 pub fn random_input(model: &IntegerModel, draw: &mut Draw) -> Vec<i128> {
     let mut value = |range: Interval| match draw.index(6) {

@@ -59,9 +59,12 @@ pub enum Kind {
     WrapAround,
     /// A copy of a cell differs from the cell.
     Copy,
+    /// The numbers of a segment are those of another one; in layouts that look them up.
+    Segment,
 }
 
 impl Kind {
+    /// Those that any model may give room for.
     pub const ALL: [Self; 6] =
         [Self::Activation, Self::Accumulator, Self::Digit, Self::Domain, Self::WrapAround, Self::Copy];
 }

@@ -27,7 +27,7 @@ use hallmark::{
 use halo2curves::bn256::Fr;
 use rayon::prelude::*;
 
-use common::{Draw, random_input, random_model, twin};
+use common::{Draw, random_functions, random_input, random_model, twin};
 use contract::Contract;
 use layout::{Kind, Layout};
 use stock::{Stock, srs};
@@ -51,9 +51,12 @@ struct Case<L> {
     own: ProvingKey,
 }
 
+/// From this seed on, models are those of functions.
+const FUNCTIONS: u64 = 1 << 32;
+
 /// A random model and an input of its domain.
 fn drawn(seed: u64) -> (IntegerModel, Vec<i128>) {
-    let model = random_model(seed);
+    let model = if seed < FUNCTIONS { random_model(seed) } else { random_functions(seed - FUNCTIONS) };
     let input = random_input(&model, &mut Draw::new(!seed));
     (model, input)
 }
@@ -189,18 +192,20 @@ fn seeds<L: Layout>(ks: &RangeInclusive<u32>, count: usize) -> Vec<u64> {
     (0..).filter(fits).take(count).collect()
 }
 
+/// The kinds of lies that were told of a model, and whether it was set against its twin.
+fn judge_seed<L: Layout>(seed: u64) -> (Vec<Kind>, bool) {
+    let case = Case::<L>::new(seed);
+    let mut draw = Draw::new(seed.rotate_left(32));
+    case.compare_keys();
+    let proof = case.judge_outputs(&mut draw);
+    case.judge_damage(&proof, &mut draw);
+    (case.judge_lies(&mut draw), draw.once_in(TWINS) && case.judge_twin())
+}
+
 fn judge<L: Layout>() {
-    let judged = |seed: u64| {
-        let case = Case::<L>::new(seed);
-        let mut draw = Draw::new(seed.rotate_left(32));
-        case.compare_keys();
-        let proof = case.judge_outputs(&mut draw);
-        case.judge_damage(&proof, &mut draw);
-        (case.judge_lies(&mut draw), draw.once_in(TWINS) && case.judge_twin())
-    };
     let seeds: Vec<u64> = L::MODELS.iter().flat_map(|(ks, count)| seeds::<L>(ks, *count)).collect();
     let models = seeds.len();
-    let judged: Vec<(Vec<Kind>, bool)> = seeds.into_par_iter().map(judged).collect();
+    let judged: Vec<(Vec<Kind>, bool)> = seeds.into_par_iter().map(judge_seed::<L>).collect();
     for kind in Kind::ALL {
         let count = judged.iter().filter(|(kinds, _)| kinds.contains(&kind)).count();
         assert!(count >= models / 5, "{kind:?} in {count} models only");
@@ -222,6 +227,13 @@ fn judges_agree_on_random_models_in_the_periodic_layout() {
 #[test]
 fn judges_agree_on_random_models_in_the_phased_layout() {
     judge::<PhasedCircuit<Fr>>();
+}
+
+#[test]
+fn judges_agree_on_functions_by_tables() {
+    let judged: Vec<(Vec<Kind>, bool)> =
+        (FUNCTIONS..FUNCTIONS + 8).into_par_iter().map(judge_seed::<PhasedCircuit<Fr>>).collect();
+    assert!(judged.iter().filter(|(kinds, _)| kinds.contains(&Kind::Segment)).count() >= 3);
 }
 
 /// Smallest domains only: the contract has code for every row of the instance columns.

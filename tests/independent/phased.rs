@@ -56,7 +56,7 @@ impl Layout for PhasedCircuit<Fr> {
             }
             Some(Lie::new(kind, circuit, &self.layout.a, &a, claims))
         };
-        Kind::ALL.into_iter().filter_map(lie).collect()
+        Kind::ALL.into_iter().chain([Kind::Segment]).filter_map(lie).collect()
     }
 }
 
@@ -126,6 +126,12 @@ fn forgery(
             let other = |limb: Fr| if limb + by < length { limb + by } else { limb + by - length };
             let limb = a[value] + added - length * a[rest];
             forged(&[(rest, (a[value] + added - other(limb)) * length.invert().unwrap())])
+        }
+        Kind::Segment => {
+            let elements = runs.elements();
+            let element = elements.get(draw.index(elements.len().max(1)))?;
+            let numbers = [1, -1].into_iter().find_map(|by| runs.with_segment(element, by));
+            forged(&numbers?)
         }
         Kind::Copy => {
             let (_, copy) = any(&layout.copies, draw)?;

@@ -7,7 +7,11 @@ use std::{
 
 use ff::{BatchInvert, PrimeField};
 
-use super::projection::{Found, Powers};
+use super::{
+    config::Extras,
+    projection::{Found, Powers},
+    tables::Table,
+};
 use crate::circuit::gadgets::Expr;
 
 /// Row of the cell constrained to one.
@@ -92,6 +96,10 @@ pub struct PhasedBuilder<F> {
     pub jumps: Vec<(usize, Option<usize>)>,
     /// Rows of `c` that, with the product of the next two, add up to the third after them.
     pub times: Vec<usize>,
+    /// Fixed: rows with pairs, and the coefficients of their next cells in the second components.
+    pub pairs: Vec<(usize, F)>,
+    /// Functions whose segments are looked up.
+    pub(super) tables: Vec<Arc<Table>>,
     /// Rows of `c` with zero and with `1 / alpha`, once they are there.
     pub(super) constants: Option<(usize, usize)>,
     /// What was found in the linear maps laid out so far, and what is known of them from before.
@@ -126,6 +134,8 @@ impl<F: PrimeField> PhasedBuilder<F> {
             steps: vec![],
             jumps: vec![],
             times: vec![],
+            pairs: vec![],
+            tables: vec![],
             constants: None,
             found: vec![],
             known: vec![],
@@ -145,6 +155,12 @@ impl<F: PrimeField> PhasedBuilder<F> {
         self
     }
 
+    /// The same with tables of these functions.
+    pub(super) fn with_tables(mut self, tables: Vec<Arc<Table>>) -> Self {
+        self.tables = tables;
+        self
+    }
+
     /// Rows that are in use.
     pub fn rows(&self) -> usize {
         self.rows
@@ -154,7 +170,8 @@ impl<F: PrimeField> PhasedBuilder<F> {
     pub(super) fn rows_with(&self, table_bits: u32) -> usize {
         let of = |bits: u32| self.checks.iter().map(|(check, count)| count * check.rows(bits)).sum::<usize>();
         let table = if self.checks.is_empty() { 0 } else { 1 << table_bits };
-        self.rows() - of(self.table_bits) + of(table_bits) + table
+        let pairs: usize = self.tables.iter().map(|table| table.rows()).sum();
+        self.rows() - of(self.table_bits) + of(table_bits) + table + pairs
     }
 
     /// Note a range check whose rows follow.
@@ -301,7 +318,7 @@ impl<F: PrimeField> PhasedBuilder<F> {
         }
     }
 
-    fn set_weight(&mut self, row: usize, weight: F) {
+    pub(super) fn set_weight(&mut self, row: usize, weight: F) {
         if let Some(cell) = self.weight.get_mut(row) {
             *cell = weight;
         }
@@ -358,8 +375,15 @@ impl<F: PrimeField> PhasedBuilder<F> {
         self.set_next(row, next);
     }
 
-    /// What is looked up in a row, if anything is, and how often.
-    fn looked_up(&self, a: &[F], row: usize) -> Option<(F, u64)> {
+    /// What a row looks up, or is an entry of, has a second component: so many times the next cell.
+    pub(super) fn set_pair(&mut self, row: usize, coefficient: F) {
+        if row < self.limit {
+            self.pairs.push((row, coefficient));
+        }
+    }
+
+    /// What is looked up in a row, if anything is, without a second component, and how often.
+    pub(super) fn looked_up(&self, a: &[F], row: usize) -> Option<(F, u64)> {
         let next = self.table[row] + self.next[row] * a.get(row + 1).copied().unwrap_or(F::ZERO);
         match self.lookup[row] {
             0 => (self.next[row] != F::ZERO).then_some((next, 1)),
@@ -368,32 +392,20 @@ impl<F: PrimeField> PhasedBuilder<F> {
         }
     }
 
-    /// How often each entry of the table is looked up; what is not in the table is not counted.
-    pub(super) fn multiplicities(&self, a: &[F]) -> Vec<F> {
-        let mut counts = vec![0u64; 1 << self.table_bits];
-        let rows = self.table_start.unwrap_or(self.rows).min(self.limit);
-        for (entry, times) in (0..rows).filter_map(|row| self.looked_up(a, row)) {
-            let bytes = entry.to_repr();
-            let (low, high) = bytes.as_ref().split_at(8);
-            let low = u64::from_le_bytes(low.try_into().unwrap_or([0xff; 8]));
-            if let (Some(count), true) = (counts.get_mut(low as usize), high.iter().all(|&byte| byte == 0)) {
-                *count += times;
-            }
-        }
-        counts.into_iter().map(F::from).collect()
-    }
-
-    /// Append the table, and tie the end of the running sum to its start.
+    /// Append the tables, and tie the end of the running sum to its start.
     pub(super) fn finish(&mut self) {
         if !self.checks.is_empty() {
             // what the last row reads below it, if anything, is in place: a look-up never is the last row of a gadget that
             // reads further
+            self.append_tables();
             self.table_start = Some(self.rows);
-            let multiplicities = self.multiplicities(&self.a);
-            for (entry, count) in (0u64..).zip(multiplicities) {
-                let row = self.fresh_term(count, -F::ONE);
+            for entry in 0..1 << self.table_bits {
+                let row = self.fresh_term(F::ZERO, -F::ONE);
                 self.set_constant(row, F::from(entry));
             }
+            let mut a = std::mem::take(&mut self.a);
+            self.count(&mut a);
+            self.a = a;
         }
         self.pin_rows(0, self.rows);
     }
@@ -407,18 +419,23 @@ impl<F: PrimeField> PhasedBuilder<F> {
             column
         };
         let mut fixed = vec![self.weight.clone(), self.table.clone(), lookup, self.next.clone(), self.product.clone()];
-        if self.is_projected() {
+        if self.extras().projected {
             let by = |powers: Powers| self.steps.iter().filter(move |step| step.1 == powers).map(|step| step.0);
             fixed.push(at(&mut self.jumps.iter().map(|jump| jump.0)));
             fixed.extend([Powers::Alpha, Powers::Theta].map(|powers| at(&mut by(powers))));
             fixed.push(at(&mut self.times.iter().copied()));
         }
+        if self.extras().paired {
+            let mut column = vec![F::ZERO; self.rows];
+            self.pairs.iter().for_each(|&(row, coefficient)| column[row] = coefficient);
+            fixed.push(column);
+        }
         fixed
     }
 
-    /// Whether there are projections.
-    pub fn is_projected(&self) -> bool {
-        !self.jumps.is_empty()
+    /// What there is besides look-ups of ranges and runs.
+    pub fn extras(&self) -> Extras {
+        Extras { projected: !self.jumps.is_empty(), paired: !self.pairs.is_empty() }
     }
 
     /// The cells of `c` in rows `0..=rows`, from zero on, for these cells of `a` and the challenges `alpha` and `theta`.
@@ -433,18 +450,24 @@ impl<F: PrimeField> PhasedBuilder<F> {
         let mut last = first;
         let inverse = alpha.invert().unwrap_or(F::ZERO);
         // denominators of the rows that have others than alpha
-        let mut inverses: Vec<F> = (start..used)
-            .filter_map(|row| match self.table_start {
-                Some(start) if row >= start => Some(alpha + F::from((row - start) as u64)),
-                _ => self.looked_up(a, row).map(|(entry, _)| alpha + entry),
-            })
-            .collect();
+        let mut pairs = self.pairs.iter().skip_while(|pair| pair.0 < start).peekable();
+        let denominator = |row: usize| {
+            let pair = pairs.next_if(|pair| pair.0 == row);
+            let first = match self.table_start {
+                Some(start) if row >= start => Some(F::from((row - start) as u64)),
+                _ => self.looked_up(a, row).map(|(entry, _)| entry),
+            };
+            let first = first.or_else(|| pair.map(|_| self.table[row]));
+            first.map(|first| alpha + first + pair.map_or(F::ZERO, |pair| theta * Self::second(a, pair)))
+        };
+        let mut inverses: Vec<F> = (start..used).filter_map(denominator).collect();
         inverses.iter_mut().batch_invert();
         let mut inverses = inverses.into_iter();
         sum.reserve((rows + 1).saturating_sub(sum.len()));
         let mut public = self.public_rows.iter().zip(&self.public_values).skip_while(|at| *at.0 < start).peekable();
         let mut steps = self.steps.iter().skip_while(|step| step.0 < start).peekable();
         let mut jumps = self.jumps.iter().skip_while(|jump| jump.0 < start).peekable();
+        let mut pairs = self.pairs.iter().skip_while(|pair| pair.0 < start).peekable();
         // a product is known two rows after its first one
         let mut times = self.times.iter().skip_while(|first| **first + 2 < start).peekable();
         for row in start..used {
@@ -464,7 +487,9 @@ impl<F: PrimeField> PhasedBuilder<F> {
                 numerator += self.product[row] * a[row] * a.get(row + 1).copied().unwrap_or(F::ZERO);
             }
             let times = self.lookup[row];
-            let special = times > 0 || self.next[row] != F::ZERO || self.table_start.is_some_and(|start| row >= start);
+            let paired = pairs.next_if(|pair| pair.0 == row).is_some();
+            let in_table = paired || self.table_start.is_some_and(|start| row >= start);
+            let special = times > 0 || self.next[row] != F::ZERO || in_table;
             if times > 0 {
                 numerator += F::from(times.into());
             }

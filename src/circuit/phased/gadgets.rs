@@ -11,7 +11,7 @@ use super::{
 use crate::{
     circuit::gadgets::{Expr, Gadgets, OneHot, Valued, field, sum, unsigned},
     graph::{Affine, Interval},
-    ops::Product,
+    ops::{Piecewise, Product},
 };
 
 /// Where a value that is checked is: in a cell, or in a new one, less a constant.
@@ -73,7 +73,7 @@ impl<F: PrimeField> PhasedBuilder<F> {
     }
 
     /// A value in `[0, 2^b)`, `bits <= b < bits + table_bits`.
-    fn at_most(&mut self, source: Source<F>, value: u128, bits: u32) -> usize {
+    pub(super) fn at_most(&mut self, source: Source<F>, value: u128, bits: u32) -> usize {
         self.limbs(source, value, self.table_bits, Check::limbs(bits, self.table_bits))
     }
 
@@ -310,6 +310,10 @@ impl<F: PrimeField> Gadgets<F> for PhasedBuilder<F> {
         let one_hot = OneHot { booleans: (0..len).map(boolean).collect() };
         self.check_zero(&one_hot.select(|_| F::ONE).offset(-F::ONE));
         one_hot
+    }
+
+    fn by_table(&mut self, function: &Piecewise, x: &Expr<F>, value: i128) -> Option<Expr<F>> {
+        self.table_of(function).map(|table| self.tabled(table, x, value))
     }
 
     fn bind_public(&mut self, expr: &Expr<F>) {

@@ -9,7 +9,7 @@ use halo2_proofs::{
     plonk::{Circuit, ConstraintSystem, Error},
 };
 
-use super::{PhasedCircuit, PhasedConfig, TAIL};
+use super::{Extras, PhasedCircuit, PhasedConfig, TAIL};
 
 impl<F: PrimeField> PhasedCircuit<F> {
     /// Values of the instance columns for the given public values, as far as halo2 takes them: its usable rows hold all but zeros.
@@ -23,23 +23,22 @@ impl<F: PrimeField> PhasedCircuit<F> {
 impl<F: PrimeField> Circuit<F> for PhasedCircuit<F> {
     type Config = PhasedConfig;
     type FloorPlanner = SimpleFloorPlanner;
-    /// Whether there are projections.
-    type Params = bool;
+    type Params = Extras;
 
-    fn params(&self) -> bool {
-        self.layout.is_projected()
+    fn params(&self) -> Extras {
+        self.layout.extras()
     }
 
     fn without_witnesses(&self) -> Self {
         self.clone()
     }
 
-    fn configure_with_params(cs: &mut ConstraintSystem<F>, projected: bool) -> PhasedConfig {
-        PhasedConfig::configure(cs, projected)
+    fn configure_with_params(cs: &mut ConstraintSystem<F>, extras: Extras) -> PhasedConfig {
+        PhasedConfig::configure(cs, extras)
     }
 
     fn configure(cs: &mut ConstraintSystem<F>) -> PhasedConfig {
-        Self::configure_with_params(cs, false)
+        Self::configure_with_params(cs, Extras::default())
     }
 
     /// Regions begin in row 0.
@@ -95,7 +94,7 @@ mod tests {
     use super::*;
     use crate::circuit::{
         field,
-        testing::{Draw, random_general_model, random_input, random_model},
+        testing::{Draw, random_functions, random_general_model, random_input, random_model},
     };
 
     /// What halo2 says of a witness whose running sum is that of these public values.
@@ -108,12 +107,12 @@ mod tests {
 
     #[test]
     fn halo2_leaves_the_rows_above_the_tail_and_the_end_of_the_running_sum() {
-        for projected in [false, true] {
+        for (projected, paired) in [(false, false), (false, true), (true, false), (true, true)] {
             let mut cs = ConstraintSystem::<Fr>::default();
-            PhasedConfig::configure(&mut cs, projected);
+            PhasedConfig::configure(&mut cs, Extras { projected, paired });
             let unusable = cs.blinding_factors() + 1;
             assert!(unusable < TAIL, "{unusable} rows");
-            assert_eq!((cs.degree(), cs.num_challenges()), (3, 1 + usize::from(projected)));
+            assert_eq!((cs.degree(), cs.num_challenges()), (3, 1 + usize::from(projected || paired)));
         }
     }
 
@@ -136,7 +135,7 @@ mod tests {
     fn halo2_accepts_the_outputs_and_no_others() {
         for seed in 0..12 {
             let mut draw = Draw::new(!seed);
-            for model in [random_model(seed), random_general_model(seed)] {
+            for model in [random_model(seed), random_general_model(seed), random_functions(seed)] {
                 let input = random_input(&model, &mut draw);
                 let trace = model.trace(&input);
                 let circuit = PhasedCircuit::<Fr>::new(&model, &trace);

@@ -38,6 +38,18 @@
 //! times (c3 - c - c1 c2) = 0
 //! ```
 //!
+//! **Functions** of many elements look up the numbers of their segments in tables of pairs ([`tables`]). Circuits that do have a fixed
+//! column `pair` more, and `theta`: the first factor of the gate has `+ pair theta a1`.
+//!
+//! | row | columns | what it adds to `c` |
+//! | --- | --- | --- |
+//! | look-up of a pair | `lookup = 1`, `table`, `pair` | `1 / (alpha + table + a + theta pair a1)` |
+//! | entry of a table of pairs | `table = v`, `pair = u`, `weight = -1`, `a1 = 1` by copy | `-m / (alpha + v + theta u)` for `m = a` |
+//!
+//! As rational functions of `alpha` over the polynomials in `theta`, two denominators have one pole only if both components are equal, and
+//! the numerator of the difference of both sides is a polynomial in `alpha` and `theta` of degree below the number of rows: what is not in a
+//! table passes with a chance of at most `rows / r`, as before (Schwartz, Zippel).
+//!
 //! **The permutation** spans both columns and all rows: there is no last row, the running product ends where it began. The last
 //! [`TAIL`] rows hold randomness: `active`, which the verifier evaluates from its closed form, is zero there and one elsewhere.
 //! Some of the random cells are tied in pairs, which makes the running product random in that range, too.
@@ -51,6 +63,9 @@ mod packed;
 pub mod projection;
 mod shared;
 #[cfg(test)]
+mod table_tests;
+mod tables;
+#[cfg(test)]
 mod tests;
 mod weighted;
 
@@ -59,8 +74,9 @@ use std::sync::Arc;
 use ff::PrimeField;
 
 pub use builder::PhasedBuilder;
-pub use config::{PhasedConfig, TAIL};
+pub use config::{Extras, PhasedConfig, TAIL};
 use projection::Found;
+use tables::Table;
 
 use super::{
     model::{MIN_K, lay_out},
@@ -82,6 +98,12 @@ const TIED: [(usize, usize); 4] = [(0, 4), (1, 5), (2, 6), (3, 7)];
 pub struct Decisions {
     table_bits: u32,
     found: Vec<Arc<Found>>,
+    tables: Vec<Arc<Table>>,
+}
+
+/// The domain that holds so many rows has `2^k`.
+fn k_of(rows: usize) -> u32 {
+    (rows + TAIL).next_power_of_two().ilog2().max(MIN_K)
 }
 
 /// An integer model laid out on the columns, with the witness of one run.
@@ -94,42 +116,58 @@ pub struct PhasedCircuit<F> {
 
 impl<F: PrimeField> PhasedCircuit<F> {
     /// Lay out the model with the witness `trace`, in the smallest domain that holds it and with the table that takes the fewest
-    /// rows. Everything but the cells of `a` is the same for every trace.
+    /// rows; with tables of functions if the domain is smaller for them. Everything but the cells of `a` is the same for every trace.
     pub fn new(model: &IntegerModel, trace: &Trace) -> Self {
         Self::within(usize::MAX, model, trace)
     }
 
     /// The same, with no more than `limit` rows kept: a circuit that takes more rows is good for its size only.
     pub(super) fn within(limit: usize, model: &IntegerModel, trace: &Trace) -> Self {
-        let counted = lay_out(PhasedBuilder::new(SOME_TABLE_BITS, 0), model, trace);
-        let bits = (1..=MAX_TABLE_BITS).min_by_key(|&bits| counted.rows_with(bits)).unwrap_or(SOME_TABLE_BITS);
-        let rows = counted.rows_with(bits);
-        if rows > limit {
-            return Self { k: (rows + TAIL).next_power_of_two().ilog2().max(MIN_K), layout: counted };
+        let count = |known, tables| {
+            let builder = PhasedBuilder::new(SOME_TABLE_BITS, 0).knowing(known).with_tables(tables);
+            let counted: PhasedBuilder<F> = lay_out(builder, model, trace);
+            let rows = |bits: u32| (counted.rows_with(bits), bits);
+            let (rows, bits) = (1..=MAX_TABLE_BITS).map(rows).min().unwrap_or((counted.rows(), SOME_TABLE_BITS));
+            (k_of(rows), rows, bits, counted)
+        };
+        let mut best = count(vec![], vec![]);
+        let tables = tables::find(model);
+        if !tables.is_empty() {
+            let tabled = count(best.3.found.clone(), tables);
+            if tabled.0 < best.0 {
+                best = tabled;
+            }
         }
-        Self::laid_out(PhasedBuilder::new(bits, limit).knowing(counted.found), model, trace)
+        let (k, rows, bits, counted) = best;
+        if rows > limit {
+            return Self { k, layout: counted };
+        }
+        let builder = PhasedBuilder::new(bits, limit).knowing(counted.found).with_tables(counted.tables);
+        Self::laid_out(builder, model, trace)
     }
 
     fn laid_out(builder: PhasedBuilder<F>, model: &IntegerModel, trace: &Trace) -> Self {
         let mut layout = lay_out(builder, model, trace);
         layout.finish();
-        Self { k: (layout.rows() + TAIL).next_power_of_two().ilog2().max(MIN_K), layout }
+        Self { k: k_of(layout.rows()), layout }
     }
 
     /// What was decided by looking at the model.
     pub fn decisions(&self) -> Decisions {
-        Decisions { table_bits: self.layout.table_bits, found: self.layout.found.clone() }
+        let PhasedBuilder { table_bits, found, tables, .. } = &self.layout;
+        Decisions { table_bits: *table_bits, found: found.clone(), tables: tables.clone() }
     }
 
     /// As [`Self::new`] for a model of which this is known.
     pub fn decided(decisions: &Decisions, model: &IntegerModel, trace: &Trace) -> Self {
-        let builder = PhasedBuilder::new(decisions.table_bits, usize::MAX).knowing(decisions.found.clone());
+        let Decisions { table_bits, found, tables } = decisions.clone();
+        let builder = PhasedBuilder::new(table_bits, usize::MAX).knowing(found).with_tables(tables);
         Self::laid_out(builder, model, trace)
     }
 
     /// What verifiers know of the layout besides its gate.
     pub fn shape(&self) -> Shape<F> {
-        PhasedConfig::shape(&self.layout.public_rows, self.layout.is_projected())
+        PhasedConfig::shape(&self.layout.public_rows, self.layout.extras())
     }
 
     /// What the prover commits to, but for `c`.

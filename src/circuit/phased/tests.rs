@@ -16,42 +16,55 @@ fn challenges() -> [Fr; 2] {
     [0x1234_5678_9abc_def1, 0x9876_5432_10fe_dcb3].map(|seed| Fr::from(seed).square())
 }
 
-fn honest(model: &IntegerModel, input: &[i128]) -> PhasedCircuit<Fr> {
+pub(super) fn honest(model: &IntegerModel, input: &[i128]) -> PhasedCircuit<Fr> {
     PhasedCircuit::new(model, &model.trace(input))
 }
 
 /// The same with a table of `2^bits`.
-fn honest_with(bits: u32, model: &IntegerModel, input: &[i128]) -> PhasedCircuit<Fr> {
-    let mut layout = lay_out(PhasedBuilder::new(bits, usize::MAX), model, &model.trace(input));
+pub(super) fn honest_with(bits: u32, model: &IntegerModel, input: &[i128]) -> PhasedCircuit<Fr> {
+    with_tables(bits, vec![], model, input)
+}
+
+/// The same with tables of all functions, whatever they cost.
+pub(super) fn tabled(bits: u32, model: &IntegerModel, input: &[i128]) -> PhasedCircuit<Fr> {
+    let tables = tables::candidates(model).into_iter().map(|(table, _)| Arc::new(table));
+    with_tables(bits, tables.collect(), model, input)
+}
+
+fn with_tables(bits: u32, tables: Vec<Arc<Table>>, model: &IntegerModel, input: &[i128]) -> PhasedCircuit<Fr> {
+    let builder = PhasedBuilder::new(bits, usize::MAX).with_tables(tables);
+    let mut layout = lay_out(builder, model, &model.trace(input));
     layout.finish();
     PhasedCircuit { layout, k: 20 }
 }
 
 /// What is wrong with cells of `a`, if the prover goes on by the gate for `c`, counts what is looked up, and claims the public
 /// values that `claims` are.
-fn violations(circuit: &PhasedCircuit<Fr>, a: &[Fr], claims: &[Fr]) -> Vec<String> {
+pub(super) fn violations(circuit: &PhasedCircuit<Fr>, a: &[Fr], claims: &[Fr]) -> Vec<String> {
     let mut layout = circuit.layout.clone();
     layout.public_values = claims.to_vec();
     let mut a = a.to_vec();
-    if let Some(start) = layout.table_start {
-        let counts = layout.multiplicities(&a);
-        a[start..].copy_from_slice(&counts);
-    }
-    let c = layout.running_sum(&a, challenges(), layout.rows());
+    layout.count(&mut a);
+    differences(&layout, &a)
+}
+
+/// Copies that do not hold for cells of `a`, multiplicities among them.
+pub(super) fn differences(layout: &PhasedBuilder<Fr>, a: &[Fr]) -> Vec<String> {
+    let c = layout.running_sum(a, challenges(), layout.rows());
     let unequal = |column: &[Fr], pairs: &[(usize, usize)], name: &str| -> Vec<String> {
         let differ = pairs.iter().filter(|(left, right)| column[*left] != column[*right]);
         differ.map(|(left, right)| format!("{name}[{left}] != {name}[{right}]")).collect()
     };
-    [unequal(&a, &layout.copies, "a"), unequal(&c, &layout.pins, "c")].concat()
+    [unequal(a, &layout.copies, "a"), unequal(&c, &layout.pins, "c")].concat()
 }
 
-fn satisfied(circuit: &PhasedCircuit<Fr>, a: &[Fr], outputs: &[i128]) -> bool {
+pub(super) fn satisfied(circuit: &PhasedCircuit<Fr>, a: &[Fr], outputs: &[i128]) -> bool {
     let claims: Vec<Fr> = outputs.iter().map(|&value| field(value)).collect();
     violations(circuit, a, &claims).is_empty()
 }
 
 /// The public values that cells of `a` add up to.
-fn claims(circuit: &PhasedCircuit<Fr>, a: &[Fr]) -> Vec<Fr> {
+pub(super) fn claims(circuit: &PhasedCircuit<Fr>, a: &[Fr]) -> Vec<Fr> {
     Runs::new(circuit).claims(a)
 }
 
@@ -110,18 +123,21 @@ fn input_cells(model: &IntegerModel, bits: u32) -> Vec<usize> {
 /// The honest witness is accepted; a cell that is changed, alone, with its copies, or with all that follows, is noticed, or is the
 /// honest witness of another input.
 fn assert_pinned(bits: u32, model: &IntegerModel, input: &[i128]) {
-    let circuit = honest_with(bits, model, input);
+    assert_pinned_in(&honest_with(bits, model, input), model, input);
+}
+
+pub(super) fn assert_pinned_in(circuit: &PhasedCircuit<Fr>, model: &IntegerModel, input: &[i128]) {
     let outputs = model.public_values(&model.trace(input));
-    let (a, inputs, runs) = (&circuit.layout.a, input_cells(model, bits), Runs::new(&circuit));
+    let bits = circuit.layout.table_bits;
+    let (a, inputs, runs) = (&circuit.layout.a, input_cells(model, bits), Runs::new(circuit));
     assert_eq!(&runs.complete(&[]), a);
-    assert!(satisfied(&circuit, a, &outputs), "{input:?}: {:?}", violations(&circuit, a, &claims(&circuit, a)));
+    assert!(satisfied(circuit, a, &outputs), "{input:?}: {:?}", violations(circuit, a, &claims(circuit, a)));
     for i in 0..outputs.len() {
         let mut forged = outputs.clone();
         forged[i] += 1;
-        assert!(!satisfied(&circuit, a, &forged), "public value {i} is not bound");
+        assert!(!satisfied(circuit, a, &forged), "public value {i} is not bound");
     }
-    let end = circuit.layout.table_start.unwrap_or(circuit.layout.rows());
-    for row in 0..end {
+    for row in 0..runs.end() {
         let base = Fr::from(1 << circuit.layout.table_bits);
         let cell = a[row];
         for value in
@@ -133,11 +149,11 @@ fn assert_pinned(bits: u32, model: &IntegerModel, input: &[i128]) {
             let mut alone = a.clone();
             alone[row] = value;
             let mut all = a.clone();
-            class(&circuit, row).into_iter().for_each(|row| all[row] = value);
+            class(circuit, row).into_iter().for_each(|row| all[row] = value);
             for forged in [alone, all, runs.complete(&[(row, value)])] {
-                let accepted = violations(&circuit, &forged, &claims(&circuit, &forged)).is_empty();
+                let accepted = violations(circuit, &forged, &claims(circuit, &forged)).is_empty();
                 assert!(
-                    !accepted || tells_the_truth(model, &circuit, &inputs, &forged),
+                    !accepted || tells_the_truth(model, circuit, &inputs, &forged),
                     "input {input:?}, {bits} bits: {value:?} in row {row} instead of {cell:?} is accepted"
                 );
             }
@@ -265,7 +281,7 @@ fn projections_pin_every_cell() {
     for model in projected() {
         let mut draw = Draw::new(7);
         let input = random_input(&model, &mut draw);
-        assert!(honest_with(4, &model, &input).layout.is_projected());
+        assert!(honest_with(4, &model, &input).layout.extras().projected);
         assert_pinned(4, &model, &input);
     }
 }

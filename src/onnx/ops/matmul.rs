@@ -28,6 +28,8 @@ fn gemm(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError> {
         left: a,
         right: b,
         shape: shape.clone(),
+        rows: m,
+        columns: n,
         inner,
         left_offsets: offsets(&shape, &[a_row, 0]),
         right_offsets: offsets(&shape, &[0, b_col]),
@@ -78,6 +80,8 @@ pub(super) fn scaled_matmul(
         left: a,
         right: b,
         shape,
+        rows: m,
+        columns: n,
         inner,
         left_offsets: place(left_batch, m * k, k, 0),
         right_offsets: place(right_batch, k * n, 0, 1),
@@ -94,6 +98,9 @@ struct Product<'a> {
     left: &'a Value,
     right: &'a Value,
     shape: Vec<usize>,
+    /// Rows and columns of each matrix of the result, whose elements are in order.
+    rows: usize,
+    columns: usize,
     inner: usize,
     left_offsets: Vec<usize>,
     right_offsets: Vec<usize>,
@@ -103,23 +110,30 @@ struct Product<'a> {
 }
 
 impl Product<'_> {
-    /// The same for two operands that depend on the input: a product of a row and a column for every output element.
+    /// The same for two operands that depend on the input: a batch of products of matrices.
     fn of_activations(
         self,
         lowering: &mut Lowering,
         node: &Node,
         addend: Option<(&Value, f64)>,
     ) -> Result<Vec<Value>, OnnxError> {
-        let count = self.left_offsets.len();
-        lowering.charge(node.name, [count, self.inner, 2])?;
-        let mut gather = |value: &Value, offsets: &[usize], step: usize| {
-            let columns = offsets.iter().flat_map(|&o| (0..self.inner).map(move |t| o + t * step)).collect();
-            lowering.select(node, value, vec![count, self.inner], columns)
-        };
-        let left = gather(self.left, &self.left_offsets, self.left_step)?;
-        let right = gather(self.right, &self.right_offsets, self.right_step)?;
-        let rows = BatchProduct { batch: count, rows: 1, inner: self.inner, columns: 1 };
-        let product = lowering.matrix_product(node, &left, &right, rows, self.shape.clone())?;
+        let Self { inner, rows, columns, .. } = self;
+        let matrices: Vec<usize> = (0..self.left_offsets.len()).step_by((rows * columns).max(1)).collect();
+        let batch = matrices.len();
+        lowering.charge(node.name, [self.left_offsets.len(), inner, 2])?;
+        let rows_of = |&first: &usize| (0..rows).map(move |i| first + i * columns);
+        let left = matrices.iter().flat_map(rows_of).map(|j| self.left_offsets[j]);
+        let left = left.flat_map(|o| (0..inner).map(move |t| o + t * self.left_step)).collect();
+        let left = lowering.select(node, self.left, vec![batch * rows, inner], left)?;
+        let places = matrices.iter().flat_map(|&first| (0..inner).map(move |t| (first, t)));
+        let right = places.flat_map(|(first, t)| {
+            let offsets = self.right_offsets[first..first + columns].iter();
+            offsets.map(move |&o| o + t * self.right_step)
+        });
+        let right = right.collect();
+        let right = lowering.select(node, self.right, vec![batch * inner, columns], right)?;
+        let product = BatchProduct { batch, rows, inner, columns };
+        let product = lowering.matrix_product(node, &left, &right, product, self.shape.clone())?;
         Ok(vec![match addend {
             None => lowering.scaled(node, &product, |_| self.alpha, |_| 0.0)?,
             Some((addend, beta)) => {
