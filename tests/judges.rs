@@ -10,6 +10,7 @@ use hallmark::{
         Bn254, Curve, Proof, ProvingKey,
         curve::{Word, scalar_word},
         protocol::Protocol,
+        verifier::VerifyError,
         verify,
     },
     solidity::Calldata,
@@ -19,7 +20,7 @@ use rayon::prelude::*;
 
 mod common;
 
-use common::{Draw, random_functions, random_general_model, random_input, random_model, twin};
+use common::{Draw, committed, random_functions, random_general_model, random_input, random_model, reweighted, twin};
 
 const SEEDS: std::ops::Range<u64> = 0..10;
 
@@ -302,6 +303,10 @@ fn digests_are_judged_alike() {
 /// so large that few sums share a field element.
 #[test]
 fn projected_products_are_verified() {
+    verified_with_two_challenges(projected());
+}
+
+fn projected() -> Vec<IntegerModel> {
     let weight = |j: usize, i: usize| ((31 * j + 17 * i) as i64 % 10 - 12) << 45;
     let row = |k: usize| (0..108).map(|x| if x / 9 == k / 10 { weight(x % 9, k % 10) } else { 0 }).collect();
     let shared = common::linear(108, &(0..120).map(row).collect::<Vec<Vec<i64>>>(), vec![3; 120]);
@@ -314,7 +319,8 @@ fn projected_products_are_verified() {
         row
     };
     let convolution = common::linear(100, &(0..256).map(filter).collect::<Vec<Vec<i64>>>(), vec![-2; 256]);
-    let models: Vec<IntegerModel> = [(shared, 108), (product, 120), (convolution, 100)]
+    let models = [(shared, 108), (product, 120), (convolution, 100)];
+    models
         .into_iter()
         .map(|(op, inputs)| {
             let mut model = common::mlp(&[inputs, 1], 7, 1);
@@ -326,8 +332,52 @@ fn projected_products_are_verified() {
             model.outputs.push(Output { name: "sums".into(), tensor, scale: 1.0 });
             model
         })
+        .collect()
+}
+
+/// One contract for two models with committed weights, in every layout that has them, by rows of their own, side by side, by projections and as a
+/// convolution: it takes the proofs of both, each for its own weights. Natively each key stands for its model.
+#[test]
+fn models_of_one_architecture_share_their_contract() {
+    let [shared, _, convolution]: [IntegerModel; 3] = projected().try_into().unwrap();
+    let of_seed = |seed: u64| (committed(&random_model(seed)), ANY[seed as usize % 2]);
+    let large = [shared, convolution].map(|model| (committed(&model), Layout::Phased));
+    let models: Vec<_> = (0..6).map(of_seed).chain(large).collect();
+    let cases: Vec<[Case; 2]> = models
+        .into_par_iter()
+        .map(|(model, layout)| [model.clone(), reweighted(&model)].map(|model| Case::new(0, model, layout)))
         .collect();
-    verified_with_two_challenges(models);
+    let anvil = anvil();
+    for pair in &cases {
+        let [one, other] = pair;
+        assert_eq!(one.contract.init_code, other.contract.init_code);
+        assert_eq!(one.protocol().digest(), other.protocol().digest());
+        assert_ne!(one.protocol().model_id(), other.protocol().model_id());
+        let judges = pair.each_ref().map(|case| case.deploy(&anvil));
+        let input = random_input(&one.model, &mut Draw::new(4));
+        let proofs = pair.each_ref().map(|case| common::prove(&case.pk, &case.model, &input));
+        for i in 0..2 {
+            let outputs = pair[i].model.public_values(&pair[i].model.trace(&input));
+            assert_eq!(proofs[i].statement.public_values, outputs);
+            assert_eq!(judges[i].verdict(&proofs[i]), Ok(()));
+            assert_eq!(judges[i].verify(&Calldata::new(&proofs[1 - i]).encode("verify")), Ok(()));
+            let native = verify(pair[i].pk.verifying_key(), &proofs[1 - i]);
+            assert_eq!(native, Err(VerifyError::OtherWeights));
+        }
+        // one model's proof for the other's weights
+        let mut forged = proofs[0].clone();
+        forged.statement.weights = proofs[1].statement.weights.clone();
+        assert_eq!(judges[1].verdict(&forged), Err("ProofRejected".into()));
+        for (what, forged) in tampered(&proofs[0], one.protocol(), &mut Draw::new(1)) {
+            assert!(judges[0].verdict(&forged).is_err(), "accepted with {what}");
+        }
+        let calldata = Calldata::new(&proofs[0]).encode("verify");
+        for at in 4..calldata.len() {
+            let mut forged = calldata.clone();
+            forged[at] ^= 1 << (at % 8);
+            assert!(judges[0].verify(&forged).is_err(), "accepted with another byte {at}");
+        }
+    }
 }
 
 /// Functions whose segments the layout `phased` looks up, one of each degree.

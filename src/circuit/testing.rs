@@ -20,7 +20,9 @@ mod random;
 
 pub use forgery::{Digits, claims, complete};
 pub use phased::Runs;
-pub use random::{Draw, linear, mlp, push, random_functions, random_general_model, random_input, random_model};
+pub use random::{
+    Draw, committed, linear, mlp, push, random_functions, random_general_model, random_input, random_model, reweighted,
+};
 
 /// Whether the constraint system accepts the circuit's assignment for these public values.
 pub fn satisfied(circuit: &ModelCircuit<Fr>, public_values: &[i128]) -> bool {

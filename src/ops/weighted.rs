@@ -93,7 +93,7 @@ mod tests {
     use crate::{
         circuit::{
             LaidOut, Layout, ModelCircuit, PhasedCircuit,
-            testing::{Draw, assert_pinned, single_op},
+            testing::{Draw, assert_pinned, committed, random_model, reweighted, single_op},
         },
         graph::IntegerModel,
         ops::{BoundReason, Op},
@@ -139,20 +139,25 @@ mod tests {
             op.map.bias.fill(0);
             zeros
         };
-        for (outputs, inputs) in [(1, 1), (3, 4), (5, 40), (40, 6)] {
-            for seed in 0..4 {
-                let model = drawn(outputs, inputs, &mut Draw::new(seed));
-                for other in [drawn(outputs, inputs, &mut Draw::new(!seed)), zeros(&model)] {
-                    for layout in [Layout::General, Layout::Phased] {
-                        let [one, other] = [&model, &other].map(|m| LaidOut::<Fr>::for_keygen(layout, m).unwrap());
-                        let (shapes, [one, other]) =
-                            ([one.shape(), other.shape()], [one, other].map(|c| c.assignment()));
-                        assert_eq!(shapes[0], shapes[1]);
-                        assert_eq!((one.k, &one.copies), (other.k, &other.copies));
-                        assert_ne!(one.fixed[0], other.fixed[0]);
-                        assert_eq!(one.fixed[1..], other.fixed[1..], "{outputs} x {inputs}, {layout}");
-                    }
+        let differ = |one: &IntegerModel, other: &IntegerModel, layout| {
+            let [one, other] = [one, other].map(|m| LaidOut::<Fr>::for_keygen(layout, m).unwrap());
+            let (shapes, [one, other]) = ([one.shape(), other.shape()], [one, other].map(|c| c.assignment()));
+            assert_eq!(shapes[0], shapes[1]);
+            assert_eq!((one.k, &one.copies), (other.k, &other.copies));
+            assert_ne!(one.fixed[0], other.fixed[0]);
+            assert_eq!(one.fixed[1..], other.fixed[1..]);
+        };
+        for layout in [Layout::General, Layout::Phased] {
+            for (outputs, inputs) in [(1, 1), (3, 4), (5, 40), (40, 6)] {
+                for seed in 0..4 {
+                    let model = drawn(outputs, inputs, &mut Draw::new(seed));
+                    differ(&model, &drawn(outputs, inputs, &mut Draw::new(!seed)), layout);
+                    differ(&model, &zeros(&model), layout);
                 }
+            }
+            for seed in 0..12 {
+                let model = committed(&random_model(seed));
+                differ(&model, &reweighted(&model), layout);
             }
         }
     }

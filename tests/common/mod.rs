@@ -11,7 +11,9 @@ mod random;
 pub use blocks::Blocks;
 pub use forgery::{Digits, claims, complete};
 pub use phased::{Division, Rectified, Runs};
-pub use random::{Draw, linear, mlp, push, random_functions, random_general_model, random_input, random_model};
+pub use random::{
+    Draw, committed, linear, mlp, push, random_functions, random_general_model, random_input, random_model, reweighted,
+};
 
 use hallmark::{
     circuit::{LaidOut, Layout},

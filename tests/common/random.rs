@@ -2,7 +2,7 @@
 
 use hallmark::{
     graph::{Affine, Feature, IntegerModel, IntegerNode, Interval, integer::Output},
-    ops::{Divide, OneHot, Op, Piecewise, Product, Rescale, Root, Segment},
+    ops::{Divide, OneHot, Op, Piecewise, Product, Rescale, Root, Segment, Weighted},
 };
 use rand_chacha::ChaCha20Rng;
 use rand_core::{RngCore, SeedableRng};
@@ -225,6 +225,39 @@ pub fn random_functions(seed: u64) -> IntegerModel {
     }
     outputs.into_iter().for_each(|tensor| output(&mut model, tensor));
     model
+}
+
+/// The model with committed weights, with room for weights of twice the magnitude.
+pub fn committed(model: &IntegerModel) -> IntegerModel {
+    let mut result = IntegerModel { nodes: vec![], ..model.clone() };
+    for node in &model.nodes {
+        let op = match &node.op {
+            Op::Linear(map) => {
+                let greatest = map.weights.iter().map(|weight| weight.abs()).max().unwrap_or(0);
+                let bias_limit = 2 * map.bias.iter().map(|bias| bias.abs()).max().unwrap_or(0);
+                Op::Weighted(Weighted {
+                    map: map.clone(),
+                    weight_limits: vec![2 * greatest; map.input_len],
+                    bias_limit,
+                })
+            }
+            other => other.clone(),
+        };
+        push(&mut result, op, node.inputs.clone());
+    }
+    result
+}
+
+/// The same model with other committed weights: equal ones stay equal.
+pub fn reweighted(model: &IntegerModel) -> IntegerModel {
+    let mut result = model.clone();
+    for node in &mut result.nodes {
+        if let Op::Weighted(Weighted { map, .. }) = &mut node.op {
+            map.weights.iter_mut().for_each(|weight| *weight = -*weight + weight.signum());
+            map.bias.iter_mut().for_each(|bias| *bias = -*bias);
+        }
+    }
+    result
 }
 
 /// An input inside the domain; every third value is a corner of its own.
