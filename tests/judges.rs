@@ -372,7 +372,8 @@ fn models_of_one_architecture_share_their_contract() {
             assert!(judges[0].verdict(&forged).is_err(), "accepted with {what}");
         }
         let calldata = Calldata::new(&proofs[0]).encode("verify");
-        for at in 4..calldata.len() {
+        // every byte of a small one: the golden contract's test
+        for at in (4..calldata.len()).step_by(5) {
             let mut forged = calldata.clone();
             forged[at] ^= 1 << (at % 8);
             assert!(judges[0].verify(&forged).is_err(), "accepted with another byte {at}");
