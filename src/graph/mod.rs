@@ -13,6 +13,7 @@ pub mod interval;
 mod norms;
 pub mod packing;
 mod ranges;
+mod repeated;
 
 pub use affine::AffineBuilder;
 pub use digest::{Digest, Salt};

@@ -49,7 +49,7 @@ pub struct Division {
     pub added: Fr,
 }
 
-/// `p` of an argument `x`: `p (p - m) = 0` and `m = 2 p - x`, which is looked up where `p` is or has a cell of its own.
+/// `p` of an argument `x + c`: `p (p - m) = 0` and `m = 2 p - x - c`, which is looked up where `p` is, or `m + c` has a cell of its own.
 #[derive(Clone, Copy, Debug)]
 pub struct Rectified {
     pub positive: usize,
@@ -137,7 +137,8 @@ impl<'a> Runs<'a> {
 
     /// The first row of the run that this new cell closes, if it does.
     pub fn closes(&self, row: usize) -> Option<usize> {
-        let new = self.circuit.layout.weight[row] == -Fr::ONE && !self.is_copy(row);
+        let layout = &self.circuit.layout;
+        let new = layout.weight[row] == -Fr::ONE && layout.product[row] == Fr::ZERO && !self.is_copy(row);
         self.starts.get(&(row + 1)).copied().filter(|&start| new && start < row)
     }
 
@@ -179,7 +180,7 @@ impl<'a> Runs<'a> {
         if magnitude.is_none() {
             return -layout.next[positive] * a[self.sources[&(positive + 1)]] - layout.table[positive];
         }
-        // the run is -2 p, m and the terms, which are copies
+        // the run is -2 p, m + c and the terms, which are copies; p has the weight c
         let sum = positive + 1;
         let end = (sum + 1..).find(|end| self.starts.get(end) == Some(&sum)).unwrap();
         let source = |row: usize| self.sources.get(&row).map_or(Fr::ZERO, |&row| a[row]);
@@ -187,14 +188,16 @@ impl<'a> Runs<'a> {
             Fr::ZERO => Fr::ZERO,
             coefficient => coefficient * source(row) * source(row + 1),
         };
-        (sum + 2..end).map(|row| layout.weight[row] * source(row) + product(row)).sum()
+        let terms = (sum + 2..end).map(|row| layout.weight[row] * source(row) + product(row));
+        terms.fold(layout.weight[positive], |sum, term| sum + term)
     }
 
     /// The cells of what is rectified: as they should be for the argument, but for those that are chosen.
     fn parts(&self, parts: Rectified, a: &[Fr], chosen: &HashMap<usize, Fr>) -> Vec<(usize, Fr)> {
         let x = self.argument(parts, a);
         let p = chosen.get(&parts.positive).copied().unwrap_or(if x <= -x { x } else { Fr::ZERO });
-        let magnitude = parts.magnitude.map(|row| (row, p.double() - x));
+        let constant = self.circuit.layout.weight[parts.positive];
+        let magnitude = parts.magnitude.map(|row| (row, p.double() - x + constant));
         [(parts.positive, p)].into_iter().chain(magnitude).collect()
     }
 

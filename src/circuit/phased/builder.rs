@@ -29,8 +29,8 @@ pub(super) enum Check {
     Exactly(u32),
     /// A quotient by `2^shift` of a value of `bits`, in that order.
     Shifted(u32, u32),
-    /// A magnitude of so many bits; rows of the expression that it is of, if that is a cell.
-    Rectified { bits: u32, cell: Option<usize> },
+    /// A magnitude of so many bits, and whether what it is of is one cell and a constant.
+    Rectified { bits: u32, cell: bool },
 }
 
 impl Check {
@@ -55,8 +55,8 @@ impl Check {
                 shift.div_ceil(table_bits) + Self::limbs(bits.saturating_sub(shift), table_bits)
             }
             Check::Rectified { bits, cell } => match (Self::limbs(bits, table_bits), cell) {
-                (1, Some(_)) => 4,
-                (limbs, cell) => 4 + limbs + cell.unwrap_or(0) as u32,
+                (1, true) => 4,
+                (limbs, cell) => 4 + limbs + u32::from(cell),
             },
         };
         rows as usize

@@ -190,7 +190,7 @@ impl<F: PrimeField> Gadgets<F> for PhasedBuilder<F> {
             [(row, factor)] if self.factors_of(*row).is_none() => Some((*row, *factor)),
             _ => None,
         };
-        self.note(Check::Rectified { bits, cell: cell.map(|_| self.rows_of(expr)) });
+        self.note(Check::Rectified { bits, cell: cell.is_some() });
         if let (1, Some((row, factor))) = (limbs, cell) {
             // 2 p - expr is looked up where p stands above the cell, and p (p - expr) = 0 in the next two rows
             let product = self.fresh(positive);
@@ -204,17 +204,17 @@ impl<F: PrimeField> Gadgets<F> for PhasedBuilder<F> {
             self.copy(product);
             return Expr::cell(product);
         }
-        // p (p - m) = 0, and m - 2 p + expr = 0
-        let start = self.fresh(unsigned(magnitude));
+        // with the constant c of expr = x + c: m + c has a cell, p (p - (m + c) + c) = 0, and (m + c) - 2 p + x = 0
+        let start = self.fresh(unsigned::<F>(magnitude) + expr.constant);
         self.multiply(start, -F::ONE);
-        let product = self.fresh(positive);
+        let product = self.fresh_term(positive, expr.constant);
         self.multiply(product, F::ONE);
         let sum = self.term(product, -F::from(2));
         self.pin_rows(start, sum);
         self.term(start, F::ONE);
-        self.terms(expr, F::ONE);
+        self.terms(&Expr { terms: expr.terms.clone(), constant: F::ZERO }, F::ONE);
         self.pin(sum);
-        self.limbs(Source { cell: Some(start), added: F::ZERO }, magnitude, self.table_bits, limbs);
+        self.limbs(Source { cell: Some(start), added: -expr.constant }, magnitude, self.table_bits, limbs);
         Expr::cell(product)
     }
 

@@ -177,6 +177,7 @@ fn every_cell_of_every_operator_is_pinned() {
             vec![vec![2, -3, 4, 1, 0, -1, 2, -3, 4, 1, 0, -1]],
         ),
         (Op::Relu, vec![(-9, 12)], vec![vec![-9], vec![0], vec![5]]),
+        (Op::Relu, vec![(-1, 40)], vec![vec![-1], vec![17]]),
         (Op::Relu, vec![(-90_000, 120_000)], vec![vec![-77_123], vec![99_999]]),
         (Op::Rescale(Rescale { shift: 3 }), vec![(-100, 200)], vec![vec![-100], vec![12], vec![77]]),
         (Op::Rescale(Rescale { shift: 11 }), vec![(-90_000, 120_000)], vec![vec![-77_123], vec![1024]]),
