@@ -369,7 +369,7 @@ mod tests {
         let mut newer = bytes;
         newer[12] = 9;
         fs::write(&path, &newer).unwrap();
-        assert!(matches!(read(&path), Err(ArtifactError::Version { found: 9, supported: 2, .. })));
+        assert!(matches!(read(&path), Err(ArtifactError::Version { found: 9, supported: 3, .. })));
     }
 
     #[test]
