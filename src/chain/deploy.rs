@@ -176,7 +176,7 @@ fn ensure_deployer(
     endpoint: &Endpoint,
     submitter: &Submitter<'_>,
     install: bool,
-    progress: &mut impl FnMut(Progress),
+    progress: &mut dyn FnMut(Progress),
 ) -> Result<(), DeployError> {
     let there = |code: &Bytes| match keccak256(code) {
         _ if code.is_empty() => Ok(false),

@@ -80,3 +80,17 @@ pub enum SubmitError {
     #[error("there is nothing to cancel: no transaction for this call is on its way")]
     NothingToCancel,
 }
+
+impl SubmitError {
+    /// Whether the statement may still land, or have landed: submitting it again finds out. After every other error it has not, and nothing
+    /// that was signed for it can.
+    pub fn may_land(&self) -> bool {
+        match self {
+            Self::Rpc(_) | Self::Journal(_) | Self::WrongChain { .. } | Self::OtherAccount { .. } => true,
+            Self::NotMined { .. } | Self::NotConfirmed { .. } | Self::Blocked { .. } | Self::CancelAboveCap => true,
+            Self::Signer(_) | Self::NoContract { .. } | Self::WouldRevert { .. } | Self::TooMuchGas { .. } => false,
+            Self::FeeAboveCap { .. } | Self::Funds { .. } | Self::Refused { .. } | Self::Reverted { .. } => false,
+            Self::Cancelled { .. } | Self::NothingToCancel => false,
+        }
+    }
+}

@@ -11,7 +11,7 @@ use super::{
     Progress, Submission, SubmitError, Submitter,
     answers::{self, Answer},
     fees::Fees,
-    journal::{Attempt, End, EndKind, Journal, Place, Round},
+    journal::{Account, Attempt, End, EndKind, Journal, Place, Round},
 };
 use crate::chain::rpc::{Call, Receipt, RpcFailure};
 
@@ -70,13 +70,15 @@ impl Submitter<'_> {
     /// signed the only one of them, so that nobody has been handed it.
     pub(super) fn include(
         &self,
+        account: &mut Account,
         journal: &mut Journal,
         fresh: bool,
-        progress: &mut impl FnMut(Progress),
+        progress: &mut dyn FnMut(Progress),
     ) -> Result<(), SubmitError> {
         let start = Instant::now();
         let mut offered = Instant::now();
-        let mut handed: Option<Instant> = None;
+        let (mut handed, mut looked_below): (Option<Instant>, Option<Instant>) = (None, None);
+        let due = |last: Option<Instant>| last.is_none_or(|last| last.elapsed() >= self.options.rebroadcast_after);
         let (mut sightings, mut at_cap, mut last_answer) = (0, false, None);
         loop {
             self.same_chain()?;
@@ -84,7 +86,8 @@ impl Submitter<'_> {
             let Some(newest) = round.newest().cloned() else { return Ok(()) };
             let nonce = round.nonce;
             // The count first: what has used the nonce by then has its receipt afterwards.
-            let used = self.endpoint.transaction_count(journal.from, "latest")? > nonce;
+            let count = self.endpoint.transaction_count(journal.from, "latest")?;
+            let used = count > nonce;
             if let Some(found) = self.find(round)? {
                 let ended = self.end_of(journal, round, &found)?;
                 progress(Progress::Included { hash: found.place.hash, block: found.place.block });
@@ -98,12 +101,14 @@ impl Submitter<'_> {
                     end(journal, Some(End { kind: EndKind::Displaced, place: None, reason: None, confirmed: true }));
                     return Ok(self.journals.write(journal)?);
                 }
-            } else if handed.is_none_or(|handed| handed.elapsed() >= self.options.rebroadcast_after) {
+            } else if due(handed) {
                 let first = fresh && handed.is_none() && round.attempts.len() == 1;
                 match self.hand_over(&newest)? {
                     Answer::Accepted | Answer::NonceUsed => last_answer = None,
                     Answer::Underpriced => underpriced = true,
                     Answer::Refused(reason) if first => {
+                        // A refusal of another chain's is none.
+                        self.same_chain()?;
                         let kind = EndKind::Refused;
                         end(journal, Some(End { kind, place: None, reason: Some(reason), confirmed: true }));
                         return Ok(self.journals.write(journal)?);
@@ -111,6 +116,11 @@ impl Submitter<'_> {
                     Answer::Refused(reason) => last_answer = Some(reason),
                 }
                 handed = Some(Instant::now());
+            }
+            if count < nonce && due(looked_below) {
+                // A reorganisation may have thrown out what this account had sent before, and its process waits for our lock.
+                self.finish_earlier(account, journal.own_key(), nonce, progress)?;
+                looked_below = Some(Instant::now());
             }
             if !used && (underpriced || offered.elapsed() >= self.options.bump_after) {
                 offered = Instant::now();
@@ -137,7 +147,7 @@ impl Submitter<'_> {
         &self,
         journal: &mut Journal,
         cancels: bool,
-        progress: &mut impl FnMut(Progress),
+        progress: &mut dyn FnMut(Progress),
     ) -> Result<bool, SubmitError> {
         let Some((nonce, newest)) = journal.rounds.last().and_then(|round| Some((round.nonce, round.newest()?.clone())))
         else {

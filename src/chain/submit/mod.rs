@@ -223,8 +223,8 @@ impl<'a> Submitter<'a> {
     ///
     /// # Errors
     ///
-    /// [`SubmitError`] says for each what has happened. After [`SubmitError::NotMined`], [`SubmitError::NotConfirmed`] and
-    /// [`SubmitError::Rpc`] the statement may still land, and submitting it again goes on with it; after all others it has not landed.
+    /// [`SubmitError`] says for each what has happened. [`SubmitError::may_land`] tells whether the statement may still land,
+    /// in which case submitting it again goes on with it.
     pub fn submit(&self, submission: &Submission, mut progress: impl FnMut(Progress)) -> Result<Landed, SubmitError> {
         self.same_chain()?;
         let key = self.key(submission);
@@ -235,14 +235,14 @@ impl<'a> Submitter<'a> {
             return Ok(landed);
         }
         // Whoever is refused here has neither waited nor signed.
-        let mut simulated = known.is_none_or(|journal| journal.open_round().is_none());
+        let mut simulated = !known.is_some_and(|journal| journal.open_round().is_some() || settled(&journal).is_some());
         if simulated {
             self.simulate(submission, &mut progress)?;
         }
         let mut sent = false;
         loop {
             let mut account = self.account(&mut progress)?;
-            self.finish_earlier(&mut account, key, &mut progress)?;
+            self.finish_earlier(&mut account, key, u64::MAX, &mut progress)?;
             let (chain, caps) = (self.journals.chain(), self.options.caps);
             let from = self.signer.address();
             let mut journal = self.journals.claim(Journal::new(chain, from, submission.clone(), caps))?;
@@ -266,7 +266,7 @@ impl<'a> Submitter<'a> {
             } else if let Some(round) = journal.rounds.last() {
                 progress(Progress::Resuming { nonce: round.nonce });
             }
-            self.include(&mut journal, fresh, &mut progress)?;
+            self.include(&mut account, &mut journal, fresh, &mut progress)?;
             drop(account);
             if self.confirm(&mut journal, &mut progress)? {
                 self.forget(key);
@@ -292,7 +292,7 @@ impl<'a> Submitter<'a> {
         let key = self.key(submission);
         let mut replaced = false;
         loop {
-            let account = self.account(&mut progress)?;
+            let mut account = self.account(&mut progress)?;
             let mut journal = self.journals.read(key)?.ok_or(SubmitError::NothingToCancel)?;
             if journal.from != self.signer.address() {
                 return Err(SubmitError::OtherAccount { from: journal.from, journal: self.journals.path(key) });
@@ -308,7 +308,7 @@ impl<'a> Submitter<'a> {
                     return Err(SubmitError::CancelAboveCap);
                 }
             }
-            self.include(&mut journal, false, &mut progress)?;
+            self.include(&mut account, &mut journal, false, &mut progress)?;
             drop(account);
             if self.confirm(&mut journal, &mut progress)? {
                 self.forget(key);
@@ -339,17 +339,19 @@ impl<'a> Submitter<'a> {
         }
     }
 
-    fn account(&self, progress: &mut impl FnMut(Progress)) -> Result<Account, SubmitError> {
+    fn account(&self, progress: &mut dyn FnMut(Progress)) -> Result<Account, SubmitError> {
         let waiting = |_: &Path| progress(Progress::Waiting);
         Ok(self.journals.account(self.signer.address(), self.options.timeout, waiting)?)
     }
 
-    /// Sees to it that every earlier statement of the account is in a block, so that its nonces are spent up to ours.
+    /// Sees to it that every earlier statement of the account, of those with nonces below `below`, is in a block, so that its nonces are
+    /// spent up to ours.
     fn finish_earlier(
         &self,
         account: &mut Account,
         own: B256,
-        progress: &mut impl FnMut(Progress),
+        below: u64,
+        progress: &mut dyn FnMut(Progress),
     ) -> Result<(), SubmitError> {
         let mut settled = Vec::new();
         for key in account.open().to_vec() {
@@ -358,13 +360,13 @@ impl<'a> Submitter<'a> {
                 settled.push(key);
                 continue;
             };
-            if key == own {
+            let nonce = journal.rounds.last().map_or(0, |round| round.nonce);
+            if key == own || nonce >= below {
                 continue;
             }
             if self.settle(&mut journal)? == State::Open {
-                let nonce = journal.rounds.last().map_or(0, |round| round.nonce);
                 progress(Progress::Earlier { nonce });
-                self.include(&mut journal, false, progress).map_err(|source| match source {
+                self.include(account, &mut journal, false, progress).map_err(|source| match source {
                     SubmitError::NotMined { .. } => SubmitError::Blocked {
                         account: self.signer.address(),
                         nonce,
@@ -392,7 +394,7 @@ impl<'a> Submitter<'a> {
     }
 
     /// Tries the call without a transaction.
-    fn simulate(&self, submission: &Submission, progress: &mut impl FnMut(Progress)) -> Result<(), SubmitError> {
+    fn simulate(&self, submission: &Submission, progress: &mut dyn FnMut(Progress)) -> Result<(), SubmitError> {
         progress(Progress::Simulating);
         let to = submission.to;
         // An account without code can be paid, not called.
@@ -417,7 +419,7 @@ impl<'a> Submitter<'a> {
         &self,
         account: &mut Account,
         journal: &mut Journal,
-        progress: &mut impl FnMut(Progress),
+        progress: &mut dyn FnMut(Progress),
     ) -> Result<(), SubmitError> {
         let from = self.signer.address();
         let gas_limit = match self.options.gas_limit {
@@ -444,6 +446,7 @@ impl<'a> Submitter<'a> {
         if balance < cost {
             return Err(SubmitError::Funds { account: from, balance, cost });
         }
+        self.same_chain()?;
         let nonce = self.next_nonce(account)?;
         self.same_chain()?;
         account.add(journal.own_key())?;
@@ -489,7 +492,7 @@ impl<'a> Submitter<'a> {
 
     /// Waits until the end that the journal gives is as deep as was asked for; `false` where it is no longer in the chain. The account's
     /// lock is not held, so the journal's file stays as it is.
-    fn confirm(&self, journal: &mut Journal, progress: &mut impl FnMut(Progress)) -> Result<bool, SubmitError> {
+    fn confirm(&self, journal: &mut Journal, progress: &mut dyn FnMut(Progress)) -> Result<bool, SubmitError> {
         let start = Instant::now();
         let mut told = 0;
         loop {

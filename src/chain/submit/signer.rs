@@ -57,7 +57,12 @@ impl Signer {
         let text = text.trim();
         let mut bytes = Zeroizing::new([0u8; 32]);
         hex::decode_to_slice(text.strip_prefix("0x").unwrap_or(text), bytes.as_mut_slice()).ok()?;
-        PrivateKeySigner::from_slice(bytes.as_slice()).ok().map(|key| Self { key })
+        Self::from_bytes(&bytes)
+    }
+
+    /// The key with these bytes; `None` where there is none with them.
+    pub fn from_bytes(bytes: &[u8; 32]) -> Option<Self> {
+        PrivateKeySigner::from_slice(bytes).ok().map(|key| Self { key })
     }
 
     /// The key in a keystore file (Web3 secret storage, version 3), as geth, cast and most wallets write it.
