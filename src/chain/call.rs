@@ -1,8 +1,8 @@
 //! Calldata of any function from a proof: parameters are filled in by their names.
 //!
 //! A consumer of proofs takes them beside arguments of its own. A parameter gets, in this order: the value that is given for its name;
-//! the part of the proof that has its name (`context`, `outputs`, `digests`, `proof`); for a struct, its members by the same rules. A
-//! value is what `cast` would take, or `@` and a part of the proof: `@outputs`, or `@output0` for a single word.
+//! the part of the proof that has its name (`context`, `outputs`, `digests`, `proof`); for a struct, its members by the same rules, which
+//! takes an ABI, since signatures do not name them. A value is what `cast` would take, or `@` and a part of the proof: `@outputs`, or `@output0` for a single word.
 
 use alloy::{
     dyn_abi::{DynSolType, DynSolValue, JsonAbiExt, Specifier},
@@ -22,7 +22,9 @@ pub enum CallError {
     NotInAbi { name: String, known: Vec<String> },
     #[error("the ABI has several functions \"{name}\"; give the whole signature")]
     Overloaded { name: String },
-    #[error("parameter {position} of {function} has no name; name it after a part of the proof, or give it a value with --arg")]
+    #[error(
+        "parameter {position} of {function} has no name; name it after a part of the proof, or give it a value with --arg"
+    )]
     Unnamed { function: String, position: usize },
     #[error("nothing says what \"{name}\" is: give it with --arg {name}=VALUE (a proof has {})", parts.join(", "))]
     NoValue { name: String, parts: Vec<String> },
@@ -37,31 +39,45 @@ pub enum CallError {
 /// The parts of a statement and its proof, by name.
 #[derive(Clone, Debug, Default)]
 pub struct Parts {
-    parts: Vec<(String, Vec<Word>)>,
+    parts: Vec<(String, Words)>,
+}
+
+/// Words, and whether they are signed.
+#[derive(Clone, Debug)]
+struct Words {
+    words: Vec<Word>,
+    signed: bool,
 }
 
 impl Parts {
     /// Adds a part. Its words can be had one by one, too, by its name without the plural's `s` and their number.
     #[must_use]
     pub fn with(mut self, name: &str, words: Vec<Word>) -> Self {
-        self.parts.push((name.into(), words));
+        self.parts.push((name.into(), Words { words, signed: false }));
         self
     }
 
-    fn get(&self, name: &str) -> Option<Vec<Word>> {
-        self.parts.iter().find_map(|(part, words)| {
+    /// Adds a part whose words are signed integers.
+    #[must_use]
+    pub fn with_signed(mut self, name: &str, words: Vec<Word>) -> Self {
+        self.parts.push((name.into(), Words { words, signed: true }));
+        self
+    }
+
+    fn get(&self, name: &str) -> Option<Words> {
+        self.parts.iter().find_map(|(part, all)| {
             if part == name {
-                return Some(words.clone());
+                return Some(all.clone());
             }
             let index = name.strip_prefix(part.strip_suffix('s')?)?;
             let canonical = index == "0" || !index.starts_with(['0', '+']);
-            let word = words.get(index.parse::<usize>().ok().filter(|_| canonical)?)?;
-            Some(vec![*word])
+            let word = all.words.get(index.parse::<usize>().ok().filter(|_| canonical)?)?;
+            Some(Words { words: vec![*word], ..*all })
         })
     }
 
     fn names(&self) -> Vec<String> {
-        self.parts.iter().filter(|(_, words)| !words.is_empty()).map(|(name, _)| name.clone()).collect()
+        self.parts.iter().filter(|(_, all)| !all.words.is_empty()).map(|(name, _)| name.clone()).collect()
     }
 }
 
@@ -163,8 +179,11 @@ fn value(param: &Param, parts: &Parts, arguments: &[Argument]) -> Result<DynSolV
 }
 
 /// Words as a value of a type, exactly: what does not fit is refused.
-fn from_words(kind: &DynSolType, words: &[Word]) -> Result<DynSolValue, String> {
-    let each = |inner: &DynSolType| words.iter().map(|word| from_words(inner, &[*word])).collect::<Result<Vec<_>, _>>();
+fn from_words(kind: &DynSolType, all: &Words) -> Result<DynSolValue, String> {
+    let Words { words, signed } = all;
+    let one = |word: &Word| Words { words: vec![*word], signed: *signed };
+    let each =
+        |inner: &DynSolType| words.iter().map(|word| from_words(inner, &one(word))).collect::<Result<Vec<_>, _>>();
     match kind {
         DynSolType::Bytes => return Ok(DynSolValue::Bytes(words.concat())),
         DynSolType::Array(inner) => return Ok(DynSolValue::Array(each(inner)?)),
@@ -172,17 +191,17 @@ fn from_words(kind: &DynSolType, words: &[Word]) -> Result<DynSolValue, String> 
         DynSolType::FixedArray(_, len) => return Err(format!("it has {} words, not {len}", words.len())),
         _ => {}
     }
-    let [word] = words else { return Err(format!("it has {} words, not one", words.len())) };
+    let [word] = words.as_slice() else { return Err(format!("it has {} words, not one", words.len())) };
+    let (negative, unsigned) = (word[0] >= 0x80, U256::from_be_bytes(*word));
     match kind {
         DynSolType::Int(bits) => {
-            let value = I256::from_be_bytes(*word);
-            let fits = value.bits() as usize <= *bits;
-            if fits { Ok(DynSolValue::Int(value, *bits)) } else { Err(format!("{value} does not fit")) }
+            let value = I256::from_raw(unsigned);
+            let fits = value.bits() as usize <= *bits && (*signed || !negative);
+            if fits { Ok(DynSolValue::Int(value, *bits)) } else { Err("it does not fit".into()) }
         }
         DynSolType::Uint(bits) => {
-            let value = U256::from_be_bytes(*word);
-            let fits = value.bit_len() <= *bits;
-            if fits { Ok(DynSolValue::Uint(value, *bits)) } else { Err(format!("{value} does not fit; it may be negative")) }
+            let fits = unsigned.bit_len() <= *bits && !(*signed && negative);
+            if fits { Ok(DynSolValue::Uint(unsigned, *bits)) } else { Err("it does not fit, or is negative".into()) }
         }
         DynSolType::FixedBytes(32) => Ok(DynSolValue::FixedBytes((*word).into(), 32)),
         _ => Err("a proof's words are integers or bytes32".into()),
@@ -209,7 +228,7 @@ mod tests {
 
     fn parts() -> Parts {
         let proof = vec![word(7), word(8), word(9)];
-        Parts::default().with("context", vec![[0xcc; 32]]).with("outputs", vec![word(-5)]).with("proof", proof)
+        Parts::default().with("context", vec![[0xcc; 32]]).with_signed("outputs", vec![word(-5)]).with("proof", proof)
     }
 
     fn call(signature: &str, arguments: &[&str]) -> Result<Vec<u8>, CallError> {
@@ -217,7 +236,8 @@ mod tests {
         encode(&function(signature, None).unwrap(), &parts(), &arguments)
     }
 
-    const PROOF: [U256; 3] = [U256::from_limbs([7, 0, 0, 0]), U256::from_limbs([8, 0, 0, 0]), U256::from_limbs([9, 0, 0, 0])];
+    const PROOF: [U256; 3] =
+        [U256::from_limbs([7, 0, 0, 0]), U256::from_limbs([8, 0, 0, 0]), U256::from_limbs([9, 0, 0, 0])];
     const OUTPUT: I256 = I256::from_raw(U256::from_limbs([u64::MAX - 4, u64::MAX, u64::MAX, u64::MAX]));
 
     #[test]
@@ -235,9 +255,18 @@ mod tests {
         let claim = Claim { context: [0xcc; 32].into(), outputs: [OUTPUT], proof: PROOF };
         let pool = Address::repeat_byte(0x11);
         let expected = borrowCall { pool, claim, amount: U256::from(10).pow(U256::from(18)) }.abi_encode();
-        let signature =
-            "borrow(address pool, (bytes32 context, int256[1] outputs, uint256[3] proof) claim, uint256 amount)";
-        assert_eq!(call(signature, &[&format!("pool={pool}"), "amount=1 ether"]).unwrap(), expected);
+        let abi = serde_json::json!([{ "type": "function", "name": "borrow", "stateMutability": "nonpayable", "outputs": [], "inputs": [
+            { "name": "pool", "type": "address" },
+            { "name": "claim", "type": "tuple", "components": [
+                { "name": "context", "type": "bytes32" },
+                { "name": "outputs", "type": "int256[1]" },
+                { "name": "proof", "type": "uint256[3]" },
+            ] },
+            { "name": "amount", "type": "uint256" },
+        ] }]);
+        let abi: JsonAbi = serde_json::from_value(abi).unwrap();
+        let arguments = [format!("pool={pool}"), "amount=1 ether".into()].map(|text| text.parse().unwrap());
+        assert_eq!(encode(&function("borrow", Some(&abi)).unwrap(), &parts(), &arguments).unwrap(), expected);
     }
 
     #[test]
@@ -261,7 +290,9 @@ mod tests {
     fn what_is_missing_or_misspelt_is_named() {
         assert!(matches!(call("f(int256 score)", &[]), Err(CallError::NoValue { name, .. }) if name == "score"));
         assert!(matches!(call("f(int256)", &[]), Err(CallError::Unnamed { position: 0, .. })));
-        assert!(matches!(call("f(int256 score)", &["scroe=1"]), Err(CallError::Unused { name, .. }) if name == "scroe"));
+        assert!(
+            matches!(call("f(int256 score)", &["scroe=1"]), Err(CallError::Unused { name, .. }) if name == "scroe")
+        );
         assert!(matches!(call("f(int256 score)", &["score=x"]), Err(CallError::Value { .. })));
         for part in ["score=@output1", "score=@output01", "score=@outputx", "score=@nothing"] {
             assert!(matches!(call("f(int256 score)", &[part]), Err(CallError::Value { .. })), "{part}");
@@ -273,7 +304,9 @@ mod tests {
 
     #[test]
     fn an_abi_knows_functions_by_name() {
-        let abi = JsonAbi::parse(["function f(int256 score)", "function g(int256 a)", "function g(int256 a, int256 b)"]).unwrap();
+        let abi =
+            JsonAbi::parse(["function f(int256 score)", "function g(int256 a)", "function g(int256 a, int256 b)"])
+                .unwrap();
         assert_eq!(function("f", Some(&abi)).unwrap().inputs[0].name, "score");
         assert!(matches!(function("g", Some(&abi)), Err(CallError::Overloaded { .. })));
         assert!(matches!(function("h", Some(&abi)), Err(CallError::NotInAbi { known, .. }) if known.len() == 3));

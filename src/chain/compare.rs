@@ -68,9 +68,8 @@ pub fn compare(source: &str, expected: &[u8], found: &[u8]) -> Comparison {
         let has = |value: &U256| theirs.iter().any(|instruction| instruction.value == Some(*value));
         let had = |value: &U256| ours.iter().any(|instruction| instruction.value == Some(*value));
         let missing = names.iter().filter(|(value, _)| had(value) && !has(value));
-        let missing = missing.flat_map(|(value, names)| {
-            names.iter().map(|name| Constant { name: name.clone(), value: *value })
-        });
+        let missing =
+            missing.flat_map(|(value, names)| names.iter().map(|name| Constant { name: name.clone(), value: *value }));
         return Comparison::OtherInstructions { missing: missing.collect() };
     }
     let mut constants: Vec<ConstantChange> = Vec::new();
@@ -151,7 +150,9 @@ fn instructions(code: &[u8]) -> Vec<Instruction> {
 fn names(source: &str) -> BTreeMap<U256, Vec<String>> {
     let mut names: BTreeMap<U256, Vec<String>> = BTreeMap::new();
     for line in source.lines().map(str::trim) {
-        let Some((left, right)) = line.split_once(" = ").filter(|(left, _)| left.contains(" constant ")) else { continue };
+        let Some((left, right)) = line.split_once(" = ").filter(|(left, _)| left.contains(" constant ")) else {
+            continue;
+        };
         let Some(name) = left.split_whitespace().last() else { continue };
         let text = right.split([';', ' ']).next().unwrap_or_default().replace('_', "");
         let value = match text.strip_prefix('-') {
@@ -198,13 +199,15 @@ mod tests {
     fn the_same_code_matches_with_and_without_metadata() {
         let ours = code(&[0xab, 0xcd], &[5, 220], &[9]);
         assert_eq!(compare(SOURCE, &ours, &ours), Comparison::Same);
-        let map = [&[0xa2, 0x64, b'i', b'p', b'f', b's', 0x41, 7, 0x64, b's', b'o', b'l', b'c', 0x43, 0, 8, 20][..]].concat();
+        let map =
+            [&[0xa2, 0x64, b'i', b'p', b'f', b's', 0x41, 7, 0x64, b's', b'o', b'l', b'c', 0x43, 0, 8, 20][..]].concat();
         let theirs = [&ours[..], &[0xfe], &map, &(map.len() as u16).to_be_bytes()].concat();
         let compared = compare(SOURCE, &ours, &theirs);
         assert_eq!(compared, Comparison::SameButMetadata { solc: Some("0.8.20".into()) });
         assert!(compared.is_match());
         // what is executed may not differ, and an appendix is no hiding place
-        let other = [&code(&[0xab, 0xce], &[5, 220], &[9])[..], &[0xfe], &map, &(map.len() as u16).to_be_bytes()].concat();
+        let other =
+            [&code(&[0xab, 0xce], &[5, 220], &[9])[..], &[0xfe], &map, &(map.len() as u16).to_be_bytes()].concat();
         assert!(!compare(SOURCE, &ours, &other).is_match());
     }
 

@@ -42,7 +42,7 @@ const DEPLOYER_TRANSACTION: [u8; 167] = hex!(
 );
 
 /// Who signed it.
-const DEPLOYER_SIGNER: Address = address!("3fab184622dc19b6109349b94811493bf45362f7");
+const DEPLOYER_SIGNER: Address = address!("3fab184622dc19b6109349b94811493bf2a45362");
 
 /// What that account pays for it: 100,000 gas at 100 gwei.
 const DEPLOYER_COST: u128 = 100_000 * 100_000_000_000;
@@ -63,7 +63,9 @@ pub enum DeployError {
     )]
     NoDeployer { chain_id: u64 },
 
-    #[error("at {DEPLOYER} is another contract than the deterministic deployer; this chain is not to be trusted with it")]
+    #[error(
+        "at {DEPLOYER} is another contract than the deterministic deployer; this chain is not to be trusted with it"
+    )]
     OtherDeployer,
 
     #[error(

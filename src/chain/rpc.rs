@@ -117,9 +117,7 @@ impl Endpoint {
     ///
     /// [`RpcFailure::Url`]; [`RpcFailure::Unusable`] where there are no root certificates.
     pub fn new(url: &str, patience: Patience) -> Result<Self, RpcFailure> {
-        let refused = |reason: String| {
-            RpcFailure::Url { given: without_path(url), reason }
-        };
+        let refused = |reason: String| RpcFailure::Url { given: without_path(url), reason };
         let parsed: Url = url.parse().map_err(|error| refused(format!("{error}")))?;
         let Some(host) = parsed.host_str().filter(|_| ["http", "https"].contains(&parsed.scheme())) else {
             return Err(refused("it has another scheme, or no host".into()));
@@ -178,9 +176,8 @@ impl Endpoint {
     /// Whether a failed request is worth another try.
     fn judge(&self, method: &'static str, error: TransportError) -> Result<Again, RpcFailure> {
         let again = |reason: String| Ok(Again { reason: self.redact(reason), after: None });
-        let unusable = |reason: String| {
-            Err(RpcFailure::Unusable { endpoint: self.shown.clone(), reason: self.redact(reason) })
-        };
+        let unusable =
+            |reason: String| Err(RpcFailure::Unusable { endpoint: self.shown.clone(), reason: self.redact(reason) });
         match error {
             RpcError::ErrorResp(payload) if is_rate_limit(payload.code, &payload.message) => {
                 again(payload.message.into_owned())
@@ -357,7 +354,9 @@ mod tests {
 
     #[test]
     fn keys_are_cut_off_what_is_no_url() {
-        for (text, shown) in [("wss://u:pw@node.org/KEY?k=KEY", "wss://node.org"), ("node.org/KEY", "node.org"), ("", "")] {
+        for (text, shown) in
+            [("wss://u:pw@node.org/KEY?k=KEY", "wss://node.org"), ("node.org/KEY", "node.org"), ("", "")]
+        {
             assert_eq!(without_path(text), shown);
             assert!(!Endpoint::new(text, brief()).unwrap_err().to_string().contains("KEY"));
         }

@@ -11,7 +11,7 @@ use alloy::primitives::{Address, U256, utils::parse_units};
 use hallmark::chain::{
     CompileSettings, Compiled, Endpoint, KnownErrors, Patience, Search, compile,
     deploy::Compiler,
-    submit::{FeeCaps, Options, Progress, Signer, SignerError, Submitter, SubmitError},
+    submit::{FeeCaps, Options, Progress, Signer, SignerError, SubmitError, Submitter},
 };
 use zeroize::Zeroizing;
 
@@ -201,7 +201,10 @@ pub fn amount(text: &str) -> Result<U256, String> {
     let split = text.find(|c: char| c.is_ascii_alphabetic()).ok_or_else(wrong)?;
     let (number, unit) = text.split_at(split);
     let (number, unit) = (number.trim(), if unit == "eth" { "ether" } else { unit });
-    if number.is_empty() || !number.chars().all(|c| c.is_ascii_digit() || c == '.') || !["wei", "gwei", "ether"].contains(&unit) {
+    if number.is_empty()
+        || !number.chars().all(|c| c.is_ascii_digit() || c == '.')
+        || !["wei", "gwei", "ether"].contains(&unit)
+    {
         return Err(wrong());
     }
     parse_units(number, unit).map(Into::into).map_err(|_| wrong())

@@ -90,8 +90,13 @@ pub fn run(args: &Args, output: &Output) -> Outcome {
     let matches = comparison.is_match();
     let compiler = compiler(&ours, &settings);
     let mut text = match matches {
-        true => format!("match: the contract at {} on chain {chain_id} is the model {}\n", args.address, subject.model_id),
-        false => format!("no match: the contract at {} on chain {chain_id} is not the model {}\n", args.address, subject.model_id),
+        true => {
+            format!("match: the contract at {} on chain {chain_id} is the model {}\n", args.address, subject.model_id)
+        }
+        false => format!(
+            "no match: the contract at {} on chain {chain_id} is not the model {}\n",
+            args.address, subject.model_id
+        ),
     };
     let _ = writeln!(text, "{}", words(&comparison));
     match said {
@@ -129,7 +134,8 @@ fn subject(args: &Args, mut stage: impl FnMut(String)) -> Result<Subject, Failur
         let (name, source) = if args.batch { project.batch_contract()? } else { project.contract()? };
         return Ok(Subject { name, source, model_id: project.verifying_key().id() });
     }
-    let data = args.data.clone().ok_or("a model needs the calibration data that it was compiled with: give --data FILE")?;
+    let data =
+        args.data.clone().ok_or("a model needs the calibration data that it was compiled with: give --data FILE")?;
     let options = args.options.compile_options(args.model.clone(), data);
     let build = compile(&options, |step| stage(step.to_string()))?;
     let model_id = build.verifying_key.id();

@@ -36,8 +36,8 @@ Examples:
   hallmark submit build/credit proof.json --to 0x… --cancel               # gives up what has been sent and is in no block
 
 Without --function it calls the verifier's `verify`, or `verifyBatch` if there are several proofs. With it, parameters named context,
-outputs, digests and proof are filled in from the proof, also inside structs; others take --arg NAME=VALUE, where @outputs
-or @output0 stand for parts of the proof.
+outputs, digests and proof are filled in from the proof, with --abi also inside structs; others take --arg NAME=VALUE, where
+@outputs or @output0 stand for parts of the proof.
 
 The call is simulated first, and a revert is explained. Everything that is signed is in a journal before it is sent: run the
 same command again after a crash, a kill or a timeout, and it goes on with what was sent, never twice. A transaction that
@@ -162,7 +162,7 @@ fn calldata(args: &Args, project: &Project, proofs: &[Proof], abi: Option<&JsonA
         }
         (Some(signature), [claim]) => {
             let [context, outputs, digests, proof] = claim.parts();
-            let parts = Parts::default().with("context", context).with("outputs", outputs);
+            let parts = Parts::default().with("context", context).with_signed("outputs", outputs);
             let parts = parts.with("digests", digests).with("proof", proof);
             Ok(encode(&function(signature, abi)?, &parts, &args.arguments)?)
         }

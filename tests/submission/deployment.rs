@@ -195,7 +195,7 @@ fn an_unsafe_verifier_is_deployed_to_local_chains_only() {
     let verifier = Verifier::new(&["--chain-id", "5"]);
     let srs = verifier.dir.path().join("unsafe.srs");
     let srs = srs.to_str().unwrap();
-    verifier.succeeds(&["srs", "generate-unsafe", "--k", "12", "-o", srs]);
+    verifier.succeeds(&["srs", "generate-unsafe", "-k", "12", "-o", srs]);
     let (model, data) = (example("credit.onnx"), example("calibration.json"));
     let compile = ["compile", &model, "--data", &data, "--srs", srs, "--allow-unsafe-srs", "-o", "unsafe"];
     verifier.succeeds(&compile);
@@ -218,7 +218,11 @@ fn a_contract_matches_its_model_and_no_other() {
 
     let differs = |arguments: &[&str], verdict: &str| -> Value {
         let (code, json) = verifier.hallmark(arguments);
-        assert_eq!((code, &json["match"], &json["comparison"]["verdict"]), (3, &json!(false), &json!(verdict)), "{json}");
+        assert_eq!(
+            (code, &json["match"], &json["comparison"]["verdict"]),
+            (3, &json!(false), &json!(verdict)),
+            "{json}"
+        );
         json
     };
     // a model with other weights has another key, and so another contract

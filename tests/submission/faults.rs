@@ -89,8 +89,7 @@ fn an_endpoint_that_stays_down_is_given_up_and_its_statement_goes_on_later() {
         0 => None,
         _ => Some(Fault::Drop),
     });
-    let endpoint =
-        Endpoint::new(&proxy.url(), Patience { outage: Duration::from_millis(400), ..patience() }).unwrap();
+    let endpoint = Endpoint::new(&proxy.url(), Patience { outage: Duration::from_millis(400), ..patience() }).unwrap();
     let signer = signer(0);
     let submitter = scene.submitter(&endpoint, &signer, options());
     let error = submitter.submit(&scene.record(1), |_| ()).unwrap_err();
@@ -152,6 +151,7 @@ fn what_reverts_in_its_block_is_reported_with_its_reason() {
     let error = error.unwrap_err();
     let text = error.to_string();
     assert!(matches!(error, SubmitError::Reverted { .. }) && !error.may_land(), "{text}");
+    assert!(text.contains("Closed(id: 1)"), "{text}");
     assert_eq!((sent, scene.times(1), scene.nonce(signer.address())), (1, 0, 1));
     scene.no_gap();
     // it is known to have failed; to ask again is to send again, which is simulated first
@@ -193,7 +193,7 @@ fn caps_are_kept_and_a_later_run_with_higher_ones_goes_on() {
     let scene = Scene::new();
     scene.stop_mining();
     let signer = signer(0);
-    let brief = Options { bump_after: Duration::from_millis(50), timeout: Duration::from_millis(900), ..options() };
+    let brief = Options { bump_after: Duration::from_millis(50), timeout: Duration::from_millis(1_500), ..options() };
     // anvil's market is 1 gwei for producers: there is room for two replacements
     let caps = FeeCaps { priority_fee: 1_300_000_000, ..FeeCaps::default() };
     let submitter = scene.submitter(&scene.direct, &signer, Options { caps, ..brief });

@@ -32,8 +32,11 @@ pub fn resume_after_kills(scene: &Scene, account: usize, first: u64, count: u64)
     let mut rng = ChaCha20Rng::seed_from_u64(first);
     for id in first..first + count {
         for attempt in 1.. {
-            let mut child =
-                submit(scene, &scene.anvil.endpoint(), account, id).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+            let mut child = submit(scene, &scene.anvil.endpoint(), account, id)
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
+                .spawn()
+                .unwrap();
             // later and later, so that an end is reached
             let patience = Duration::from_millis(u64::from(rng.next_u32()) % (250 * attempt));
             let start = Instant::now();
@@ -81,14 +84,14 @@ fn a_killed_process_resumes_without_sending_twice() {
 #[test]
 fn what_was_signed_before_a_kill_is_what_is_sent_after_it() {
     let scene = Scene::new();
-    let proxy =
-        Proxy::start(scene.address(), |method| (method == "eth_sendRawTransaction").then_some(Fault::Drop));
+    let proxy = Proxy::start(scene.address(), |method| (method == "eth_sendRawTransaction").then_some(Fault::Drop));
     let mut killed = submit(&scene, &proxy.url(), 0, 1).stdout(Stdio::null()).spawn().unwrap();
     let journal = || {
         let chain = std::fs::read_dir(scene.state()).ok()?.flatten().next()?.path();
         let mut files = std::fs::read_dir(chain).ok()?.flatten().map(|entry| entry.path());
         // the statement's name is 32 bytes, an account's 20
-        let path = files.find(|path| path.extension().is_some_and(|e| e == "json") && path.file_stem().unwrap().len() == 64)?;
+        let path = files
+            .find(|path| path.extension().is_some_and(|e| e == "json") && path.file_stem().unwrap().len() == 64)?;
         let journal: Value = serde_json::from_slice(&std::fs::read(path).ok()?).ok()?;
         journal["rounds"][0]["attempts"][0]["hash"].as_str().map(str::to_owned)
     };

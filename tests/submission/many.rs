@@ -68,6 +68,10 @@ fn faults(seed: u64, other: std::net::SocketAddr) -> impl FnMut(&str) -> Option<
 fn many(each: u64, kills: u64) {
     let scene = Scene::new();
     let other = anvil(&["--chain-id", "5"]);
+    // no reorganisation reaches the contract
+    for _ in 0..2 * DEEPEST {
+        scene.mine();
+    }
     scene.stop_mining();
     let start = Instant::now();
     let miner = {

@@ -151,8 +151,7 @@ fn forward(upstream: SocketAddr, body: &[u8]) -> io::Result<Vec<u8>> {
 }
 
 fn answer_with(client: &mut TcpStream, body: &[u8]) -> io::Result<()> {
-    let head =
-        format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", body.len());
+    let head = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", body.len());
     client.write_all(&[head.as_bytes(), body].concat())
 }
 

@@ -25,7 +25,14 @@ pub(super) fn read(failure: RpcFailure) -> Result<Answer, RpcFailure> {
         Answer::Accepted
     } else if says(&["nonce too low", "old nonce", "nonce is too low", "oldnonce"]) {
         Answer::NonceUsed
-    } else if says(&["underpriced", "less than block base fee", "below base fee", "fee too low", "feetoolow", "max fee per gas less"]) {
+    } else if says(&[
+        "underpriced",
+        "less than block base fee",
+        "below base fee",
+        "fee too low",
+        "feetoolow",
+        "max fee per gas less",
+    ]) {
         Answer::Underpriced
     } else {
         Answer::Refused(message.clone())
@@ -58,7 +65,10 @@ mod tests {
             ("replacement transaction underpriced", Answer::Underpriced),
             ("transaction underpriced: tip needed 1, tip permitted 0", Answer::Underpriced),
             ("max fee per gas less than block base fee: address 0x, maxFeePerGas: 1, baseFee: 2", Answer::Underpriced),
-            ("insufficient funds for gas * price + value", Answer::Refused("insufficient funds for gas * price + value".into())),
+            (
+                "insufficient funds for gas * price + value",
+                Answer::Refused("insufficient funds for gas * price + value".into()),
+            ),
         ] {
             assert_eq!(answer(message), meaning, "{message}");
         }

@@ -65,16 +65,22 @@ pub enum SubmitError {
     )]
     NotMined { hash: B256, nonce: u64, seconds: u64, answer: Option<String> },
 
-    #[error("transaction {hash} is in block {block}, {confirmations} deep after {seconds} s; run the same command again to wait on")]
+    #[error(
+        "transaction {hash} is in block {block}, {confirmations} deep after {seconds} s; run the same command again to wait on"
+    )]
     NotConfirmed { hash: B256, block: u64, confirmations: u64, seconds: u64 },
 
     #[error("transaction {hash} is in block {block} and reverted with {reason}; it paid for {gas_used} gas")]
     Reverted { hash: B256, block: u64, gas_used: u64, reason: String },
 
-    #[error("the call was cancelled by transaction {hash} in block {block}; run the same command again to send it anew")]
+    #[error(
+        "the call was cancelled by transaction {hash} in block {block}; run the same command again to send it anew"
+    )]
     Cancelled { hash: B256, block: u64 },
 
-    #[error("the caps do not allow to offer more for a cancellation than for the call; raise them (--max-fee, --max-priority-fee)")]
+    #[error(
+        "the caps do not allow to offer more for a cancellation than for the call; raise them (--max-fee, --max-priority-fee)"
+    )]
     CancelAboveCap,
 
     #[error("there is nothing to cancel: no transaction for this call is on its way")]

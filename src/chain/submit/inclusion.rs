@@ -149,7 +149,8 @@ impl Submitter<'_> {
         cancels: bool,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<bool, SubmitError> {
-        let Some((nonce, newest)) = journal.rounds.last().and_then(|round| Some((round.nonce, round.newest()?.clone())))
+        let Some((nonce, newest)) =
+            journal.rounds.last().and_then(|round| Some((round.nonce, round.newest()?.clone())))
         else {
             return Ok(false);
         };
@@ -227,19 +228,22 @@ impl Submitter<'_> {
         Ok(End { kind, place: Some(found.place), reason, confirmed: false })
     }
 
-    /// Why a transaction reverted: a replay on the state before its block, since receipts do not say.
+    /// Why a transaction reverted, from a replay: receipts do not say.
     fn reason(&self, journal: &Journal, place: Place, gas_limit: u64) -> String {
         if place.gas_used >= gas_limit {
             return format!("all of its {gas_limit} gas used up; send it with a higher limit");
         }
-        let parent = format!("{:#x}", place.block.saturating_sub(1));
-        match self.endpoint.call(journal.submission.call(journal.from), &parent) {
-            Err(failure) => match failure.revert_data() {
-                Some(data) => self.errors.describe(data),
-                None => format!("a reason that a replay does not show ({failure})"),
-            },
-            Ok(_) => "a reason that a replay on the block before does not show: it succeeds there".into(),
+        // What came before it in its own block may be what made it fail.
+        for block in [place.block.saturating_sub(1), place.block] {
+            match self.endpoint.call(journal.submission.call(journal.from), &format!("{block:#x}")) {
+                Ok(_) => {}
+                Err(failure) => match failure.revert_data() {
+                    Some(data) => return self.errors.describe(data),
+                    None => return format!("a reason that a replay does not show ({failure})"),
+                },
+            }
         }
+        "a reason that a replay does not show: it succeeds".into()
     }
 
     /// Whether an account's nonce is used as deep in the chain as was asked for.

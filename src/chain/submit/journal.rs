@@ -84,7 +84,6 @@ pub struct Attempt {
     pub hash: B256,
     pub raw: Bytes,
     pub gas_limit: u64,
-    #[serde(flatten)]
     pub fees: Fees,
     /// Whether it takes the nonce without the call.
     pub cancels: bool,
@@ -147,6 +146,11 @@ impl Journal {
     /// The round whose outcome is not certain yet.
     pub fn open_round(&self) -> Option<&Round> {
         self.rounds.last().filter(|round| !round.is_closed())
+    }
+
+    /// Whether it has landed, or what was signed for it still may.
+    fn is_taken(&self) -> bool {
+        self.open_round().is_some() || self.last_end().is_some_and(|end| end.kind == EndKind::Landed)
     }
 
     /// The last round's end.
@@ -223,18 +227,30 @@ impl Journals {
         write_json(&self.path(journal.own_key()), journal)
     }
 
-    /// The journal for `new`'s statement: the one that exists, if its account is the same or it has no open round, else `new`.
+    /// The journal for `new`'s statement, with what its account has signed for it before.
     ///
-    /// The journal that is returned belongs to another account if that one has not finished.
+    /// The journal that is returned belongs to another account if that one's call has landed or may still land.
     pub(super) fn claim(&self, new: Journal) -> Result<Journal, JournalError> {
         let _lock = lock(&self.folder.join("claims.lock"), CLAIM_PATIENCE, |_| ())?;
         let journal = match self.read(new.own_key())? {
-            Some(old) if old.from != new.from && old.open_round().is_some() => return Ok(old),
-            Some(old) => Journal { rounds: old.rounds, ..new },
-            None => new,
+            Some(old) if old.from == new.from => Journal { rounds: old.rounds, ..new },
+            Some(old) if old.is_taken() => return Ok(old),
+            // Transactions of another account's are none of this one's.
+            _ => new,
         };
         self.write(&journal)?;
         Ok(journal)
+    }
+
+    /// Writes a journal whose last round has just begun. `false`, and nothing is written, where another account has claimed the statement
+    /// since: of two that claimed it, the first to sign has it.
+    pub(super) fn begin(&self, journal: &Journal) -> Result<bool, JournalError> {
+        let _lock = lock(&self.folder.join("claims.lock"), CLAIM_PATIENCE, |_| ())?;
+        let ours = self.read(journal.own_key())?.is_some_and(|claimed| claimed.from == journal.from);
+        if ours {
+            self.write(journal)?;
+        }
+        Ok(ours)
     }
 
     /// Takes the lock of an account. `waiting` is told, once, that another process holds it.
@@ -320,12 +336,14 @@ fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, JournalError
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(source) => return Err(JournalError::Read { path: path.to_owned(), source }),
     };
-    let malformed = |error: serde_json::Error| JournalError::Malformed { path: path.to_owned(), detail: error.to_string() };
+    let malformed =
+        |error: serde_json::Error| JournalError::Malformed { path: path.to_owned(), detail: error.to_string() };
     serde_json::from_slice(&text).map(Some).map_err(malformed)
 }
 
 fn write_json(path: &Path, value: &impl Serialize) -> Result<(), JournalError> {
-    let malformed = |error: serde_json::Error| JournalError::Malformed { path: path.to_owned(), detail: error.to_string() };
+    let malformed =
+        |error: serde_json::Error| JournalError::Malformed { path: path.to_owned(), detail: error.to_string() };
     let mut text = serde_json::to_vec_pretty(value).map_err(malformed)?;
     text.push(b'\n');
     Ok(write_atomic(path, &text)?)
@@ -418,7 +436,29 @@ mod tests {
         first.rounds[0] = round(1, Some(EndKind::Reverted), true);
         journals.write(&first).unwrap();
         let taken = journals.claim(journal(2)).unwrap();
-        assert_eq!((taken.from, taken.rounds), (Address::repeat_byte(2), first.rounds));
+        assert_eq!(
+            (taken.from, taken.rounds),
+            (Address::repeat_byte(2), vec![]),
+            "the other's transactions are not its own"
+        );
+        first.rounds[0] = round(1, Some(EndKind::Landed), true);
+        journals.write(&first).unwrap();
+        assert_eq!(journals.claim(journal(2)).unwrap().from, first.from);
+        assert_eq!(journals.claim(journal(1)).unwrap().rounds, first.rounds);
+    }
+
+    #[test]
+    fn of_two_accounts_that_claim_a_statement_one_signs() {
+        let dir = tempfile::tempdir().unwrap();
+        let journals = Journals::new(dir.path(), CHAIN).unwrap();
+        let mut first = journals.claim(journal(1)).unwrap();
+        let mut second = journals.claim(journal(2)).unwrap();
+        first.rounds.push(round(1, None, false));
+        second.rounds.push(round(8, None, false));
+        assert!(!journals.begin(&first).unwrap());
+        assert!(journals.begin(&second).unwrap());
+        assert_eq!(journals.read(first.own_key()).unwrap(), Some(second.clone()));
+        assert_eq!(journals.claim(journal(1)).unwrap(), second);
     }
 
     #[test]

@@ -29,15 +29,18 @@ pub mod error;
 pub mod fees;
 mod inclusion;
 pub mod journal;
+mod options;
+mod progress;
 pub mod signer;
 
 pub use error::SubmitError;
 pub use fees::{FeeCaps, Fees};
 pub use journal::{Journal, Journals};
+pub use options::{LOCAL_CHAINS, Options};
+pub use progress::Progress;
 pub use signer::{Signer, SignerError};
 
 use std::{
-    fmt,
     path::{Path, PathBuf},
     thread::sleep,
     time::{Duration, Instant},
@@ -48,7 +51,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use self::{
-    fees::{Market, gwei},
+    fees::Market,
     inclusion::State,
     journal::{Account, ChainIdentity, End, EndKind, Place},
 };
@@ -73,47 +76,6 @@ impl Submission {
     }
 }
 
-/// How to send.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Options {
-    pub caps: FeeCaps,
-    /// Gas on top of the estimate, in percent of it.
-    pub gas_margin: u64,
-    /// The gas limit, in place of an estimate.
-    pub gas_limit: Option<u64>,
-    /// How many blocks a transaction must be deep: 1 is the newest block.
-    pub confirmations: u64,
-    /// How long to wait for a transaction to get into a block, and again for it to get deep enough.
-    pub timeout: Duration,
-    /// How long a transaction waits before it is replaced by one that offers more.
-    pub bump_after: Duration,
-    /// How long a transaction waits before it is handed to the endpoint once more.
-    pub rebroadcast_after: Duration,
-    /// The pause between two looks at the chain.
-    pub poll: Duration,
-}
-
-/// Chain ids that only local chains have.
-pub const LOCAL_CHAINS: [u64; 2] = [31337, 1337];
-
-impl Options {
-    /// What suits a chain: on a local one, little patience and one block.
-    pub fn for_chain(chain_id: u64) -> Self {
-        let local = LOCAL_CHAINS.contains(&chain_id);
-        let (confirmations, poll) = if local { (1, 100) } else { (3, 2_000) };
-        Self {
-            caps: FeeCaps::default(),
-            gas_margin: 20,
-            gas_limit: None,
-            confirmations,
-            timeout: Duration::from_secs(600),
-            bump_after: Duration::from_secs(60),
-            rebroadcast_after: Duration::from_secs(30),
-            poll: Duration::from_millis(poll),
-        }
-    }
-}
-
 /// A call that is in the chain and succeeded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Landed {
@@ -122,50 +84,6 @@ pub struct Landed {
     pub from: Address,
     /// Whether an earlier run had sent it.
     pub before: bool,
-}
-
-/// What is going on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Progress {
-    /// Another process chooses a nonce for the same account.
-    Waiting,
-    Simulating,
-    /// Transactions of an earlier run are looked for.
-    Resuming { nonce: u64 },
-    /// An earlier statement of the account holds a lower nonce.
-    Earlier { nonce: u64 },
-    Sending { hash: B256, nonce: u64, fees: Fees },
-    Replacing { hash: B256, nonce: u64, fees: Fees },
-    /// It offers too little, and the caps allow no more.
-    AtCap { fees: Fees },
-    Included { hash: B256, block: u64 },
-    Confirming { hash: B256, confirmations: u64, of: u64 },
-    /// Its block is no longer part of the chain.
-    Reorganised { hash: B256 },
-    /// Its nonce was taken by a transaction that this journal does not have.
-    Displaced { nonce: u64 },
-}
-
-impl fmt::Display for Progress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Waiting => write!(f, "waiting for another process that sends from this account"),
-            Self::Simulating => write!(f, "simulating the call"),
-            Self::Resuming { nonce } => write!(f, "looking for what was sent before, with nonce {nonce}"),
-            Self::Earlier { nonce } => write!(f, "finishing an earlier call of this account, with nonce {nonce}"),
-            Self::Sending { hash, nonce, fees } => {
-                write!(f, "sending {hash}, nonce {nonce}, for at most {}", gwei(fees.max_fee))
-            }
-            Self::Replacing { hash, nonce, fees } => {
-                write!(f, "replacing by {hash}, nonce {nonce}, for at most {}", gwei(fees.max_fee))
-            }
-            Self::AtCap { fees } => write!(f, "waiting: {} is too little, and the caps allow no more", gwei(fees.max_fee)),
-            Self::Included { hash, block } => write!(f, "{hash} is in block {block}"),
-            Self::Confirming { hash, confirmations, of } => write!(f, "{hash} is {confirmations} of {of} blocks deep"),
-            Self::Reorganised { hash } => write!(f, "the block of {hash} is no longer part of the chain"),
-            Self::Displaced { nonce } => write!(f, "nonce {nonce} was taken by a transaction from elsewhere; sending anew"),
-        }
-    }
 }
 
 /// Sends from one account to one chain. Its methods block, and may be called by several threads and processes at a time.
@@ -452,9 +370,15 @@ impl<'a> Submitter<'a> {
         account.add(journal.own_key())?;
         journal.caps = *caps;
         let attempt = self.sign(journal, nonce, gas_limit, fees, false)?;
-        progress(Progress::Sending { hash: attempt.hash, nonce, fees });
+        let sending = Progress::Sending { hash: attempt.hash, nonce, fees };
         journal.rounds.push(journal::Round { nonce, attempts: vec![attempt], end: None });
-        Ok(self.journals.write(journal)?)
+        if !self.journals.begin(journal)? {
+            let path = self.journals.path(journal.own_key());
+            let from = self.journals.read(journal.own_key())?.map_or(journal.from, |taken| taken.from);
+            return Err(SubmitError::OtherAccount { from, journal: path });
+        }
+        progress(sending);
+        Ok(())
     }
 
     /// The first nonce that neither the chain, nor the pool, nor a statement of ours that is in a block has.
@@ -476,7 +400,8 @@ impl<'a> Submitter<'a> {
         let history: FeeHistory = self.endpoint.request("eth_feeHistory", json!(["0x5", "latest", [50.0]]))?;
         let base_fee = history.base_fee_per_gas.last().copied().unwrap_or_default().saturating_to();
         let rewards = history.reward.unwrap_or_default();
-        let mut rewards: Vec<u128> = rewards.iter().filter_map(|reward| reward.first()).map(U256::saturating_to).collect();
+        let mut rewards: Vec<u128> =
+            rewards.iter().filter_map(|reward| reward.first()).map(U256::saturating_to).collect();
         rewards.retain(|reward| *reward > 0);
         rewards.sort_unstable();
         let priority_fee = match rewards.get(rewards.len() / 2) {

@@ -151,7 +151,11 @@ impl KeystoreFile {
             (Some(n), Some(r), Some(p), None) => {
                 let memory = n.checked_mul(r).and_then(|blocks| blocks.checked_mul(128));
                 let bounded = memory.is_some_and(|memory| memory <= MAX_KDF_BYTES) && (1..=16).contains(&p) && r > 0;
-                if n.is_power_of_two() && n > 1 && bounded { Ok(()) } else { Err("its scrypt parameters are out of bounds") }
+                if n.is_power_of_two() && n > 1 && bounded {
+                    Ok(())
+                } else {
+                    Err("its scrypt parameters are out of bounds")
+                }
             }
             (None, None, None, Some(c)) if (1..=10_000_000).contains(&c) => Ok(()),
             _ => Err("its key derivation is neither scrypt nor pbkdf2 with parameters in bounds"),
@@ -163,7 +167,6 @@ impl KeystoreFile {
 mod tests {
     use super::*;
     use alloy::{
-        consensus::transaction::SignerRecoverable,
         eips::eip2718::Decodable2718,
         primitives::{TxKind, U256, address, keccak256},
     };
@@ -193,7 +196,9 @@ mod tests {
         assert_eq!(signer.address(), Signer::from_hex(KEY).unwrap().address());
         let error = Signer::from_keystore(&path, "testpasswore").unwrap_err();
         assert!(matches!(error, SignerError::Password { .. }), "{error:?}");
-        assert!(!format!("{error} {error:?} {signer:?}").contains("testpass") && !format!("{signer:?}").contains("7a28"));
+        assert!(
+            !format!("{error} {error:?} {signer:?}").contains("testpass") && !format!("{signer:?}").contains("7a28")
+        );
     }
 
     #[test]
