@@ -319,12 +319,19 @@ fn a_statement_can_be_cancelled_while_it_is_in_no_block() {
     let submitter = scene.submitter(&scene.direct, &signer, brief);
     assert!(matches!(submitter.cancel(&scene.record(1), |_| ()), Err(SubmitError::NothingToCancel)));
     submitter.submit(&scene.record(1), |_| ()).unwrap_err();
-    let submitter = scene.submitter(&scene.direct, &signer, options());
-    let cancelled = submitter.cancel(&scene.record(1), |progress| {
-        if let Progress::Replacing { .. } = progress {
-            scene.ask("evm_setAutomine", json!([true]));
+    // blocks are made once the endpoint has been handed the cancellation
+    let direct = Endpoint::new(&scene.anvil.endpoint(), patience()).unwrap();
+    let mut handed = false;
+    let proxy = Proxy::start(scene.address(), move |method| {
+        if handed {
+            direct.request::<serde_json::Value>("evm_mine", json!([])).unwrap();
         }
+        handed |= method == "eth_sendRawTransaction";
+        None
     });
+    let endpoint = Endpoint::new(&proxy.url(), patience()).unwrap();
+    let submitter = scene.submitter(&endpoint, &signer, options());
+    let cancelled = submitter.cancel(&scene.record(1), |_| ());
     assert_eq!(cancelled.unwrap(), None);
     assert_eq!((scene.times(1), scene.nonce(signer.address())), (0, 1));
     assert!(matches!(submitter.cancel(&scene.record(1), |_| ()), Err(SubmitError::NothingToCancel)));

@@ -22,8 +22,9 @@ use crate::{
 /// How deep reorganisations go; less than the confirmations that are asked for.
 const DEEPEST: u64 = 2;
 
-/// How often a submission is asked for again after an error that leaves open whether it lands.
-const PERSISTENCE: usize = 20;
+/// How often a submission is asked for again after an error that leaves open whether it lands: more often than there are requests in a row
+/// that another chain answers.
+const PERSISTENCE: usize = 60;
 
 #[derive(Debug, Default)]
 struct Tally {

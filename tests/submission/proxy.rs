@@ -1,7 +1,7 @@
 //! A JSON-RPC endpoint in front of another one, which fails as it is told.
 
 use std::{
-    io::{self, BufRead, BufReader, Read, Write},
+    io::{self, BufRead, BufReader, Write},
     net::{SocketAddr, TcpListener, TcpStream},
     sync::{
         Arc, Mutex,

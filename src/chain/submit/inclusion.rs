@@ -51,6 +51,10 @@ impl Submitter<'_> {
         };
         let depth = self.depth(found.place.block)?;
         now.confirmed = depth >= self.options.confirmations;
+        if now.confirmed {
+            // The heights of two chains are not to be compared.
+            self.same_chain()?;
+        }
         let state = if now.confirmed { State::Deep } else { State::Shallow { place: found.place, depth } };
         end(journal, Some(now));
         Ok(state)
@@ -98,6 +102,7 @@ impl Submitter<'_> {
             sightings = if used { sightings + 1 } else { 0 };
             if used {
                 if sightings >= STRANGER_SIGHTINGS && self.is_spent(journal.from, nonce)? {
+                    self.same_chain()?;
                     end(journal, Some(End { kind: EndKind::Displaced, place: None, reason: None, confirmed: true }));
                     return Ok(self.journals.write(journal)?);
                 }

@@ -317,11 +317,15 @@ impl<'a> Submitter<'a> {
         let to = submission.to;
         // An account without code can be paid, not called.
         if !submission.calldata.is_empty() && self.endpoint.code(to)?.is_empty() {
+            self.same_chain()?;
             return Err(SubmitError::NoContract { to });
         }
         match self.endpoint.call(submission.call(self.signer.address()), "latest") {
             Ok(_) => Ok(()),
-            Err(failure) => Err(self.would_revert(failure)),
+            Err(failure) => {
+                self.same_chain()?;
+                Err(self.would_revert(failure))
+            }
         }
     }
 
@@ -340,10 +344,14 @@ impl<'a> Submitter<'a> {
         progress: &mut dyn FnMut(Progress),
     ) -> Result<(), SubmitError> {
         let from = self.signer.address();
+        self.same_chain()?;
         let gas_limit = match self.options.gas_limit {
             Some(limit) => limit,
             None => {
                 let estimate = self.endpoint.estimate_gas(journal.submission.call(from));
+                if estimate.is_err() {
+                    self.same_chain()?;
+                }
                 let estimate = estimate.map_err(|failure| self.would_revert(failure))?;
                 if estimate > MAX_TRANSACTION_GAS {
                     return Err(SubmitError::TooMuchGas { estimate, limit: MAX_TRANSACTION_GAS });
@@ -352,19 +360,18 @@ impl<'a> Submitter<'a> {
                 estimate.saturating_add(margin).min(MAX_TRANSACTION_GAS)
             }
         };
-        let market = self.market()?;
+        let (market, balance) = (self.market()?, self.endpoint.balance(from)?);
+        self.same_chain()?;
         let caps = &self.options.caps;
         let fees = caps.offer(market, gas_limit).ok_or_else(|| SubmitError::FeeAboveCap {
             base_fee: market.base_fee,
             cap: caps.limit(gas_limit),
             gas_limit,
         })?;
-        let (balance, cost) = (self.endpoint.balance(from)?, U256::from(gas_limit) * U256::from(fees.max_fee));
-        let cost = cost.saturating_add(journal.submission.value);
+        let cost = (U256::from(gas_limit) * U256::from(fees.max_fee)).saturating_add(journal.submission.value);
         if balance < cost {
             return Err(SubmitError::Funds { account: from, balance, cost });
         }
-        self.same_chain()?;
         let nonce = self.next_nonce(account)?;
         self.same_chain()?;
         account.add(journal.own_key())?;
