@@ -165,7 +165,7 @@ fn word_of(bytes: &Bytes) -> Option<B256> {
 fn other_settings() -> Vec<CompileSettings> {
     let mut all = Vec::new();
     for via_ir in [false, true] {
-        for optimizer_runs in [1_000_000, 200] {
+        for optimizer_runs in [200, 1_000_000] {
             for evm_version in [EvmVersion::Osaka, EvmVersion::Cancun, EvmVersion::Paris] {
                 all.push(CompileSettings { optimizer_runs, via_ir, evm_version });
             }

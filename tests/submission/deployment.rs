@@ -7,7 +7,7 @@ use std::{
 };
 
 use alloy::primitives::{B256, Bytes, keccak256};
-use hallmark::chain::{Anvil, Endpoint, Patience, deploy::DEPLOYER};
+use hallmark::chain::{Anvil, CompileSettings, Endpoint, Patience, Search, compile, deploy::DEPLOYER};
 use serde_json::{Value, json};
 
 use crate::scene::{KEYS, anvil, credit, signer};
@@ -231,10 +231,13 @@ fn a_contract_matches_its_model_and_no_other() {
     let (code, json) = verifier.hallmark(&other);
     assert_eq!((code, &json["model_id_on_chain"]), (3, &matched["model_id"]), "{json}");
     assert!(json.to_string().contains("MODEL_ID"), "{json}");
-    // nobody is there; and the other contract of the same model is another one
+    // nobody is there; or somebody else is
     let nobody = differs(&["match", "credit", "--address", "0x00000000000000000000000000000000000000aa"], "no_code");
     assert_eq!(nobody["model_id_on_chain"], Value::Null);
-    differs(&["match", "credit", "--batch", "--address", &address], "other_instructions");
+    let deployer = DEPLOYER.to_string();
+    let json = differs(&["match", "credit", "--address", &deployer], "other_instructions");
+    let missing = json["comparison"]["missing"].as_array().unwrap();
+    assert!(missing.iter().any(|constant| constant["name"] == "WEIGHTS_0"), "{json}");
 
     // somebody has exchanged a point of the verifying key, and says that it is the same model
     let source = fs::read_to_string(verifier.folder().join("contracts/CreditVerifier.sol")).unwrap();
@@ -249,6 +252,15 @@ fn a_contract_matches_its_model_and_no_other() {
     assert_eq!(json["model_id_on_chain"], json["model_id"]);
     let constants = json["comparison"]["constants"].as_array().unwrap();
     assert_eq!((constants.len(), &constants[0]["names"]), (1, &json!(["WEIGHTS_0"])), "{json}");
+
+    // the same source by other settings of the compiler
+    let settings = CompileSettings { optimizer_runs: 200, ..CompileSettings::default() };
+    let solc = Search::default().solc().unwrap();
+    let sources = [(PathBuf::from("CreditVerifier.sol"), source)];
+    let compiled = compile(&solc, &sources, "CreditVerifier", &settings).unwrap();
+    verifier.set_code(&address, &compiled.runtime_code);
+    let json = verifier.succeeds(&["match", "credit", "--address", &address]);
+    assert_eq!((&json["comparison"]["verdict"], &json["compiler"]["optimizer_runs"]), (&json!("same"), &json!(200)));
 
     // what Foundry appends by default is no difference
     let map = [&[0xa1, 0x64][..], b"solc", &[0x43, 0, 8, 30]].concat();
