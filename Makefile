@@ -2,7 +2,7 @@
 
 PROFILES := default ir solc20 solc20-ir
 
-.PHONY: setup build demo test conformance operators exports collection fuzz matrix analyse coverage snapshot fmt lint bench peers forecasts growth stock clean
+.PHONY: setup build demo test conformance operators exports collection submissions fuzz matrix analyse coverage snapshot fmt lint bench peers forecasts growth stock clean
 
 setup:
 	@script/setup.sh
@@ -41,6 +41,10 @@ exports: setup
 # contracts on anvil. HALLMARK_MODELS names some of them.
 collection: setup
 	cargo test --release --test collection -- --ignored --nocapture
+
+# A thousand submissions to anvil through an endpoint that fails, while blocks are reorganised and processes killed. Minutes.
+submissions: setup
+	cargo test --release --test submission -- --ignored --nocapture
 
 # Random models through the whole compiler, some of them to a contract. Minutes; HALLMARK_SEEDS is how many, or from..to.
 fuzz: setup

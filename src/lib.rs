@@ -15,7 +15,7 @@
 //! | [`plan`] | the choice of layout and curve, by estimated gas |
 //! | [`proof`] | setups, keys, transcript, prover, native verifier |
 //! | [`solidity`] | the verifier contract and its calldata |
-//! | [`chain`] | solc, anvil, gas from receipts |
+//! | [`chain`] | solc, anvil, gas from receipts; deployment and submission to any chain |
 //! | [`gas`] | the contract in process: what every part of it costs |
 //! | [`project`] | all of it together: compile to a folder, open the folder, prove, verify |
 //! | [`stages`], [`svg`] | what proving takes the time for, and pictures |

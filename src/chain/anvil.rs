@@ -16,13 +16,14 @@ use alloy::{
         client::ClientBuilder,
         types::{TransactionReceipt, TransactionRequest},
     },
-    transports::{RpcError, TransportError, http::reqwest},
+    transports::{RpcError, TransportError, http::reqwest::Url},
 };
 use tokio::runtime::Runtime;
 
 use super::{
     ChainError, Tool,
     error::describe_revert,
+    http,
     process::{Server, StartError},
 };
 
@@ -234,12 +235,10 @@ impl Anvil {
     }
 }
 
-/// A client that goes straight to the server: a proxy of the environment could not reach the local interface.
 fn local_provider(server: &Server) -> Result<RootProvider, ChainError> {
     let failed = |message: String| ChainError::Rpc { method: "connect", message };
-    let url = format!("http://{}", server.address).parse().map_err(|error| failed(format!("{error}")))?;
-    let client = reqwest::Client::builder().no_proxy().timeout(REQUEST_TIMEOUT).build();
-    let client = client.map_err(|error| failed(error.to_string()))?;
+    let url: Url = format!("http://{}", server.address).parse().map_err(|error| failed(format!("{error}")))?;
+    let client = http::client(&url, REQUEST_TIMEOUT).map_err(|error| failed(error.to_string()))?;
     Ok(RootProvider::new(ClientBuilder::default().http_with_client(client, url)))
 }
 

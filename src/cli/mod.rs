@@ -3,11 +3,14 @@
 mod audit;
 mod bench;
 mod calldata;
+mod chain;
 mod check;
 mod compile;
 mod demo;
+mod deploy;
 mod gas;
 mod hash;
+mod matching;
 mod measure;
 mod options;
 mod output;
@@ -15,6 +18,7 @@ mod peers;
 mod profile;
 mod prove;
 mod srs;
+mod submit;
 mod verify;
 
 use std::{
@@ -42,7 +46,7 @@ type Outcome = Result<output::Report, Failure>;
 /// Exit code of wrong usage, as clap has it.
 const WRONG_USAGE: u8 = 2;
 
-/// Exit code of a proof that does not verify; other failures exit with 1.
+/// Exit code of a proof that does not verify, and of a contract that does not match; other failures exit with 1.
 const INVALID_PROOF: u8 = 3;
 
 const EXAMPLES: &str = "\
@@ -56,8 +60,11 @@ Examples:
   hallmark calldata build/credit proof.json
   hallmark gas build/credit --proof proof.json --svg gas.svg
   hallmark bench build/credit --input applicant.json --json
+  hallmark deploy build/credit --rpc http://127.0.0.1:8545
+  hallmark match credit.onnx --data calibration.json --address 0x… --rpc http://127.0.0.1:8545
+  hallmark submit build/credit proof.json --rpc http://127.0.0.1:8545
 
-Exit codes: 0 success, 1 failure, 2 wrong usage, 3 the proof does not verify.";
+Exit codes: 0 success, 1 failure, 2 wrong usage, 3 the proof does not verify, or the contract does not match.";
 
 /// Prove that an approved ONNX model gave an output, and verify it on Ethereum.
 #[derive(Debug, Parser)]
@@ -84,6 +91,9 @@ enum Command {
     Calldata(calldata::Args),
     Gas(gas::Args),
     Bench(bench::Args),
+    Deploy(deploy::Args),
+    Match(matching::Args),
+    Submit(submit::Args),
     #[command(subcommand)]
     Srs(srs::Command),
     Demo(demo::Args),
@@ -117,6 +127,9 @@ pub fn run() -> ExitCode {
         Command::Calldata(args) => calldata::run(&args, cli.json),
         Command::Gas(args) => gas::run(&args, &output),
         Command::Bench(args) => bench::run(&args, &output),
+        Command::Deploy(args) => deploy::run(&args, &output),
+        Command::Match(args) => matching::run(&args, &output),
+        Command::Submit(args) => submit::run(&args, &output),
         Command::Srs(command) => srs::run(&command, &output),
         Command::Demo(args) => demo::run(&args, &output),
         Command::Completions { shell } => Ok(completions(shell)),

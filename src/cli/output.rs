@@ -13,6 +13,8 @@ use hallmark::stages::{Event, Stage};
 use indicatif::{HumanDuration, ProgressBar, ProgressState, ProgressStyle};
 use serde_json::{Value, json};
 
+use super::INVALID_PROOF;
+
 /// A command's result: lines for people, a document for `--json`.
 #[derive(Debug, Default)]
 pub struct Report {
@@ -20,11 +22,13 @@ pub struct Report {
     pub json: Value,
     /// Whether it is bad news: the command exits with 1.
     pub bad: bool,
+    /// Whether two things were compared and are not the same: the command exits with 3.
+    pub no_match: bool,
 }
 
 impl Report {
     pub fn new(text: impl Into<String>, json: Value) -> Self {
-        Self { text: text.into(), json, bad: false }
+        Self { text: text.into(), json, ..Self::default() }
     }
 }
 
@@ -53,6 +57,7 @@ impl Output {
                 let _ = writeln!(std::io::stderr(), "error: cannot write to standard output: {error}");
                 ExitCode::FAILURE
             }
+            _ if report.no_match => ExitCode::from(INVALID_PROOF),
             _ if report.bad => ExitCode::FAILURE,
             _ => ExitCode::SUCCESS,
         }

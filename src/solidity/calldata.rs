@@ -54,6 +54,11 @@ impl Calldata {
         [self.context].into_iter().chain(arrays.into_iter().flatten().copied())
     }
 
+    /// The arguments' words: context, outputs, digests and proof.
+    pub fn parts(&self) -> [Vec<encode::Word>; 4] {
+        [vec![self.context], self.public_values.clone(), self.digests.clone(), self.proof.clone()]
+    }
+
     /// The bytes of a call of `name`, which is `verify` or `tryVerify`.
     pub fn encode(&self, name: &str) -> Vec<u8> {
         let signature = self.signature_of(name);

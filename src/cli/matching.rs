@@ -1,0 +1,212 @@
+//! `hallmark match`
+
+use std::{fmt::Write, path::PathBuf};
+
+use alloy::primitives::{Address, B256, Bytes, U256};
+use hallmark::{
+    chain::{
+        CompileSettings, Endpoint, RpcFailure,
+        compare::{Comparison, code_hash, compare},
+        rpc::Call,
+        solc::EvmVersion,
+    },
+    project::{Project, compile},
+    solidity::{Calldata, batch_name},
+};
+use serde_json::json;
+
+use super::{
+    Failure, Outcome, Threads,
+    chain::{RpcArgs, address, compiled, compiler},
+    options::ModelOptions,
+    output::{Output, Report},
+};
+
+/// Say whether the contract at an address is a model, and where they differ.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  hallmark match credit.onnx --data calibration.json --max-error 1e-4 --address 0x… --rpc https://…
+  hallmark match build/credit --address 0x… --json
+
+A model is compiled anew, with the options that decide what its contract is: give those that it was compiled with. Of a compiled
+folder the contract's source is taken. The source is compiled and compared with the code at the address, byte for byte; a
+difference is given by the names of the source.
+
+Exits with 3 if they do not match.")]
+pub struct Args {
+    /// ONNX model, or a folder that `hallmark compile` wrote.
+    #[arg(value_name = "MODEL.onnx|DIR")]
+    model: PathBuf,
+    /// Calibration data of the model, as for `hallmark compile`.
+    #[arg(long, value_name = "CALIBRATION.json")]
+    data: Option<PathBuf>,
+    /// The contract's address.
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
+    address: Address,
+    /// Compare with the contract for many proofs a call.
+    #[arg(long)]
+    batch: bool,
+    #[command(flatten)]
+    rpc: RpcArgs,
+    #[command(flatten)]
+    options: ModelOptions,
+    #[command(flatten)]
+    threads: Threads,
+}
+
+/// A contract of the model.
+struct Subject {
+    name: String,
+    source: String,
+    model_id: String,
+}
+
+pub fn run(args: &Args, output: &Output) -> Outcome {
+    args.threads.apply()?;
+    let step = output.step("asking the chain");
+    // Before anything long.
+    let (endpoint, chain_id) = args.rpc.connect()?;
+    let code = endpoint.code(args.address)?;
+    let subject = subject(args, |stage| step.set(stage))?;
+    step.set("compiling the contract");
+    let mut settings = CompileSettings::default();
+    let mut ours = compiled(&subject.name, &subject.source, &settings)?;
+    let mut comparison = compare(&subject.source, &ours.runtime_code, &code);
+    let said = if code.is_empty() { None } else { model_id(&endpoint, args.address)? };
+    let claims_to_be = said.is_some_and(|id| hex::encode(id) == subject.model_id);
+    if claims_to_be && matches!(comparison, Comparison::OtherInstructions { .. }) {
+        step.set("trying other settings of the compiler");
+        for other in other_settings() {
+            let attempt = compiled(&subject.name, &subject.source, &other)?;
+            let compared = compare(&subject.source, &attempt.runtime_code, &code);
+            if compared.is_match() {
+                (settings, ours, comparison) = (other, attempt, compared);
+                break;
+            }
+        }
+    }
+    drop(step);
+    let matches = comparison.is_match();
+    let compiler = compiler(&ours, &settings);
+    let mut text = match matches {
+        true => {
+            format!("match: the contract at {} on chain {chain_id} is the model {}\n", args.address, subject.model_id)
+        }
+        false => format!(
+            "no match: the contract at {} on chain {chain_id} is not the model {}\n",
+            args.address, subject.model_id
+        ),
+    };
+    let _ = writeln!(text, "{}", words(&comparison));
+    match said {
+        Some(id) if !claims_to_be => {
+            let _ = writeln!(text, "it says that it is the model {}", hex::encode(id));
+        }
+        Some(_) if !matches => text += "it says that it is this model, but its code is not\n",
+        None if !code.is_empty() => text += "it has no MODEL_ID: it is no verifier of hallmark's\n",
+        _ => {}
+    }
+    let how = if settings.via_ir { ", via-IR" } else { "" };
+    let _ = writeln!(
+        text,
+        "compiled with solc {}, {} runs, EVM {}{how}",
+        compiler.version, compiler.optimizer_runs, compiler.evm_version
+    );
+    let json = json!({
+        "match": matches,
+        "address": args.address,
+        "chain_id": chain_id,
+        "contract": subject.name,
+        "model_id": subject.model_id,
+        "model_id_on_chain": said.map(hex::encode),
+        "code_hash": code_hash(&ours.runtime_code),
+        "code_hash_on_chain": code_hash(&code),
+        "comparison": comparison,
+        "compiler": compiler,
+    });
+    Ok(Report { no_match: !matches, ..Report::new(text, json) })
+}
+
+fn subject(args: &Args, mut stage: impl FnMut(String)) -> Result<Subject, Failure> {
+    if args.model.is_dir() {
+        let project = Project::open(&args.model)?;
+        let (name, source) = if args.batch { project.batch_contract()? } else { project.contract()? };
+        return Ok(Subject { name, source, model_id: project.verifying_key().id() });
+    }
+    let data =
+        args.data.clone().ok_or("a model needs the calibration data that it was compiled with: give --data FILE")?;
+    let options = args.options.compile_options(args.model.clone(), data);
+    let build = compile(&options, |step| stage(step.to_string()))?;
+    let model_id = build.verifying_key.id();
+    match (args.batch, build.batch_contract) {
+        (false, _) => Ok(Subject { name: build.contract_name, source: build.contract, model_id }),
+        (true, Some(source)) => Ok(Subject { name: batch_name(&build.contract_name), source, model_id }),
+        (true, None) => Err("this model has no contract for batches: it is not on bn254".into()),
+    }
+}
+
+/// What a contract says that it verifies; `None` where it does not say it.
+fn model_id(endpoint: &Endpoint, address: Address) -> Result<Option<B256>, RpcFailure> {
+    let selector = Calldata::selector("MODEL_ID()");
+    let answer = endpoint.call(Call { to: Some(address), data: &selector, ..Call::default() }, "latest");
+    match answer {
+        Ok(word) => Ok(word_of(&word)),
+        Err(RpcFailure::Refused { .. }) => Ok(None),
+        Err(failure) => Err(failure),
+    }
+}
+
+fn word_of(bytes: &Bytes) -> Option<B256> {
+    (bytes.len() == 32).then(|| B256::from_slice(bytes))
+}
+
+/// Settings that others compile with: Foundry's and Hardhat's defaults and their neighbours.
+fn other_settings() -> Vec<CompileSettings> {
+    let mut all = Vec::new();
+    for via_ir in [false, true] {
+        for optimizer_runs in [200, 1_000_000] {
+            for evm_version in [EvmVersion::Osaka, EvmVersion::Cancun, EvmVersion::Paris] {
+                all.push(CompileSettings { optimizer_runs, via_ir, evm_version });
+            }
+        }
+    }
+    all.retain(|settings| *settings != CompileSettings::default());
+    all
+}
+
+/// A comparison for people.
+fn words(comparison: &Comparison) -> String {
+    let hex = |value: &U256| format!("{value:#x}");
+    match comparison {
+        Comparison::Same => "byte for byte".into(),
+        Comparison::SameButMetadata { solc } => {
+            let by = solc.as_ref().map(|version| format!(", by solc {version}")).unwrap_or_default();
+            format!("byte for byte, but for the metadata that the compiler appended{by}, which is not executed")
+        }
+        Comparison::NoCode => "there is no code at this address".into(),
+        Comparison::OtherConstants { constants, unnamed } => {
+            let mut text = String::from("its instructions are the same, with other constants:");
+            for change in constants {
+                let (names, expected, found) = (change.names.join(" or "), hex(&change.expected), hex(&change.found));
+                let _ = write!(text, "\n  {names}: {found} instead of {expected}");
+            }
+            if *unnamed > 0 {
+                let _ = write!(text, "\n  and {unnamed} that the source does not name");
+            }
+            text
+        }
+        Comparison::OtherInstructions { missing } if missing.is_empty() => {
+            "its instructions are others, and the constants of the source are all there: another compiler or other settings may have made it \
+             of the same source, or of a source that somebody has changed"
+                .into()
+        }
+        Comparison::OtherInstructions { missing } => {
+            let mut text = String::from("its instructions are others, and it lacks constants of the source:");
+            for constant in missing {
+                let _ = write!(text, "\n  {} = {}", constant.name, hex(&constant.value));
+            }
+            text
+        }
+    }
+}
