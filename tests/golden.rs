@@ -4,6 +4,7 @@
 //! `HALLMARK_UPDATE_GOLDEN=1 cargo test --release --test golden` writes them anew.
 
 use std::{
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
 };
@@ -12,7 +13,7 @@ use hallmark::{
     circuit::Layout,
     graph::Salt,
     plan::{Choice, Optimize},
-    project::{Build, CompileOptions, Limits, Names, Setup, Visibility, compile},
+    project::{Build, CompileOptions, Limits, Names, Setup, Visibility, compile, parse_context},
     proof::{CurveId, Proof},
     quant::{QuantOptions, Weights, read_input},
     solidity::{Calldata, typed_name},
@@ -49,16 +50,18 @@ fn options(model: &str, name: &str, layout: Choice<Layout>, curve: CurveId) -> C
     }
 }
 
-/// A proof for an applicant, blinded from a fixed seed, bound to the context `keccak256("hallmark")`, its digests made with a fixed salt.
+/// A proof for an applicant, bound to the context `keccak256("hallmark")`.
 fn proof(build: &Build, applicant: usize) -> Proof {
+    use sha3::{Digest, Keccak256};
+    proof_for(build, applicant, Keccak256::digest(b"hallmark").into(), applicant as u64)
+}
+
+/// A proof for an applicant, blinded from a seed, its digests made with a fixed salt.
+fn proof_for(build: &Build, applicant: usize, context: [u8; 32], seed: u64) -> Proof {
     let model = &build.quantised.model;
     let applicants = root().join("examples/credit/applicants.json");
     let input = read_input(&applicants, model, Some(applicant)).unwrap();
-    let context = {
-        use sha3::{Digest, Keccak256};
-        Keccak256::digest(b"hallmark").into()
-    };
-    let mut rng = ChaCha20Rng::seed_from_u64(applicant as u64);
+    let mut rng = ChaCha20Rng::seed_from_u64(seed);
     let (input, salts) = (model.quantise_input(&input).unwrap(), vec![Salt([7; 32]); model.digests.len()]);
     build.proving_key.prove_salted(model, &input, &salts, context, &mut rng).unwrap()
 }
@@ -149,6 +152,39 @@ fn so_are_those_with_a_digest() {
         check(fixtures.join(format!("applicant{applicant}.json")), &text(&claim.to_json()));
     }
     check(fixtures.join("batch.json"), &text(&Calldata::batch_to_json(&claims)));
+}
+
+/// Proofs for the contexts that the contracts of `contracts/` ask for in their tests, where accounts, addresses and times are fixed.
+#[test]
+fn so_are_those_for_the_contexts_of_consumers() {
+    let fixtures = root().join("tests/foundry/fixtures/contracts");
+    let contexts: BTreeMap<String, Entry> =
+        serde_json::from_slice(&fs::read(fixtures.join("contexts.json")).unwrap()).unwrap();
+    let hashed = Visibility { hashed_inputs: Names::All, ..Visibility::default() };
+    let model = "examples/credit/credit.onnx";
+    let builds = [
+        ("CreditVerifier", Choice::Auto, Visibility::default()),
+        ("CreditHashedVerifier", Choice::Only(Layout::General), hashed),
+    ]
+    .map(|(name, layout, visibility)| {
+        let options = options(model, name, layout, CurveId::Bn254);
+        compile(&CompileOptions { visibility, ..options }, |_| ()).unwrap()
+    });
+    for (name, Entry { verifier, applicant, seed, context }) in contexts {
+        let build = builds.iter().find(|build| build.contract_name == verifier).unwrap();
+        let context = parse_context(&context).unwrap();
+        let json = Calldata::new(&proof_for(build, applicant, context, seed)).to_json();
+        check(fixtures.join(format!("{name}.json")), &(serde_json::to_string_pretty(&json).unwrap() + "\n"));
+    }
+}
+
+/// What a proof of `contexts.json` is for.
+#[derive(serde::Deserialize)]
+struct Entry {
+    verifier: String,
+    applicant: usize,
+    seed: u64,
+    context: String,
 }
 
 /// One contract for two models of an architecture: the statement names which.

@@ -72,7 +72,7 @@ pub fn run(args: &Args, output: &Output) -> Outcome {
     let mut deployed = Deployed {
         address,
         code_hash: deployable.code_hash(),
-        model_id: project.verifying_key().id(),
+        model_id: project.verifying_key().contract_id(),
         init_code_hash: keccak256(&deployable.init_code),
         salt: args.salt,
         deployer: DEPLOYER,

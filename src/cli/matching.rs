@@ -60,6 +60,8 @@ struct Subject {
     name: String,
     source: String,
     model_id: String,
+    /// What the contract says that it verifies: the model's id, or its architecture's.
+    contract_id: String,
 }
 
 pub fn run(args: &Args, output: &Output) -> Outcome {
@@ -73,8 +75,8 @@ pub fn run(args: &Args, output: &Output) -> Outcome {
     let mut settings = CompileSettings::default();
     let mut ours = compiled(&subject.name, &subject.source, &settings)?;
     let mut comparison = compare(&subject.source, &ours.runtime_code, &code);
-    let said = if code.is_empty() { None } else { model_id(&endpoint, args.address)? };
-    let claims_to_be = said.is_some_and(|id| hex::encode(id) == subject.model_id);
+    let said = if code.is_empty() { None } else { contract_id(&endpoint, args.address)? };
+    let claims_to_be = said.is_some_and(|id| hex::encode(id) == subject.contract_id);
     if claims_to_be && matches!(comparison, Comparison::OtherInstructions { .. }) {
         step.set("trying other settings of the compiler");
         for other in other_settings() {
@@ -89,22 +91,27 @@ pub fn run(args: &Args, output: &Output) -> Outcome {
     drop(step);
     let matches = comparison.is_match();
     let compiler = compiler(&ours, &settings);
-    let mut text = match matches {
-        true => {
-            format!("match: the contract at {} on chain {chain_id} is the model {}\n", args.address, subject.model_id)
-        }
-        false => format!(
-            "no match: the contract at {} on chain {chain_id} is not the model {}\n",
-            args.address, subject.model_id
-        ),
-    };
+    let one_of_many = subject.model_id != subject.contract_id;
+    let what = if one_of_many { "architecture" } else { "model" };
+    let (verdict, is) = if matches { ("match", "is") } else { ("no match", "is not") };
+    let mut text = format!(
+        "{verdict}: the contract at {} on chain {chain_id} {is} that of the {what} {}\n",
+        args.address, subject.contract_id
+    );
+    if matches && one_of_many {
+        let _ = writeln!(
+            text,
+            "the model {} is one of this architecture; whether it is approved, its consumer says",
+            subject.model_id
+        );
+    }
     let _ = writeln!(text, "{}", words(&comparison));
     match said {
         Some(id) if !claims_to_be => {
-            let _ = writeln!(text, "it says that it is the model {}", hex::encode(id));
+            let _ = writeln!(text, "it says that it is that of the {what} {}", hex::encode(id));
         }
-        Some(_) if !matches => text += "it says that it is this model, but its code is not\n",
-        None if !code.is_empty() => text += "it has no MODEL_ID: it is no verifier of hallmark's\n",
+        Some(_) if !matches => text += "it says that it is, but its code is not\n",
+        None if !code.is_empty() => text += "it does not say what it verifies: it is no verifier of hallmark's\n",
         _ => {}
     }
     let how = if settings.via_ir { ", via-IR" } else { "" };
@@ -119,7 +126,8 @@ pub fn run(args: &Args, output: &Output) -> Outcome {
         "chain_id": chain_id,
         "contract": subject.name,
         "model_id": subject.model_id,
-        "model_id_on_chain": said.map(hex::encode),
+        "contract_id": subject.contract_id,
+        "contract_id_on_chain": said.map(hex::encode),
         "code_hash": code_hash(&ours.runtime_code),
         "code_hash_on_chain": code_hash(&code),
         "comparison": comparison,
@@ -132,29 +140,33 @@ fn subject(args: &Args, mut stage: impl FnMut(String)) -> Result<Subject, Failur
     if args.model.is_dir() {
         let project = Project::open(&args.model)?;
         let (name, source) = if args.batch { project.batch_contract()? } else { project.contract()? };
-        return Ok(Subject { name, source, model_id: project.verifying_key().id() });
+        let (model_id, contract_id) = (project.verifying_key().id(), project.verifying_key().contract_id());
+        return Ok(Subject { name, source, model_id, contract_id });
     }
     let data =
         args.data.clone().ok_or("a model needs the calibration data that it was compiled with: give --data FILE")?;
     let options = args.options.compile_options(args.model.clone(), data);
     let build = compile(&options, |step| stage(step.to_string()))?;
-    let model_id = build.verifying_key.id();
-    match (args.batch, build.batch_contract) {
-        (false, _) => Ok(Subject { name: build.contract_name, source: build.contract, model_id }),
-        (true, Some(source)) => Ok(Subject { name: batch_name(&build.contract_name), source, model_id }),
-        (true, None) => Err("this model has no contract for batches: it is not on bn254".into()),
-    }
+    let (model_id, contract_id) = (build.verifying_key.id(), build.verifying_key.contract_id());
+    let (name, source) = match (args.batch, build.batch_contract) {
+        (false, _) => (build.contract_name, build.contract),
+        (true, Some(source)) => (batch_name(&build.contract_name), source),
+        (true, None) => return Err("this model has no contract for batches: it is not on bn254".into()),
+    };
+    Ok(Subject { name, source, model_id, contract_id })
 }
 
 /// What a contract says that it verifies; `None` where it does not say it.
-fn model_id(endpoint: &Endpoint, address: Address) -> Result<Option<B256>, RpcFailure> {
-    let selector = Calldata::selector("MODEL_ID()");
-    let answer = endpoint.call(Call { to: Some(address), data: &selector, ..Call::default() }, "latest");
-    match answer {
-        Ok(word) => Ok(word_of(&word)),
-        Err(RpcFailure::Refused { .. }) => Ok(None),
-        Err(failure) => Err(failure),
+fn contract_id(endpoint: &Endpoint, address: Address) -> Result<Option<B256>, RpcFailure> {
+    for function in ["MODEL_ID()", "ARCHITECTURE_ID()"] {
+        let selector = Calldata::selector(function);
+        match endpoint.call(Call { to: Some(address), data: &selector, ..Call::default() }, "latest") {
+            Ok(word) if word_of(&word).is_some() => return Ok(word_of(&word)),
+            Ok(_) | Err(RpcFailure::Refused { .. }) => {}
+            Err(failure) => return Err(failure),
+        }
     }
+    Ok(None)
 }
 
 fn word_of(bytes: &Bytes) -> Option<B256> {

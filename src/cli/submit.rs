@@ -161,8 +161,9 @@ fn calldata(args: &Args, project: &Project, proofs: &[Proof], abi: Option<&JsonA
             Ok(Calldata::encode_batch(claims))
         }
         (Some(signature), [claim]) => {
-            let [context, outputs, digests, proof] = claim.parts();
-            let parts = Parts::default().with("context", context).with_signed("outputs", outputs);
+            let [context, weights, outputs, digests, proof] = claim.parts();
+            let parts = Parts::default().with("context", context).with("weights", weights);
+            let parts = parts.with_signed("outputs", outputs);
             let parts = parts.with("digests", digests).with("proof", proof);
             Ok(encode(&function(signature, abi)?, &parts, &args.arguments)?)
         }
@@ -179,7 +180,7 @@ fn recorded(folder: &Path, project: &Project, chain_id: u64, batch: bool) -> Res
     let deployed = deployed.ok_or_else(|| {
         format!("{} does not say where {name} is: give --to ADDRESS, or run `hallmark deploy` first", path.display())
     })?;
-    let expected = project.verifying_key().id();
+    let expected = project.verifying_key().contract_id();
     if deployed.model_id != expected {
         let found = &deployed.model_id;
         return Err(format!(

@@ -119,6 +119,11 @@ impl AnyVerifyingKey {
         on_curve!(AnyVerifyingKey, self, key => key.protocol().model_id())
     }
 
+    /// In hex: what the contract says that it verifies, the model's name or, with committed weights, the architecture's.
+    pub fn contract_id(&self) -> String {
+        self.architecture().map_or_else(|| self.id(), |(architecture, _)| architecture)
+    }
+
     /// In hex, with committed weights: the name of the architecture, which is the verifier's, and the commitment to the weights.
     pub fn architecture(&self) -> Option<(String, Vec<Word>)> {
         on_curve!(AnyVerifyingKey, self, key => {

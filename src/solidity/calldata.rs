@@ -54,9 +54,10 @@ impl Calldata {
         [self.context].into_iter().chain(arrays.into_iter().flatten().copied())
     }
 
-    /// The arguments' words: context, outputs, digests and proof.
-    pub fn parts(&self) -> [Vec<encode::Word>; 4] {
-        [vec![self.context], self.public_values.clone(), self.digests.clone(), self.proof.clone()]
+    /// The arguments' words: context, commitment to the weights, outputs, digests and proof.
+    pub fn parts(&self) -> [Vec<encode::Word>; 5] {
+        let Self { context, weights, public_values, digests, proof } = self.clone();
+        [vec![context], weights, public_values, digests, proof]
     }
 
     /// The bytes of a call of `name`, which is `verify` or `tryVerify`.

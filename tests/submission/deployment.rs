@@ -229,11 +229,11 @@ fn a_contract_matches_its_model_and_no_other() {
     let v2 = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/models/credit_v2.onnx");
     let other = ["match", v2.to_str().unwrap(), "--data", &data, "--max-error", "1e-4", "--address", &address];
     let (code, json) = verifier.hallmark(&other);
-    assert_eq!((code, &json["model_id_on_chain"]), (3, &matched["model_id"]), "{json}");
+    assert_eq!((code, &json["contract_id_on_chain"]), (3, &matched["model_id"]), "{json}");
     assert!(json.to_string().contains("MODEL_ID"), "{json}");
     // nobody is there; or somebody else is
     let nobody = differs(&["match", "credit", "--address", "0x00000000000000000000000000000000000000aa"], "no_code");
-    assert_eq!(nobody["model_id_on_chain"], Value::Null);
+    assert_eq!(nobody["contract_id_on_chain"], Value::Null);
     let deployer = DEPLOYER.to_string();
     let json = differs(&["match", "credit", "--address", &deployer], "other_instructions");
     let missing = json["comparison"]["missing"].as_array().unwrap();
@@ -249,7 +249,7 @@ fn a_contract_matches_its_model_and_no_other() {
     forged[at + 31] ^= 1;
     verifier.set_code(&address, &forged);
     let json = differs(&["match", "credit", "--address", &address], "other_constants");
-    assert_eq!(json["model_id_on_chain"], json["model_id"]);
+    assert_eq!(json["contract_id_on_chain"], json["model_id"]);
     let constants = json["comparison"]["constants"].as_array().unwrap();
     assert_eq!((constants.len(), &constants[0]["names"]), (1, &json!(["WEIGHTS_0"])), "{json}");
 
