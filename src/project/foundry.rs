@@ -10,7 +10,7 @@ use super::{Build, ProjectError, proof_file::hex_word};
 use crate::{
     graph::{IntegerModel, PUBLIC_INPUTS, Salt},
     proof::{
-        CurveId, Proof,
+        Proof,
         encode::{Word, public_value},
     },
     solidity::{Calldata, Interface, Suite, TypedInput, TypedOutput},
@@ -87,7 +87,6 @@ impl Build {
             batch: self.batch_contract.is_some(),
             arguments: arguments.map(|((len, kind), name)| (format!("{kind}[{len}]"), name)).collect(),
             is_unsafe: self.verifying_key.setup().is_unsafe(),
-            needs_prague: self.verifying_key.curve() == CurveId::Bls12381,
         }
     }
 

@@ -19,8 +19,6 @@ pub struct Suite {
     pub arguments: Vec<(String, &'static str)>,
     /// Whether the setup's secret is known.
     pub is_unsafe: bool,
-    /// Whether the curve's precompiles came with Prague.
-    pub needs_prague: bool,
 }
 
 /// The name of the fixture with a proof.
@@ -30,10 +28,8 @@ const VM: &str = "/// @dev The cheat codes that are used here.";
 
 impl Suite {
     /// `foundry.toml`.
-    pub fn settings(&self) -> String {
-        let evm = if self.needs_prague { "evm_version = \"prague\"\n" } else { "" };
-        format!(
-            "# A contract's code depends on these settings and on the compiler's version: keep them, and its address is the same everywhere.
+    pub fn settings(&self) -> &'static str {
+        "# A contract's code depends on these settings and on the compiler's version: keep them, and its address is the same everywhere.
 
 [profile.default]
 src = \"contracts\"
@@ -41,16 +37,16 @@ test = \"test\"
 script = \"script\"
 libs = []
 auto_detect_remappings = false
-{evm}optimizer = true
+evm_version = \"osaka\"
+optimizer = true
 optimizer_runs = 1_000_000
 bytecode_hash = \"none\"
 cbor_metadata = false
-fs_permissions = [{{ access = \"read\", path = \"./fixtures\" }}]
+fs_permissions = [{ access = \"read\", path = \"./fixtures\" }]
 
 [profile.default.fuzz]
 runs = 256
 "
-        )
     }
 
     /// The path of the suite, and its source.

@@ -91,3 +91,15 @@ fn without_tests_there_is_no_proof() {
     assert!(!scene.folder().join("test").exists() && !scene.folder().join("fixtures").exists());
     forge(&scene.folder(), &["build"]).succeeds();
 }
+
+/// The script's address is that of `hallmark deploy`, which asks no chain for it.
+#[test]
+fn script_and_command_agree_on_the_address() {
+    let scene = Scene::empty();
+    let data = credit("calibration.json");
+    hallmark!("compile", credit("credit.onnx"), "--data", data, "-o", scene.folder(), "--no-tests").succeeds();
+    let simulated = forge(&scene.folder(), &["script", "script/Deploy.s.sol"]);
+    let dry = hallmark!("--json", "deploy", scene.folder(), "--dry-run").json();
+    let address = dry["deployment"]["address"].as_str().unwrap().to_lowercase();
+    assert!(simulated.succeeds().stdout.to_lowercase().contains(&address), "{address}: {simulated:?}");
+}
