@@ -27,7 +27,7 @@ contract CreditPhasedVerifier {
     error PrecompileMissing();
 
     /// @notice Names the approved model: the digest of its verifying key.
-    bytes32 public constant MODEL_ID = 0x79ca0c6d14f601503991df10c7b74c9051f7987118af1b41fb5a54959bb36856;
+    bytes32 public constant MODEL_ID = 0x1baffe71300827be776a5adfd6c45970b1cf803a7ab8862f8a599fd832e07cd3;
 
     /// @notice outputs[0], "score", is the model's value times this scale.
     uint256 public constant OUTPUT0_SCALE = 17592186044416;
@@ -45,7 +45,7 @@ contract CreditPhasedVerifier {
     int256 private constant OUTPUT0_MIN = -107161918346192; // proved range of the output
     int256 private constant OUTPUT0_MAX = 136300470050272;
     // Keccak-256 of the verifying key and everything else that is fixed
-    uint256 private constant PROTOCOL_DIGEST = 0x79ca0c6d14f601503991df10c7b74c9051f7987118af1b41fb5a54959bb36856;
+    uint256 private constant PROTOCOL_DIGEST = 0x1baffe71300827be776a5adfd6c45970b1cf803a7ab8862f8a599fd832e07cd3;
     uint256 private constant MINUS_ONE = 0x30644e72e131a029b85045b68181585d2833e84879b9709143e1f593f0000000;
     // -omega^-12
     uint256 private constant MINUS_OMEGA_MINUS12 = 0x1722b04b3b0f9143b1742dadc20a97f41873bef1533fe7879a590ef331fcfcc7;
@@ -71,10 +71,10 @@ contract CreditPhasedVerifier {
     uint256 private constant MINUS_OMEGA_MINUS2 = 0x26f8aee75b98e8663054dc0a8f4aa78747e5c37603cad86cff9e07ee1c43bfcc;
     // -omega^-1
     uint256 private constant MINUS_OMEGA_MINUS1 = 0x2580851320f595ca8a679cc2157d8b7d4846bc8eed1b25b092d6dfa64b1c4e1e;
-    // -omega^708
-    uint256 private constant MINUS_OMEGA_708 = 0x15acd6341d8dd037a2b42c2fdfb7b6cc4b798f24568a0dc1c7d2d2cd225a4c36;
+    // -omega^676
+    uint256 private constant MINUS_OMEGA_676 = 0x214516013c51c9c257ca9299e39d3d7acba5864cdda00382ff93f7e0bd67845f;
     // of the Lagrange polynomials' numerator
-    uint256 private constant NUMERATOR_708_C0 = 0x0287deed81d8ba7e254f8ea213dc643b368bde5c0955a4ec38a275be99df696d;
+    uint256 private constant NUMERATOR_676_C0 = 0x0474fd01a81546296e437fd3080ad8a345c7e76b26138c30994c518a8154a61f;
     // of the Lagrange polynomials' numerator
     uint256 private constant NUMERATOR_0_C0 = 0x3058355f447953c1ade231a513e0f80710e9db4e679b02351f90fd168b040001;
     // of the Lagrange polynomials' numerator
@@ -120,26 +120,26 @@ contract CreditPhasedVerifier {
     uint256 private constant INTERPOLATION = 0x0ae40d87d78f5a107a23c7ed450224dee728428eeec3e903667f934df6c82c49;
     uint256 private constant INTERPOLATION_NEXT1 = 0x258040eb09a246193e2c7dc93c7f337e410ba5b98af5878ddd626245f937d3b8;
     // verifying key
-    uint256 private constant SIGMA0_0 = 0x1c49b619d0bd3f2d8e097ee125c60d7771bc51e0cb861756d92b2057e6d9d864;
-    uint256 private constant SIGMA0_1 = 0x10a3d39c03ee5ece38744a5277a666631db37a7d31fc40b4006a2368d8eda2d6;
+    uint256 private constant SIGMA0_0 = 0x03cfc931592c09a81b18a2e18f0994b539784ba52548bfd16335fe2f2b2d5684;
+    uint256 private constant SIGMA0_1 = 0x0b9a506e43f9a9d39a093ef24b18e52ccdf8c5f06c45eebaefef0ce9015afcf0;
     // verifying key
-    uint256 private constant LINEAR0_0 = 0x0fdc5071a4dc8f06b97115110ec91be332c2d5d306f797b86da50c00693e0f89;
-    uint256 private constant LINEAR0_1 = 0x20686343a41236c2e9605949b4fbc250319fe14699371ae3592d4dfb3bd99b71;
+    uint256 private constant LINEAR0_0 = 0x2e39b7f2ce6df146f912c199f1738110857ca63331d279b1acaa05916e7462c7;
+    uint256 private constant LINEAR0_1 = 0x16d111939e6afe34feb6e9561b5110af9407e19c9c340d8b1a7ad912a92b9ac4;
     // verifying key
-    uint256 private constant LINEAR1_0 = 0x062a46843d502f3932e249f3b21055c0cef52efb7cf2086c11fcebe0c8169da6;
-    uint256 private constant LINEAR1_1 = 0x194da1e549c9c3b2e395807777935787fe7db2c5ca7fe5a3c930fc83188096f7;
+    uint256 private constant LINEAR1_0 = 0x18b89f79e6e51676db8ec07959560da538177a864e034f143ea21c8a1c249d32;
+    uint256 private constant LINEAR1_1 = 0x0f7ee520e7a83589c8b1142a442644745892a511f183b611e152185b525b8bf9;
     // verifying key
-    uint256 private constant LINEAR2_0 = 0x2bbc915a1ae60c05bdfcc86577ed66a9b6c3756aed0e2e595f95d5650fe22c4c;
-    uint256 private constant LINEAR2_1 = 0x0632541764605cced15773fee48400decf9f025b17f20dda040e1b36aa94f066;
+    uint256 private constant LINEAR2_0 = 0x1c53e3d63d3152fab7149d1b99571876fb38ae3b45f3cab38234b0b103b08829;
+    uint256 private constant LINEAR2_1 = 0x0ed29ae3f1c46d721deaecec49c6f1f8f8cb16afc5ddb33346daafff138b9d7c;
     // verifying key
-    uint256 private constant LINEAR3_0 = 0x1ec07def6bdc395cab43014462f3615aa3953c214e5ec01bdd6477c4e40311f0;
-    uint256 private constant LINEAR3_1 = 0x0f7171f7aeaed81042e0ecefa79097e8218d4ca6386caab57da865e538734155;
+    uint256 private constant LINEAR3_0 = 0x08a686f96ffad329f52d799ba1b5e67ad798deabb4a53957f93508cb945d151a;
+    uint256 private constant LINEAR3_1 = 0x2b7fe8e73a2c617788fd5a774def34f6020e57ec72f53d3ce0321faf86d43ba3;
     // verifying key
-    uint256 private constant LINEAR4_0 = 0x008ec5bc79686de5e1c10549cacac0e6faddda4dc2bd38d57e79edc951963424;
-    uint256 private constant LINEAR4_1 = 0x242c975b339f234e6912bf15a62daa3d7b216f5c48c54d8f0b33c6103b1a33d9;
+    uint256 private constant LINEAR4_0 = 0x1fbef3560a95503cad4a53871b220fa20c0064cbd2eed168969a7c58f7adb7f5;
+    uint256 private constant LINEAR4_1 = 0x19daf77135fa39358b28acd23381cccb80e26471c211f582df902dd0b419d85e;
     // verifying key
-    uint256 private constant SIGMA_0 = 0x04752dfaf5229749ebd0930b0b786a52f77bdbcb8496d6d708595bdbf0e47617;
-    uint256 private constant SIGMA_1 = 0x188d370cf9a0689fc62650e5bbbb73705e835b1848114440d66ab370dc8b18fe;
+    uint256 private constant SIGMA_0 = 0x0cbddc0bd1535094088933fb68053a44211f5162cbc1998614283521a744df2d;
+    uint256 private constant SIGMA_1 = 0x021ccd5add95ba12b8e9dfda091a5e61e2a26b42729fca5afd2d8e5ef0202304;
     // generator of G2, imaginary parts first
     uint256 private constant G2_0 = 0x198e9393920d483a7260bfb731fb5d25f1aa493335a9e71297e485b7aef312c2;
     uint256 private constant G2_1 = 0x1800deef121f1e76426a00665e5c4479674322d4f75edadd46debd5cd992f6ed;
@@ -179,7 +179,7 @@ contract CreditPhasedVerifier {
     uint256 private constant LAGRANGE_MINUS12_TO_MINUS1 = 0xae0;
     uint256 private constant LAGRANGE_MINUS12_TO_MINUS1_ROOTS = 0xb00;
     uint256 private constant LAGRANGE_0 = 0xb20;
-    uint256 private constant LAGRANGE_708 = 0xb40;
+    uint256 private constant LAGRANGE_676 = 0xb40;
     uint256 private constant SCALE = 0xb60;
     uint256 private constant NUMERATOR = 0xb80;
     uint256 private constant INSTANCE0 = 0xba0;
@@ -408,16 +408,16 @@ contract CreditPhasedVerifier {
             p := mload(LAGRANGE_MINUS12_TO_MINUS1_ROOTS)
             mstore(LAGRANGE_0, p)
             p := mulmod(p, add(x, MINUS_ONE), r)
-            mstore(LAGRANGE_708, p)
-            p := mulmod(p, add(x, MINUS_OMEGA_708), r)
+            mstore(LAGRANGE_676, p)
+            p := mulmod(p, add(x, MINUS_OMEGA_676), r)
             // the scale is complete
             mstore(SCALE, p)
             mstore(VANISHING, mulmod(t, p, r))
             // a write that the optimizer cannot follow: with via-IR it would otherwise keep all products on the stack
             mstore8(0, 0)
             // back from the last: x^n - 1, which Lagrange polynomials and selectors have, times all factors but one
-            mstore(LAGRANGE_708, mulmod(mulmod(t, mload(LAGRANGE_708), r), NUMERATOR_708_C0, r))
-            t := mulmod(t, add(x, MINUS_OMEGA_708), r)
+            mstore(LAGRANGE_676, mulmod(mulmod(t, mload(LAGRANGE_676), r), NUMERATOR_676_C0, r))
+            t := mulmod(t, add(x, MINUS_OMEGA_676), r)
             mstore(LAGRANGE_0, mulmod(mulmod(t, mload(LAGRANGE_0), r), NUMERATOR_0_C0, r))
             t := mulmod(t, add(x, MINUS_ONE), r)
             mstore(
@@ -499,7 +499,7 @@ contract CreditPhasedVerifier {
             let v := mload(LAGRANGE_0)
             v := add(
                 v,
-                mulmod(add(calldataload(OUTPUT0), mul(r, slt(calldataload(OUTPUT0), 0))), mload(LAGRANGE_708), r)
+                mulmod(add(calldataload(OUTPUT0), mul(r, slt(calldataload(OUTPUT0), 0))), mload(LAGRANGE_676), r)
             )
             mstore(INSTANCE0, v)
             // 1 on all rows but the last 12: 1 less their Lagrange polynomials
