@@ -202,7 +202,7 @@ contract Deploy {{
         vm.startBroadcast();
         {verifier} deployed = new {verifier}{{salt: 0}}();
         vm.stopBroadcast();
-        require(deployed == verifier, "another address than expected");
+        require(address(deployed) == address(verifier), "another address than expected");
     }}
 }}
 "#

@@ -10,7 +10,7 @@ use crate::{
 /// Runs forge in a folder, as `script/forge` finds it and its compiler.
 fn forge(folder: &Path, arguments: &[&str]) -> crate::support::Ended {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("script/forge");
-    run(Command::new(script).args(arguments).args(["--root"]).arg(folder).env_remove("FOUNDRY_PROFILE"))
+    run(Command::new(script).args(arguments).current_dir(folder).env_remove("FOUNDRY_PROFILE"))
 }
 
 /// Compiles a model, and runs what comes with it.

@@ -89,7 +89,10 @@ impl Perceptron {
     }
 
     fn weights(&self, name: &str, rows: usize, columns: usize) -> Vec<u8> {
-        let weight = |i: usize| if i == 0 { self.first } else { ((i * 7919) % 199) as f32 / 99.0 - 1.0 };
+        // no two columns of many are the same
+        let period = if rows * columns > 20_000 { 30_011 } else { 199 };
+        let weight =
+            |i: usize| if i == 0 { self.first } else { ((i * 7919) % period) as f32 / (period / 2) as f32 - 1.0 };
         let raw: Vec<u8> = (0..rows * columns).flat_map(|i| weight(i).to_le_bytes()).collect();
         message(5, &[int(1, rows as i64), int(1, columns as i64), int(2, FLOAT), text(8, name), message(9, &[raw])])
     }
