@@ -2,7 +2,7 @@
 
 PROFILES := default ir solc20 solc20-ir
 
-.PHONY: setup build demo test conformance operators exports collection submissions fuzz matrix analyse coverage snapshot fmt lint bench peers forecasts growth stock clean
+.PHONY: setup build demo test conformance operators exports collection submissions fuzz web matrix analyse coverage snapshot fmt lint bench peers forecasts growth stock clean
 
 setup:
 	@script/setup.sh
@@ -20,6 +20,11 @@ test: setup
 		echo "forge test, profile $$profile"; \
 		FOUNDRY_PROFILE=$$profile script/forge test; \
 	done
+	$(MAKE) web
+
+# packages/hallmark: types, and viem and ethers against the contracts on anvil.
+web: setup build
+	script/web
 
 # The operator tests of the onnx package (Python, installed below cache/), against docs/operators.md; `operators` writes that
 # page's table.
@@ -99,4 +104,4 @@ stock:
 
 clean:
 	cargo clean
-	rm -rf node_modules out cache build broadcast
+	rm -rf node_modules out cache build broadcast packages/*/node_modules packages/*/dist

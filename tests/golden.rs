@@ -79,10 +79,12 @@ fn check(path: PathBuf, text: &str) {
     );
 }
 
-/// The typed library beside a contract.
+/// The typed library beside a contract, and the module for TypeScript.
 fn check_typed(build: &Build) {
     let name = typed_name(&build.contract_name);
     check(root().join(format!("tests/foundry/golden/{name}.sol")), &build.interface().source());
+    let module = build.interface().typescript(&build.contract, build.batch_contract.as_deref());
+    check(root().join(format!("packages/hallmark/test/app/{name}.ts")), &module);
 }
 
 /// The contract, and proofs in the given folder of fixtures.

@@ -345,6 +345,9 @@ impl Build {
         }
         let (interface, suite) = (self.interface(), self.suite());
         staged.write(&paths::contract(&typed_name(&self.contract_name)), interface.source().as_bytes())?;
+        for (path, content) in self.web() {
+            staged.write(&path, content.as_bytes())?;
+        }
         staged.write("foundry.toml", suite.settings().as_bytes())?;
         staged.write("README.md", suite.readme(with_tests).as_bytes())?;
         let (path, script) = suite.script();

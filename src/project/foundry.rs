@@ -1,4 +1,5 @@
-//! The Foundry project around a compiled model: typed library, suite with an example's proof, deployment script.
+//! The Foundry project around a compiled model: typed library, suite with an example's proof, deployment script, and
+//! what applications outside the chain read.
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
@@ -13,7 +14,7 @@ use crate::{
         Proof,
         encode::{Word, public_value},
     },
-    solidity::{Calldata, Interface, Suite, TypedInput, TypedOutput},
+    solidity::{Calldata, Interface, Suite, TypedInput, TypedOutput, arguments, batch_name, typed_name},
 };
 
 /// What the example's proof is bound to: nothing that anybody would use.
@@ -77,15 +78,23 @@ impl Build {
         }
     }
 
+    /// The files for applications outside the chain: the ABI of every contract, and types and a reader of proofs for TypeScript. Paths and content.
+    pub fn web(&self) -> Vec<(String, String)> {
+        let (interface, name, batch) = (self.interface(), &self.contract_name, self.batch_contract.as_deref());
+        let abi = |name: &str, abi: Value| (format!("abi/{name}.json"), format!("{abi:#}\n"));
+        let mut files = vec![abi(name, interface.abi(&self.contract))];
+        files.extend(batch.map(|source| abi(&batch_name(name), interface.batch_abi(source))));
+        let typescript = interface.typescript(&self.contract, batch);
+        files.push((format!("typescript/{}.ts", typed_name(name)), typescript));
+        files
+    }
+
     /// Settings, suite and script.
     pub(super) fn suite(&self) -> Suite {
-        let kinds = ["uint256", "int256", "uint256", "uint256"];
-        let arguments = self.words().into_iter().zip(kinds).zip(["weights", "outputs", "digests", "proof"]);
-        let arguments = arguments.filter(|((len, _), _)| *len > 0);
         Suite {
             verifier: self.contract_name.clone(),
             batch: self.batch_contract.is_some(),
-            arguments: arguments.map(|((len, kind), name)| (format!("{kind}[{len}]"), name)).collect(),
+            arguments: arguments(self.words()).map(|(name, kind, len)| (format!("{kind}[{len}]"), name)).collect(),
             is_unsafe: self.verifying_key.setup().is_unsafe(),
         }
     }

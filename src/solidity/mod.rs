@@ -1,5 +1,6 @@
 //! The verifier contract and the calldata of its entry points, generated from the protocol description.
 
+mod abi;
 mod batch;
 mod bls12_381;
 mod bn254;
@@ -10,9 +11,11 @@ mod layout;
 mod opening;
 mod suite;
 mod typed;
+mod typescript;
 mod verifier;
 mod yul;
 
+pub use abi::arguments;
 pub use batch::batch_name;
 pub use calldata::Calldata;
 pub use suite::{FIXTURE, Suite};

@@ -8,7 +8,7 @@ use super::contract::comment_text;
 const WIDTH: usize = 120;
 
 /// Bits of the fraction of a value, or of the power of two that it is a multiple of if negative; an integer has none.
-type Exponent = i32;
+pub(super) type Exponent = i32;
 
 /// A named output, or a tensor of them.
 #[derive(Clone, Debug, PartialEq)]
@@ -218,8 +218,16 @@ pub(super) fn call(function: &str, arguments: &[&str]) -> String {
 }
 
 /// A number for people.
-fn readable(value: f64) -> String {
+pub(super) fn readable(value: f64) -> String {
     if value == value.trunc() && value.abs() < 1e15 { format!("{value}") } else { format!("{value:.6}") }
+}
+
+/// What an integer of an exponent is.
+pub(super) fn meaning_of(exponent: Exponent) -> String {
+    match exponent {
+        0.. => format!("the model's value times 2^{exponent}, rounded as the model computes it"),
+        _ => format!("the model's value divided by 2^{}", exponent.unsigned_abs()),
+    }
 }
 
 /// What precedes `Verifier` in a contract's name.
@@ -233,12 +241,12 @@ pub fn typed_name(verifier: &str) -> String {
 }
 
 impl Interface {
-    fn base(&self) -> &str {
+    pub(super) fn base(&self) -> &str {
         base(&self.verifier)
     }
 
     /// The type of numbers of an exponent.
-    fn type_of(&self, exponent: Exponent) -> String {
+    pub(super) fn type_of(&self, exponent: Exponent) -> String {
         match exponent {
             0 => "int256".into(),
             1.. => format!("{}Fixed{exponent}", self.base()),
@@ -247,12 +255,29 @@ impl Interface {
     }
 
     /// Exponents of numbers that are no integers.
-    fn exponents(&self) -> Vec<Exponent> {
+    pub(super) fn exponents(&self) -> Vec<Exponent> {
         let of = self.outputs.iter().map(|o| o.exponent).chain(self.inputs.iter().map(|i| i.exponent));
         let mut exponents: Vec<Exponent> = of.filter(|exponent| *exponent != 0).collect();
         exponents.sort_unstable();
         exponents.dedup();
         exponents
+    }
+
+    /// Members of the result: outputs, public inputs, digests. They are what Solidity and TypeScript call them.
+    pub(super) fn names(&self) -> [Vec<String>; 3] {
+        let mut taken = HashSet::new();
+        let outputs = self.outputs.iter().map(|o| identifier(&o.name, &mut taken)).collect();
+        let inputs = self.inputs.iter().map(|i| identifier(&i.name, &mut taken)).collect();
+        let digests = self.digests.iter().map(|of| identifier(&format!("{of} digest"), &mut taken)).collect();
+        [outputs, inputs, digests]
+    }
+
+    /// Where the one output begins to be a favourable decision: in the units of the model, and as the least integer.
+    pub(super) fn decision(&self) -> Option<(f64, f64)> {
+        let [output] = self.outputs.as_slice() else { return None };
+        let threshold = self.threshold.filter(|_| output.len == 1)?;
+        // no negative zero
+        Some((threshold, (threshold * f64::from(output.exponent).exp2()).ceil() + 0.0))
     }
 
     /// The source of the library.
@@ -263,20 +288,13 @@ impl Interface {
         );
         for exponent in self.exponents() {
             let name = self.type_of(exponent);
-            let meaning = match exponent {
-                1.. => format!("the model's value times 2^{exponent}, rounded as the model computes it"),
-                _ => format!("the model's value divided by 2^{}", exponent.unsigned_abs()),
-            };
+            let meaning = meaning_of(exponent);
             let _ = write!(
                 out,
                 "/// @notice A fixed-point number: {meaning}.\ntype {name} is int256;\n\nusing {library} for {name} global;\n\n"
             );
         }
-        let mut taken = HashSet::new();
-        let outputs: Vec<String> = self.outputs.iter().map(|o| identifier(&o.name, &mut taken)).collect();
-        let inputs: Vec<String> = self.inputs.iter().map(|i| identifier(&i.name, &mut taken)).collect();
-        let digests: Vec<String> =
-            self.digests.iter().map(|of| identifier(&format!("{of} digest"), &mut taken)).collect();
+        let [outputs, inputs, digests] = self.names();
         self.result(&mut out, &outputs, &inputs, &digests);
         self.library(&mut out, &library, [&outputs, &inputs, &digests]);
         out
@@ -311,7 +329,7 @@ impl Interface {
     }
 
     /// Lines on what a call of `verify` that returns has shown.
-    fn meaning(&self) -> Vec<String> {
+    pub(super) fn meaning(&self) -> Vec<String> {
         let committed = self.words[0] > 0;
         let which = if committed { "the approved model of this architecture" } else { "the model" };
         let hidden = match self.hidden.as_slice() {
@@ -357,10 +375,8 @@ impl Interface {
             );
         }
         let _ = writeln!(out, "    bytes32 internal constant VERIFYING_KEY_HASH = 0x{};", self.verifying_key);
-        let decision = self.threshold.filter(|_| self.outputs.len() == 1 && self.outputs[0].len == 1);
-        if let Some(threshold) = decision {
-            // no negative zero
-            let integer = (threshold * f64::from(self.outputs[0].exponent).exp2()).ceil() + 0.0;
+        let decision = self.decision();
+        if let Some((threshold, integer)) = decision {
             let _ = write!(
                 out,
                 "\n    /// @notice The decision is favourable from this value on: {}, in the units of {}.\n    int256 internal constant \

@@ -9,6 +9,7 @@ import {IHallmarkRouter} from "../../../contracts/interfaces/IHallmarkRouter.sol
 import {IHallmarkCommittedVerifier} from "../../../contracts/interfaces/IHallmarkVerifier.sol";
 import {MockHallmarkVerifier} from "../../../contracts/mocks/MockHallmarkVerifier.sol";
 import {CreditVerifier} from "../golden/CreditVerifier.sol";
+import {vm} from "../utils/Vm.sol";
 
 // The examples of contracts/README.md, word for word: Readme.t.sol compares them, and runs them.
 
@@ -108,5 +109,30 @@ contract LenderTest {
         uint256[12] memory proof;
         lender.apply_(100, binding, [int256(1)], proof);
         require(lender.granted(address(this)) == 100);
+    }
+}
+
+contract Submission {
+    /// The arguments of `verify` in a file of `hallmark calldata --json`.
+    function load(string memory path)
+        public
+        view
+        returns (bytes32 context, int256[1] memory score, uint256[12] memory proof)
+    {
+        string memory json = vm.readFile(path);
+        context = vm.parseJsonBytes32(json, ".context");
+        score[0] = int256(uint256(vm.parseJsonBytes32Array(json, ".outputs")[0]));
+        bytes32[] memory words = vm.parseJsonBytes32Array(json, ".proof");
+        require(words.length == proof.length, "a proof for another verifier");
+        for (uint256 i = 0; i < proof.length; i++) {
+            proof[i] = uint256(words[i]);
+        }
+    }
+
+    /// forge script Submission --sig "run(address,string)" $VERIFIER call.json --rpc-url $RPC
+    function run(CreditVerifier verifier, string memory path) external view returns (int256 score) {
+        (bytes32 context, int256[1] memory outputs, uint256[12] memory proof) = load(path);
+        verifier.verify(context, outputs, proof); // reverts with a named error
+        return outputs[0];
     }
 }

@@ -11,7 +11,7 @@ import {MockHallmarkVerifier} from "../../../contracts/mocks/MockHallmarkVerifie
 import {CreditVerifier} from "../golden/CreditVerifier.sol";
 import {Deploy} from "../utils/Deploy.sol";
 import {vm} from "../utils/Vm.sol";
-import {Committed, ICommittedCreditVerifier, Lender, LenderTest, Routed, RouterOwner} from "./Readme.sol";
+import {Committed, ICommittedCreditVerifier, Lender, LenderTest, Routed, RouterOwner, Submission} from "./Readme.sol";
 import {LibraryTest} from "./utils/LibraryTest.sol";
 
 /// @notice The examples of contracts/README.md are those of Readme.sol, and do what they say.
@@ -37,7 +37,7 @@ contract ReadmeTest is LibraryTest {
             check(bytes(code).length > 100 && vm.indexOf(source, code) != type(uint256).max, parts[i]);
             examples++;
         }
-        same(5, examples, "examples");
+        same(6, examples, "examples");
     }
 
     function squeezed(string memory text) private pure returns (string memory short) {
@@ -108,5 +108,18 @@ contract ReadmeTest is LibraryTest {
         executed(registry, abi.encodeCall(registry.approve, ("architecture", id, 0, uint64(NOW + 30 days))));
         committed.record(binding, model, score, proof);
         check(committed.scores(address(this)) == 5, "score");
+    }
+
+    function test_aScriptReadsAProof() public {
+        (address verifier,) = Deploy.fresh("CreditVerifier");
+        Submission submission = new Submission();
+        string memory fixtures = "tests/foundry/fixtures/";
+        int256 given = submission.run(CreditVerifier(verifier), string.concat(fixtures, "applicant0.json"));
+        (, int256[1] memory read,) = submission.load(string.concat(fixtures, "applicant0.json"));
+        check(given == read[0] && given != 0, "score");
+        reverts(IHallmarkVerifierErrors.ProofRejected.selector);
+        submission.run(CreditVerifier(verifier), string.concat(fixtures, "other_model.json"));
+        vm.expectRevert(abi.encodeWithSignature("Error(string)", "a proof for another verifier"));
+        submission.load(string.concat(fixtures, "CreditHashedVerifier/applicant0.json"));
     }
 }
