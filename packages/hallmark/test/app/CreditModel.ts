@@ -13,32 +13,32 @@
 
 /** The ABI of CreditVerifier, for viem and ethers. */
 export const creditVerifierAbi = [
-  {"inputs":[],"stateMutability":"nonpayable","type":"constructor"},
-  {"inputs":[],"name":"MODEL_ID","outputs":[{"internalType":"bytes32","name":"","type":"bytes32"}],"stateMutability":"view","type":"function"},
-  {"inputs":[],"name":"OUTPUT0_SCALE","outputs":[{"internalType":"uint256","name":"","type":"uint256"}],"stateMutability":"view","type":"function"},
-  {"inputs":[{"internalType":"bytes32","name":"context","type":"bytes32"},{"internalType":"int256[1]","name":"outputs","type":"int256[1]"},{"internalType":"uint256[12]","name":"proof","type":"uint256[12]"}],"name":"verify","outputs":[],"stateMutability":"view","type":"function"},
-  {"inputs":[{"internalType":"bytes32","name":"context","type":"bytes32"},{"internalType":"int256[1]","name":"outputs","type":"int256[1]"},{"internalType":"uint256[12]","name":"proof","type":"uint256[12]"}],"name":"tryVerify","outputs":[{"internalType":"bool","name":"valid","type":"bool"}],"stateMutability":"view","type":"function"},
-  {"inputs":[],"name":"CalldataLength","type":"error"},
-  {"inputs":[],"name":"OutputOutOfRange","type":"error"},
-  {"inputs":[],"name":"ScalarNotCanonical","type":"error"},
-  {"inputs":[],"name":"PointNotOnCurve","type":"error"},
-  {"inputs":[],"name":"ProofRejected","type":"error"},
-  {"inputs":[],"name":"PrecompileMissing","type":"error"},
+  {"type":"constructor","inputs":[],"stateMutability":"nonpayable"},
+  {"type":"function","name":"MODEL_ID","inputs":[],"outputs":[{"name":"","type":"bytes32","internalType":"bytes32"}],"stateMutability":"view"},
+  {"type":"function","name":"OUTPUT0_SCALE","inputs":[],"outputs":[{"name":"","type":"uint256","internalType":"uint256"}],"stateMutability":"view"},
+  {"type":"function","name":"verify","inputs":[{"name":"context","type":"bytes32","internalType":"bytes32"},{"name":"outputs","type":"int256[1]","internalType":"int256[1]"},{"name":"proof","type":"uint256[12]","internalType":"uint256[12]"}],"outputs":[],"stateMutability":"view"},
+  {"type":"function","name":"tryVerify","inputs":[{"name":"context","type":"bytes32","internalType":"bytes32"},{"name":"outputs","type":"int256[1]","internalType":"int256[1]"},{"name":"proof","type":"uint256[12]","internalType":"uint256[12]"}],"outputs":[{"name":"valid","type":"bool","internalType":"bool"}],"stateMutability":"view"},
+  {"type":"error","name":"CalldataLength","inputs":[]},
+  {"type":"error","name":"OutputOutOfRange","inputs":[]},
+  {"type":"error","name":"ScalarNotCanonical","inputs":[]},
+  {"type":"error","name":"PointNotOnCurve","inputs":[]},
+  {"type":"error","name":"ProofRejected","inputs":[]},
+  {"type":"error","name":"PrecompileMissing","inputs":[]},
 ] as const;
 
 /** The ABI of CreditVerifierBatch, which checks many proofs in one call. */
 export const creditVerifierBatchAbi = [
-  {"inputs":[],"stateMutability":"nonpayable","type":"constructor"},
-  {"inputs":[],"name":"MODEL_ID","outputs":[{"internalType":"bytes32","name":"","type":"bytes32"}],"stateMutability":"view","type":"function"},
-  {"inputs":[],"name":"OUTPUT0_SCALE","outputs":[{"internalType":"uint256","name":"","type":"uint256"}],"stateMutability":"view","type":"function"},
-  {"inputs":[{"components":[{"internalType":"bytes32","name":"context","type":"bytes32"},{"internalType":"int256[1]","name":"outputs","type":"int256[1]"},{"internalType":"uint256[12]","name":"proof","type":"uint256[12]"}],"internalType":"struct CreditVerifierBatch.Claim[]","name":"claims","type":"tuple[]"}],"name":"verifyBatch","outputs":[],"stateMutability":"view","type":"function"},
-  {"inputs":[],"name":"EmptyBatch","type":"error"},
-  {"inputs":[],"name":"CalldataLength","type":"error"},
-  {"inputs":[{"internalType":"uint256","name":"index","type":"uint256"}],"name":"OutputOutOfRange","type":"error"},
-  {"inputs":[{"internalType":"uint256","name":"index","type":"uint256"}],"name":"ScalarNotCanonical","type":"error"},
-  {"inputs":[{"internalType":"uint256","name":"index","type":"uint256"}],"name":"PointNotOnCurve","type":"error"},
-  {"inputs":[{"internalType":"uint256","name":"index","type":"uint256"}],"name":"ProofRejected","type":"error"},
-  {"inputs":[],"name":"PrecompileMissing","type":"error"},
+  {"type":"constructor","inputs":[],"stateMutability":"nonpayable"},
+  {"type":"function","name":"MODEL_ID","inputs":[],"outputs":[{"name":"","type":"bytes32","internalType":"bytes32"}],"stateMutability":"view"},
+  {"type":"function","name":"OUTPUT0_SCALE","inputs":[],"outputs":[{"name":"","type":"uint256","internalType":"uint256"}],"stateMutability":"view"},
+  {"type":"function","name":"verifyBatch","inputs":[{"name":"claims","type":"tuple[]","internalType":"struct CreditVerifierBatch.Claim[]","components":[{"name":"context","type":"bytes32","internalType":"bytes32"},{"name":"outputs","type":"int256[1]","internalType":"int256[1]"},{"name":"proof","type":"uint256[12]","internalType":"uint256[12]"}]}],"outputs":[],"stateMutability":"view"},
+  {"type":"error","name":"EmptyBatch","inputs":[]},
+  {"type":"error","name":"CalldataLength","inputs":[]},
+  {"type":"error","name":"OutputOutOfRange","inputs":[{"name":"index","type":"uint256","internalType":"uint256"}]},
+  {"type":"error","name":"ScalarNotCanonical","inputs":[{"name":"index","type":"uint256","internalType":"uint256"}]},
+  {"type":"error","name":"PointNotOnCurve","inputs":[{"name":"index","type":"uint256","internalType":"uint256"}]},
+  {"type":"error","name":"ProofRejected","inputs":[{"name":"index","type":"uint256","internalType":"uint256"}]},
+  {"type":"error","name":"PrecompileMissing","inputs":[]},
 ] as const;
 
 /** Bytes in hex. */
