@@ -93,7 +93,7 @@ fn compilation_is_the_same_whatever_the_number_of_threads() {
     hallmark!("compile", credit("credit.onnx"), "--data", credit("calibration.json"), "-o", &two, "--threads", "2")
         .succeeds();
     assert_eq!(snapshot(&two), one);
-    assert_eq!(one.len(), 13, "{one:?}");
+    assert_eq!(one.len(), 16, "{one:?}");
     assert_eq!(one, four);
     assert_eq!(compile("one", "3"), four, "over an existing build");
 }
