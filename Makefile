@@ -2,7 +2,7 @@
 
 PROFILES := default ir solc20 solc20-ir
 
-.PHONY: setup build demo test conformance operators exports collection submissions fuzz web matrix analyse coverage snapshot fmt lint bench peers forecasts growth stock clean
+.PHONY: setup build demo test conformance operators exports collection submissions fuzz web matrix analyse coverage snapshot fmt lint bench peers forecasts growth stock docs docs-test clean
 
 setup:
 	@script/setup.sh
@@ -101,6 +101,14 @@ growth:
 # Halo2's prover and our own on the same circuits, to docs/proving.md. Minutes.
 stock:
 	cargo bench --bench stock
+
+# The documentation site, in build/site (MkDocs, installed below cache/).
+docs: build
+	script/docs
+
+# Follows the documentation: its commands in empty folders, and what it names in sources and --help.
+docs-test: setup build
+	script/docs-test
 
 clean:
 	cargo clean
