@@ -1,4 +1,4 @@
-"""Pages of the site that have their source elsewhere: contracts/README.md, gas of snapshots/, the command line's help."""
+"""Pages of the site that have their source elsewhere: READMEs of other folders, gas of snapshots/, the command line's help."""
 
 import json
 import os
@@ -9,6 +9,11 @@ from pathlib import Path
 from mkdocs.structure.files import File
 
 ROOT = Path(__file__).resolve().parent.parent
+READMES = {
+    "contracts.md": "contracts/README.md",
+    "typescript.md": "packages/hallmark/README.md",
+    "peers.md": "benches/peers/README.md",
+}
 
 
 def hallmark(*arguments):
@@ -45,11 +50,32 @@ def snapshots():
     return "\n".join(rows)
 
 
+def relinked(markdown, source):
+    """Links of `source`, a file of the repository, as links of the site. Files that are no page of it lose their link, a file that
+    is not there keeps it, for MkDocs to refuse."""
+    pages = {(ROOT / readme): page for page, readme in READMES.items()}
+
+    def link(match):
+        text, target, anchor = match.groups()
+        path = (source.parent / target).resolve()
+        if path in pages:
+            return f"[{text}]({pages[path]}{anchor or ''})"
+        if path.parent == ROOT / "docs":
+            return f"[{text}]({path.name}{anchor or ''})"
+        return text if path.exists() else match.group(0)
+
+    return re.sub(r"\[([^\]]*)\]\((?!\w+:)([^)#\s]+)(#[^)\s]*)?\)", link, markdown)
+
+
 def on_files(files, config):
-    files.append(File.generated(config, "contracts.md", content=(ROOT / "contracts/README.md").read_text()))
+    for page, readme in READMES.items():
+        files.append(File.generated(config, page, content=(ROOT / readme).read_text()))
     files.append(File.generated(config, "cli.md", content=command_line()))
     return files
 
 
 def on_page_markdown(markdown, page, config, files):
-    return markdown.replace("<!-- snapshots -->", snapshots()) if page.file.src_path == "gas.md" else markdown
+    name = page.file.src_path
+    if name == "gas.md":
+        markdown = markdown.replace("<!-- snapshots -->", snapshots())
+    return relinked(markdown, ROOT / READMES.get(name, f"docs/{name}"))
