@@ -156,15 +156,11 @@ impl Endpoint {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
-            let asked = match self.judge(method, error)? {
-                Again { reason, after } => {
-                    if start.elapsed() >= self.patience.outage {
-                        let seconds = start.elapsed().as_secs();
-                        return Err(RpcFailure::Down { endpoint: self.shown.clone(), method, seconds, reason });
-                    }
-                    after
-                }
-            };
+            let Again { reason, after: asked } = self.judge(method, error)?;
+            if start.elapsed() >= self.patience.outage {
+                let seconds = start.elapsed().as_secs();
+                return Err(RpcFailure::Down { endpoint: self.shown.clone(), method, seconds, reason });
+            }
             // Up to a quarter less, so that those who were cut off together do not come back together.
             let less = pause.mul_f64(0.25 * f64::from(OsRng.next_u32()) / f64::from(u32::MAX));
             let left = self.patience.outage.saturating_sub(start.elapsed());

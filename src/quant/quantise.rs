@@ -185,7 +185,7 @@ impl Search<'_> {
         let within_tolerance = accuracy.max_relative_to_range <= self.options.max_error;
         let Candidate { precision, scales, model, limits } = candidate;
         let committed = self.options.weights != Weights::Fixed;
-        let architecture = committed.then(|| Architecture { precision, scales, limits });
+        let architecture = committed.then_some(Architecture { precision, scales, limits });
         Ok(Quantised { model, accuracy, precision, within_tolerance, architecture })
     }
 
