@@ -7,8 +7,8 @@ use std::{hint::black_box, path::Path};
 use criterion::{Criterion, criterion_group, criterion_main};
 use hallmark::{
     circuit::LaidOut,
-    plan::{Choice, Optimize},
-    project::{AnyProvingKey, Build, CompileOptions, Limits, Setup, Visibility, compile},
+    plan::Choice,
+    project::{AnyProvingKey, Build, CompileOptions, compile},
     proof::{CurveId, ProvingKey, Srs, prove, verify},
     quant::{QuantOptions, read_input},
     solidity::{ContractInfo, verifier_source},
@@ -20,19 +20,9 @@ const CONTEXT: [u8; 32] = [7; 32];
 
 fn build(example: &Path) -> Build {
     let options = CompileOptions {
-        model: example.join("credit.onnx"),
-        data: example.join("calibration.json"),
-        domain: None,
-        name: None,
         quant: QuantOptions { max_error: 1e-4, ..QuantOptions::default() },
-        setup: Setup::Embedded,
-        layout: Choice::Auto,
         curve: Choice::Only(CurveId::Bn254),
-        optimize: Optimize::Gas,
-        visibility: Visibility::default(),
-        like: None,
-        allow_unsafe_srs: false,
-        limits: Limits::default(),
+        ..CompileOptions::new(example.join("credit.onnx"), example.join("calibration.json"))
     };
     compile(&options, |_| ()).expect("the example compiles")
 }

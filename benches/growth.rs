@@ -15,8 +15,8 @@ use std::{
 use hallmark::{
     circuit::Layout,
     fsutil::write_atomic,
-    plan::{Choice, Optimize},
-    project::{CompileOptions, Limits, ProjectError, Setup, Visibility, compile},
+    plan::Choice,
+    project::{CompileOptions, Limits, ProjectError, Setup, compile},
     proof::{CurveId, srs_file::generate_unsafe_file},
     quant::QuantOptions,
     stages::Stage,
@@ -66,19 +66,13 @@ fn measure(neurons: usize, layout: Layout, max_k: u32, srs: &Path, scratch: &Pat
     fs::write(path("data.json"), json!({ "features": features, "input_data": samples }).to_string())?;
     fs::write(path("input.json"), json!({ "input_data": [samples[0]] }).to_string())?;
     let options = CompileOptions {
-        model: path("model.onnx"),
-        data: path("data.json"),
-        domain: None,
-        name: None,
         quant: QuantOptions { precision: Some(12), ..QuantOptions::default() },
         setup: Setup::File(srs.into()),
         layout: Choice::Only(layout),
         curve: Choice::Only(CurveId::Bn254),
-        optimize: Optimize::Gas,
-        visibility: Visibility::default(),
-        like: None,
         allow_unsafe_srs: true,
         limits: Limits { rows: Some(1 << max_k), ..Limits::default() },
+        ..CompileOptions::new(path("model.onnx"), path("data.json"))
     };
     let build = match compile(&options, |_| ()) {
         Ok(build) => build,

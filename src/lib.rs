@@ -24,30 +24,15 @@
 //!
 //! ```no_run
 //! use hallmark::{
-//!     plan::{Choice, Optimize},
-//!     project::{CompileOptions, Limits, Project, Setup, Visibility, compile},
-//!     quant::{QuantOptions, read_input},
+//!     project::{CompileOptions, Project, compile},
+//!     quant::read_input,
 //!     solidity::Calldata,
 //! };
 //! use std::path::Path;
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let options = CompileOptions {
-//!     model: "credit.onnx".into(),
-//!     data: "calibration.json".into(),
-//!     domain: None,
-//!     name: None,
-//!     quant: QuantOptions::default(),
-//!     setup: Setup::Embedded,
-//!     layout: Choice::Auto,
-//!     curve: Choice::Auto,
-//!     optimize: Optimize::Gas,
-//!     visibility: Visibility::default(),
-//!     like: None,
-//!     allow_unsafe_srs: false,
-//!     limits: Limits::default(),
-//! };
-//! compile(&options, |stage| eprintln!("{stage}"))?.write(Path::new("build/credit"))?;
+//! let options = CompileOptions::new("credit.onnx", "calibration.json");
+//! compile(&options, |stage| eprintln!("{stage}"))?.write(Path::new("build/credit"), true)?;
 //!
 //! let project = Project::open(Path::new("build/credit"))?;
 //! let key = project.proving_key()?;

@@ -12,8 +12,8 @@ use std::{
 use hallmark::{
     circuit::Layout,
     graph::Salt,
-    plan::{Choice, Optimize},
-    project::{Build, CompileOptions, Limits, Names, Setup, Visibility, compile, parse_context},
+    plan::Choice,
+    project::{Build, CompileOptions, Names, Visibility, compile, parse_context},
     proof::{CurveId, Proof},
     quant::{QuantOptions, Weights, read_input},
     solidity::{Calldata, typed_name},
@@ -34,19 +34,11 @@ fn build(model: &str, name: &str, layout: Choice<Layout>, curve: CurveId) -> Bui
 
 fn options(model: &str, name: &str, layout: Choice<Layout>, curve: CurveId) -> CompileOptions {
     CompileOptions {
-        model: root().join(model),
-        data: root().join("examples/credit/calibration.json"),
-        domain: None,
         name: Some(name.into()),
         quant: QuantOptions { max_error: 1e-4, ..QuantOptions::default() },
-        setup: Setup::Embedded,
         layout,
         curve: Choice::Only(curve),
-        optimize: Optimize::Gas,
-        visibility: Visibility::default(),
-        like: None,
-        allow_unsafe_srs: false,
-        limits: Limits::default(),
+        ..CompileOptions::new(root().join(model), root().join("examples/credit/calibration.json"))
     }
 }
 

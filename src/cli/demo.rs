@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use hallmark::{
     graph::Graph,
     onnx,
-    plan::{Choice, Optimize},
-    project::{CompileOptions, Limits, Project, Setup, Visibility, compile},
+    plan::Choice,
+    project::{CompileOptions, Project, compile},
     proof::CurveId,
     quant::{QuantOptions, read_input},
 };
@@ -49,19 +49,9 @@ pub fn run(args: &Args, output: &Output) -> Outcome {
 
     let step = output.step("");
     let options = CompileOptions {
-        model,
-        data,
-        domain: None,
-        name: None,
         quant: QuantOptions { max_error: 1e-4, ..QuantOptions::default() },
-        setup: Setup::Embedded,
-        layout: Choice::Auto,
-        optimize: Optimize::Gas,
         curve: Choice::Only(CurveId::Bn254),
-        visibility: Visibility::default(),
-        like: None,
-        allow_unsafe_srs: false,
-        limits: Limits::default(),
+        ..CompileOptions::new(model, data)
     };
     let build = compile(&options, |stage| step.set(stage.to_string()))?;
     build.write(&args.output, true)?;

@@ -87,8 +87,6 @@ impl ModelOptions {
     /// The library's options for a model and its calibration data.
     pub fn compile_options(&self, model: PathBuf, data: PathBuf) -> CompileOptions {
         CompileOptions {
-            model,
-            data,
             domain: self.domain.clone(),
             name: self.name.clone(),
             quant: QuantOptions {
@@ -112,9 +110,9 @@ impl ModelOptions {
                 hashed_outputs: self.hashed_outputs.clone().unwrap_or_default(),
                 private_outputs: self.private_outputs.clone().unwrap_or_default(),
             },
-            like: None,
             allow_unsafe_srs: self.allow_unsafe_srs,
             limits: Limits { memory: self.max_memory, gas: self.max_gas, rows: self.max_rows },
+            ..CompileOptions::new(model, data)
         }
     }
 }

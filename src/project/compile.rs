@@ -73,6 +73,25 @@ pub struct CompileOptions {
 }
 
 impl CompileOptions {
+    /// The defaults for a model and its calibration data: fixed weights, public outputs, the embedded ceremony, the least gas.
+    pub fn new(model: impl Into<PathBuf>, data: impl Into<PathBuf>) -> Self {
+        CompileOptions {
+            model: model.into(),
+            data: data.into(),
+            domain: None,
+            name: None,
+            quant: QuantOptions::default(),
+            setup: Setup::default(),
+            layout: Choice::Auto,
+            curve: Choice::Auto,
+            optimize: Optimize::default(),
+            visibility: Visibility::default(),
+            like: None,
+            allow_unsafe_srs: false,
+            limits: Limits::default(),
+        }
+    }
+
     /// Refuses a model that misses the tolerance, unless its precision was chosen.
     pub(super) fn tolerated(&self, quantised: &Quantised) -> Result<(), ProjectError> {
         let accuracy = &quantised.accuracy;

@@ -12,8 +12,8 @@ use std::{
 use hallmark::{
     chain::{Anvil, AnvilOptions, ChainError, CompileSettings, Search},
     graph::IntegerModel,
-    plan::{Choice, Optimize},
-    project::{Build, CompileOptions, Limits, Project, ProjectError, Setup, Visibility},
+    plan::Choice,
+    project::{Build, CompileOptions, Project, ProjectError, Setup},
     proof::{CurveId, srs_file::generate_unsafe_file},
     quant::QuantOptions,
     solidity::Calldata,
@@ -49,19 +49,11 @@ fn prediction(model: &IntegerModel, row: &[f64], classifier: bool) -> f64 {
 /// Compiles under the embedded ceremony, else under a setup that is not one.
 fn compiled(model: &Path, work: &Path) -> Result<Build, ProjectError> {
     let options = |setup, allow_unsafe_srs| CompileOptions {
-        model: model.into(),
-        data: model.with_extension("data.json"),
-        domain: None,
-        name: None,
         quant: QuantOptions { max_error: TOLERANCE, ..QuantOptions::default() },
         setup,
-        layout: Choice::Auto,
         curve: Choice::Only(CurveId::Bn254),
-        optimize: Optimize::Gas,
-        visibility: Visibility::default(),
-        like: None,
         allow_unsafe_srs,
-        limits: Limits::default(),
+        ..CompileOptions::new(model, model.with_extension("data.json"))
     };
     let compile = |options: CompileOptions| hallmark::project::compile(&options, |_| ());
     match compile(options(Setup::Embedded, false)) {
