@@ -1,5 +1,8 @@
 # Every target runs from a fresh clone with Rust and Node.js (or Foundry) installed.
 
+# Where cargo puts what the scripts run.
+export HALLMARK_BIN ?= $(abspath $(or $(CARGO_TARGET_DIR),target))/release/hallmark
+
 PROFILES := default ir solc20 solc20-ir
 
 .PHONY: setup build demo test conformance operators exports collection submissions fuzz web matrix analyse coverage snapshot fmt lint bench peers forecasts growth stock docs docs-test clean

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -10,7 +11,7 @@ use alloy::primitives::{B256, Bytes, keccak256};
 use hallmark::chain::{Anvil, CompileSettings, Endpoint, Patience, Search, compile, deploy::DEPLOYER};
 use serde_json::{Value, json};
 
-use crate::scene::{KEYS, anvil, credit, signer};
+use crate::scene::{KEYS, anvil, credit, root, signer};
 
 /// A copy of the credit build, a state folder, and a chain.
 struct Verifier {
@@ -23,6 +24,8 @@ impl Verifier {
     fn new(arguments: &[&str]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         copy(&credit().join("credit"), &dir.path().join("credit"));
+        // solc, if it is this checkout's
+        symlink(root().join("node_modules"), dir.path().join("node_modules")).unwrap();
         let anvil = anvil(arguments);
         let direct = Endpoint::new(&anvil.endpoint(), Patience::default()).unwrap();
         Self { dir, anvil, direct }
@@ -84,7 +87,7 @@ fn copy(from: &Path, to: &Path) {
 }
 
 fn example(name: &str) -> String {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/credit").join(name).to_str().unwrap().into()
+    root().join("examples/credit").join(name).to_str().unwrap().into()
 }
 
 #[test]
@@ -226,7 +229,7 @@ fn a_contract_matches_its_model_and_no_other() {
         json
     };
     // a model with other weights has another key, and so another contract
-    let v2 = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/models/credit_v2.onnx");
+    let v2 = root().join("tests/models/credit_v2.onnx");
     let other = ["match", v2.to_str().unwrap(), "--data", &data, "--max-error", "1e-4", "--address", &address];
     let (code, json) = verifier.hallmark(&other);
     assert_eq!((code, &json["contract_id_on_chain"]), (3, &matched["model_id"]), "{json}");

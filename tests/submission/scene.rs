@@ -224,24 +224,29 @@ impl Drop for Beside {
     }
 }
 
+/// This checkout.
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
 /// The credit example, compiled, and a proof of it: made once.
 pub fn credit() -> &'static Path {
     static BUILD: LazyLock<PathBuf> = LazyLock::new(|| {
-        let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join("submission");
-        let _ = std::fs::remove_dir_all(&root);
-        let example = |name: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/credit").join(name);
+        let made = Path::new(env!("CARGO_TARGET_TMPDIR")).join("submission");
+        let _ = std::fs::remove_dir_all(&made);
+        let example = |name: &str| root().join("examples/credit").join(name);
         let run = |command: &mut Command| {
             let output = command.output().unwrap();
             assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         };
         let hallmark = || Command::new(env!("CARGO_BIN_EXE_hallmark"));
-        let (folder, proof) = (root.join("credit"), root.join("proof.json"));
+        let (folder, proof) = (made.join("credit"), made.join("proof.json"));
         let mut compile = hallmark();
         compile.arg("compile").arg(example("credit.onnx")).arg("--data").arg(example("calibration.json"));
         run(compile.args(["--max-error", "1e-4"]).arg("-o").arg(&folder));
         let mut prove = hallmark();
         run(prove.arg("prove").arg(&folder).arg("--input").arg(example("applicant.json")).arg("-o").arg(&proof));
-        root
+        made
     });
     &BUILD
 }

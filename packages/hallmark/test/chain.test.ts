@@ -197,7 +197,7 @@ test("hashed and public inputs are read as the contract's library has them", asy
   // another digest, or another reading of the packed word, is another statement
   const changed = { ...proof, digests: [{ of: "inputs", digest: result.inputsDigest + 1n }] } as const;
   assert.equal(await rejection(verifier, toCalldata(changed)), "ProofRejected");
-  const digest = await output("target/release/hallmark", ["hash", folders.attested, "--input", "examples/credit/applicants.json", "--index", "0", "--salt", SALT]);
+  const digest = await output(HALLMARK, ["hash", folders.attested, "--input", "examples/credit/applicants.json", "--index", "0", "--salt", SALT]);
   assert(digest.includes(result.inputsDigest.toString(16).padStart(64, "0")), digest);
 });
 

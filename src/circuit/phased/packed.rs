@@ -124,10 +124,7 @@ impl<F: PrimeField> PhasedBuilder<F> {
             factors.terms.into_iter().for_each(|(input, factor)| sum.add_scaled(inputs[input].0, factor));
             let start = self.rows();
             self.terms(&sum.merged(), F::ONE);
-            let value = |output: usize| {
-                let bias = field::<F>(map.bias[output] - ranges[output].lo);
-                map.row(output).fold(bias, |sum, (i, w)| sum + field::<F>(w.into()) * inputs[i].1)
-            };
+            let value = |output: usize| value(map, inputs, output, field(map.bias[output] - ranges[output].lo));
             let digits = outputs.iter().zip(&shifts);
             let digits = digits.map(|(&output, &shift)| Digit { value: value(output), bits: bits[output], shift });
             for (&output, cell) in outputs.iter().zip(self.close_with(start, &digits.collect::<Vec<_>>())) {
@@ -159,6 +156,11 @@ impl<F: PrimeField> PhasedBuilder<F> {
         cells.reverse();
         cells
     }
+}
+
+/// The value of an output with this bias.
+pub(super) fn value<F: PrimeField>(map: &Affine<i64, i128>, inputs: &[Valued<'_, F>], output: usize, bias: F) -> F {
+    map.row(output).fold(bias, |sum, (i, w)| sum + field::<F>(w.into()) * inputs[i].1)
 }
 
 #[cfg(test)]

@@ -246,10 +246,9 @@ impl<F: PrimeField> PhasedBuilder<F> {
     /// The numerator of a function of which there is a table, at `x`.
     pub(super) fn tabled(&mut self, at: usize, x: &Expr<F>, value: i128) -> Expr<F> {
         let table = self.tables[at].clone();
-        let segment = table.function.segment(value);
-        let Some(row) = segment.checked_sub(table.first).and_then(|segment| table.rows.get(segment)) else {
-            return Expr::constant(F::ZERO);
-        };
+        // no value is in another segment; if one were, nothing would satisfy these rows
+        let segment = table.function.segment(value).clamp(table.first, table.first + table.rows.len() - 1);
+        let row = &table.rows[segment - table.first];
         let x_value: F = field(value);
         let x = self.in_cell(x, x_value);
         let product = (value - table.function.segments[segment].start) * (table.function.last(segment) - value);

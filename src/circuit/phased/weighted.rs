@@ -46,7 +46,7 @@ impl<F: PrimeField> PhasedBuilder<F> {
                 map.row(output).for_each(|(i, w)| *factors.entry(i).or_insert(F::ZERO) += shift * field::<F>(w.into()));
                 let bias = field::<F>(map.bias[output] - ranges[output].lo);
                 constant += shift * bias;
-                digits.push(Digit { value: sum(map, inputs, output, bias), bits: bits[output], shift });
+                digits.push(Digit { value: packed::value(map, inputs, output, bias), bits: bits[output], shift });
             }
             let start = self.rows();
             self.weighted_terms(inputs, factors.into_iter(), constant);
@@ -57,7 +57,7 @@ impl<F: PrimeField> PhasedBuilder<F> {
         let mut alone = |output: usize| {
             let (start, bias) = (self.rows(), field(map.bias[output]));
             self.weighted_terms(inputs, map.row(output).map(|(i, w)| (i, field(w.into()))), bias);
-            let cell = self.fresh_term(sum(map, inputs, output, bias), -F::ONE);
+            let cell = self.fresh_term(packed::value(map, inputs, output, bias), -F::ONE);
             self.pin(start);
             Expr::cell(cell)
         };
@@ -84,9 +84,4 @@ impl<F: PrimeField> PhasedBuilder<F> {
         self.pin(start);
         Expr::cell(cell)
     }
-}
-
-/// The value of an output with this bias.
-fn sum<F: PrimeField>(map: &Affine<i64, i128>, inputs: &[Valued<'_, F>], output: usize, bias: F) -> F {
-    map.row(output).fold(bias, |sum, (i, w)| sum + field::<F>(w.into()) * inputs[i].1)
 }
