@@ -3,6 +3,7 @@
 //! The importer lowers ONNX to a [`Graph`] of few core operators in `f64`; quantisation turns that into an
 //! [`IntegerModel`] whose interpreter is the specification of everything that is proved.
 
+mod activations;
 pub mod affine;
 pub mod digest;
 pub mod float;

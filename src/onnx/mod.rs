@@ -46,7 +46,8 @@ pub fn supported_operators() -> Vec<&'static str> {
     Registry::new().names()
 }
 
-/// Imports the ONNX model at `path`, folded (see [`Graph::fold`]), with what is repeated computed once ([`Graph::share_repeated`]).
+/// Imports the ONNX model at `path`, folded (see [`Graph::fold`]), with activations that it writes out
+/// as functions ([`Graph::recognise_activations`]) and what is repeated computed once ([`Graph::share_repeated`]).
 ///
 /// A first dimension that is dynamic is fixed to 1; every other one must be static.
 pub fn import(path: &Path) -> Result<Graph, OnnxError> {
@@ -106,6 +107,7 @@ fn collect(model: &ModelProto) -> Result<Graph, Found> {
     }
     let mut graph = Graph { inputs, nodes: lowering.nodes, outputs };
     analysis::check(model, &graph)?;
+    graph.recognise_activations();
     graph.fold();
     graph.share_repeated();
     graph.clamp_normalised();
