@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 
 use super::{CalibrationData, Domain, QuantError, QuantOptions, Quantised, quantise};
-use crate::graph::{AffineBuilder, Comparison, FloatNode, FloatOp, Function, Graph, GraphInput, Rounding};
-use crate::ops::Product;
+use crate::graph::{Affine, AffineBuilder, Comparison, FloatNode, FloatOp, Function, Graph, GraphInput, Rounding};
+use crate::ops::{Op, Product};
 
 /// A graph over `len` real features in `[-2, 2]`, and what it takes to build one.
 struct Draft {
@@ -226,6 +226,33 @@ fn constants_are_nodes_without_inputs() {
     let result = quantised(&graph, &samples, None);
     assert!(result.within_tolerance, "{:?}", result.accuracy);
     assert_eq!(outputs(&result, &samples[0])[..3], [1.0; 3]);
+}
+
+/// `x / (sum of |x| + 1/2)`: one divisor for all elements of a row, so one division.
+#[test]
+fn quotients_by_one_number_take_one_division() {
+    for (rows, columns, divisions) in [(1, 6, 1), (3, 5, 3), (4, 3, 12)] {
+        let len = rows * columns;
+        let mut draft = Draft::new(len, 3);
+        let square = draft.node(FloatOp::Square, &[0]);
+        let mut sums = AffineBuilder::new(len);
+        (0..rows).for_each(|row| sums.push((0..columns).map(|i| (row * columns + i, 1.0)).collect(), 0.5));
+        let sums = draft.node(FloatOp::Affine(sums.finish()), &[square]);
+        let norm = draft.node(FloatOp::Sqrt, &[sums]);
+        let spread = FloatOp::Affine(Affine::selection(rows, (0..len).map(|i| i / columns)));
+        let spread = draft.node(spread, &[norm]);
+        let quotient = draft.node(FloatOp::Quotient, &[0, spread]);
+        let (graph, samples) = draft.finish(quotient, 12);
+        for precision in [None, Some(8), Some(16), Some(24)] {
+            let result = quantised(&graph, &samples, precision);
+            let bits = precision.map_or(10.0, f64::from);
+            let error = result.accuracy.max_relative_to_range;
+            assert!(error <= 2.0 * (-bits).exp2(), "{rows} x {columns}, {precision:?}: {error}");
+            let nodes = result.model.nodes.iter();
+            let divided = nodes.filter(|node| matches!(node.op, Op::Divide(_))).map(|node| node.ranges.len());
+            assert_eq!(divided.collect::<Vec<_>>(), [divisions]);
+        }
+    }
 }
 
 /// With few bits the domain's edge is rounded to where the function ends; with more it is not.

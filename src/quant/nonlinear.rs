@@ -1,15 +1,20 @@
 //! Integer forms of the operators that are not affine.
 
+use std::collections::HashMap;
+
 use super::build::Builder;
 use super::error::QuantError;
 use super::scales::{MAX_WEIGHT_BITS, exp2};
 use super::segments::Scaled;
 use super::sensitivity::slope;
-use crate::graph::{Comparison, FloatNode, FloatOp, Interval, MAX_BITS, Rounding};
-use crate::ops::{Divide, OneHot, Op, Rescale, Root};
+use crate::graph::{Affine, Comparison, FloatNode, FloatOp, IntegerNode, Interval, MAX_BITS, Rounding};
+use crate::ops::{Divide, OneHot, Op, Product, Rescale, Root};
 
 /// Bits of a function's argument beyond those that its result shows.
 const SPARE_BITS: f64 = 2.0;
+
+/// Quotients by one divisor, at least, for its reciprocal to be worth it.
+const SHARED: usize = 4;
 
 /// A tensor, and the exponent of its scale.
 #[derive(Clone, Copy, Debug)]
@@ -68,6 +73,9 @@ pub(super) fn build(
                 a.tensor = builder.scaled(&format!("{name}/dividend"), a.tensor, -1, 0)?;
                 b.tensor = builder.scaled(&format!("{name}/divisor"), b.tensor, -1, 0)?;
             }
+            if let Some(quotients) = by_reciprocals(builder, name, a, b, output) {
+                return Ok(quotients);
+            }
             let shift = output - a.exponent + b.exponent;
             builder.push(name, Op::Divide(Divide { shift, nearest: true }), vec![a.tensor, b.tensor])
         }
@@ -85,6 +93,66 @@ pub(super) fn build(
         FloatOp::OneHot { .. } if x.exponent != 0 => Err(QuantError::NotAnInteger { node: name.into() }),
         FloatOp::OneHot { depth } => builder.push(name, Op::OneHot(OneHot { depth: *depth }), vec![x.tensor]),
     }
+}
+
+/// `a / b` as `a * (1 / b)`, if the divisors are few numbers, each that of many quotients: those of a softmax or of a normalisation. A
+/// product and a rescale take half of the rows of a division. `None` if that is not so, or if integers would get too large.
+fn by_reciprocals(builder: &mut Builder, name: &str, a: Operand, b: Operand, output: i32) -> Option<usize> {
+    let (divisors, inputs, places) = shared_rows(builder, b.tensor)?;
+    let nodes = builder.model.nodes.len();
+    let made = || -> Result<usize, QuantError> {
+        // what rounding takes from a reciprocal changes the result by less than an eighth of its unit
+        let shift = builder.hull(a.tensor).bits() + SPARE_BITS as u32 + 1;
+        let exponent = output - a.exponent + shift as i32;
+        let len = divisors.output_len();
+        let ones =
+            Affine { input_len: 0, row_starts: vec![0; len + 1], columns: vec![], weights: vec![], bias: vec![1; len] };
+        let ones = builder.push(&format!("{name}/ones"), Op::Linear(ones), vec![])?;
+        let divisors = builder.push(&format!("{name}/divisors"), Op::Linear(divisors), inputs)?;
+        let op = Op::Divide(Divide { shift: exponent + b.exponent, nearest: true });
+        let reciprocals = builder.push(&format!("{name}/reciprocals"), op, vec![ones, divisors])?;
+        let spread = Affine {
+            input_len: len,
+            row_starts: (0..=places.len() as u32).collect(),
+            weights: vec![1; places.len()],
+            bias: vec![0; places.len()],
+            columns: places,
+        };
+        let spread = builder.push(&format!("{name}/spread"), Op::Linear(spread), vec![reciprocals])?;
+        let op = Op::Product(Product::elementwise(builder.model.tensor_len(a.tensor)));
+        let product = builder.push(&format!("{name}/product"), op, vec![a.tensor, spread])?;
+        builder.push(name, Op::Rescale(Rescale { shift }), vec![product])
+    };
+    let made = made();
+    if made.is_err() {
+        builder.model.nodes.truncate(nodes);
+    }
+    made.ok()
+}
+
+/// The distinct rows of the linear map that a tensor is the result of, what it reads, and per element its row; `None` if they are more
+/// than a [`SHARED`]th.
+fn shared_rows(builder: &Builder, tensor: usize) -> Option<(Affine<i64, i128>, Vec<usize>, Vec<u32>)> {
+    let IntegerNode { op: Op::Linear(map), inputs, .. } = &builder.model.nodes[tensor.checked_sub(1)?] else {
+        return None;
+    };
+    let mut known = HashMap::new();
+    let mut rows = Affine { row_starts: vec![0], columns: vec![], weights: vec![], bias: vec![], ..*map };
+    let mut places = Vec::with_capacity(map.output_len());
+    for j in 0..map.output_len() {
+        let range = map.row_starts[j] as usize..map.row_starts[j + 1] as usize;
+        let row = (&map.columns[range.clone()], &map.weights[range], map.bias[j]);
+        let next = known.len() as u32;
+        let place = *known.entry(row).or_insert(next);
+        if place == next {
+            rows.columns.extend(row.0);
+            rows.weights.extend(row.1);
+            rows.bias.push(row.2);
+            rows.row_starts.push(rows.columns.len() as u32);
+        }
+        places.push(place);
+    }
+    (SHARED * known.len() <= places.len()).then(|| (rows, inputs.clone(), places))
 }
 
 /// `[x >= 0]`: `floor(x / 2^bits) + 1` for `|x| < 2^bits`.
