@@ -17,7 +17,7 @@ import type { Hex } from "../src/index.js";
 /** The checkout, from the compiled tests. */
 export const ROOT = fileURLToPath(new URL("../../../../", import.meta.url));
 export const PACKAGE = join(ROOT, "packages/hallmark");
-export const HALLMARK = process.env.HALLMARK_BIN ?? join(ROOT, "target/release/hallmark");
+export const HALLMARK = process.env["HALLMARK_BIN"] ?? join(ROOT, "target/release/hallmark");
 
 const run = promisify(execFile);
 
