@@ -9,7 +9,7 @@ import {Strings} from "@openzeppelin/contracts/utils/Strings.sol";
 library HallmarkCall {
     /// @notice The number of words of each array argument of `verify`; zero for one that the function does not have.
     struct Shape {
-        uint16 model; // the commitment to the weights: 2 with committed weights, 0 if the weights are fixed
+        uint16 model; // the commitment to the weights: 2 on BN254, 3 on BLS12-381, 0 if the weights are fixed
         uint16 outputs;
         uint16 digests;
         uint16 proof;

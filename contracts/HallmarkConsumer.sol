@@ -127,7 +127,9 @@ abstract contract HallmarkConsumer is Context, EIP712 {
     }
 
     /// @notice The context of an unordered proof, in which its statement is used up by it.
-    /// @dev Verify the proof for this context and this statement in the same call, or revert.
+    /// @dev Verify the proof for this context and this statement in the same call, or revert. The context is not used up: another
+    /// statement may be used in it, and where values are hashed a fresh salt makes one. What may happen once per nonce or per action has to be
+    /// recorded by the consumer.
     /// @param binding what the caller says that the proof was made for.
     /// @param action what this call is about to do: a hash with a name of its own, and everything that matters.
     /// @param statement hash of what is proved: the model's id if it is an argument, and all outputs and digests.

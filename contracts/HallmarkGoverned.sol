@@ -153,7 +153,10 @@ abstract contract HallmarkGoverned is Ownable2Step {
         guardian = guardian_;
     }
 
-    function _execute(bytes32 id) private {
+    /// @dev What `timelocked` does, for functions that ask when the call was announced.
+    /// @param id hash of the call.
+    /// @return announcedAt when it was.
+    function _execute(bytes32 id) internal returns (uint256 announcedAt) {
         uint256 readyAt = operations[id].readyAt;
         // zero is no time but stands for no operation
         // slither-disable-next-line incorrect-equality
@@ -162,5 +165,6 @@ abstract contract HallmarkGoverned is Ownable2Step {
         if (block.timestamp > readyAt + GRACE_PERIOD) revert OperationExpired(id, readyAt + GRACE_PERIOD);
         delete operations[id];
         emit OperationExecuted(id);
+        return readyAt - DELAY;
     }
 }

@@ -30,6 +30,9 @@ contract HallmarkRegistry is HallmarkGoverned, IHallmarkRegistry {
 
     mapping(bytes32 architectureId => mapping(bytes32 modelId => Entry entry)) private _entries;
 
+    /// @dev The last time that a model was suspended, 0 if never. Not in its entry: whoever asks for the status would pay for it.
+    mapping(bytes32 architectureId => mapping(bytes32 modelId => uint256 time)) private _suspendedAt;
+
     /// @notice A model was approved, or its approval was given another time.
     /// @param architectureId the architecture.
     /// @param modelId the model.
@@ -68,6 +71,11 @@ contract HallmarkRegistry is HallmarkGoverned, IHallmarkRegistry {
     /// @param until when it ends.
     error NotShorter(uint64 until);
 
+    /// @notice The model was suspended after its reinstatement was announced: what made it so was not known then.
+    /// @param modelId the model.
+    /// @param suspendedAt when it was suspended.
+    error AnnouncedBeforeSuspension(bytes32 modelId, uint256 suspendedAt);
+
     /// @notice What was decided of the model before does not permit this.
     /// @param decision what was decided.
     error NotWith(Decision decision);
@@ -92,11 +100,14 @@ contract HallmarkRegistry is HallmarkGoverned, IHallmarkRegistry {
         emit ModelApproved(architectureId, modelId, from, until);
     }
 
-    /// @notice Lifts a suspension; the time of the approval is what it was. Timelocked.
+    /// @notice Lifts a suspension; the time of the approval is what it was. Timelocked, and announced after the suspension.
     /// @param architectureId the architecture.
     /// @param modelId the model.
-    function reinstate(bytes32 architectureId, bytes32 modelId) external onlyOwner timelocked {
+    function reinstate(bytes32 architectureId, bytes32 modelId) external onlyOwner {
+        uint256 announcedAt = _execute(keccak256(msg.data));
         _move(architectureId, modelId, Decision.Suspended, Decision.Approved);
+        uint256 suspendedAt = _suspendedAt[architectureId][modelId];
+        if (announcedAt < suspendedAt) revert AnnouncedBeforeSuspension(modelId, suspendedAt);
         emit ModelReinstated(architectureId, modelId);
     }
 
@@ -105,6 +116,7 @@ contract HallmarkRegistry is HallmarkGoverned, IHallmarkRegistry {
     /// @param modelId the model.
     function suspend(bytes32 architectureId, bytes32 modelId) external onlyGuardian {
         _move(architectureId, modelId, Decision.Approved, Decision.Suspended);
+        _suspendedAt[architectureId][modelId] = block.timestamp;
         emit ModelSuspended(architectureId, modelId, msg.sender);
     }
 

@@ -8,8 +8,9 @@ import {IHallmarkCommittedVerifier, IHallmarkVerifier} from "./interfaces/IHallm
 
 /// @title One address for many verifiers
 /// @notice Forwards a call of `verify` to the verifier of a verifying key: of a model, or of an architecture if the weights are an
-/// argument. A key names what is proved, and a route, once there, never leads to another contract: consumers that name a key cannot
-/// be given another model. Owner and guardian decide only whether there is an answer.
+/// argument. Once a route is there it never leads elsewhere, and a removed one never comes back: owner and guardian decide only whether
+/// there is an answer. Before it is there, look at the code that was announced: a contract can claim any `MODEL_ID`, and
+/// `hallmark match` says whether it is the model.
 ///
 /// - The owner adds routes, through the timelock, until the table is frozen.
 /// - The guardian, or the owner, stops routes at once; the owner resumes them, through the timelock.
@@ -45,6 +46,7 @@ contract HallmarkRouter is HallmarkGoverned, IHallmarkRouter {
     uint256 private constant ACTIVE = 1 << 40;
 
     mapping(bytes32 key => uint256 route) private _routes;
+    mapping(bytes32 key => uint256 time) private _stoppedAt; // the last time, 0 if never
     bytes32[] private _keys;
 
     /// @notice A verifier was added.
@@ -81,6 +83,16 @@ contract HallmarkRouter is HallmarkGoverned, IHallmarkRouter {
     /// @param key the verifying key.
     error RouteNotStopped(bytes32 key);
 
+    /// @notice The route was stopped after it was announced that it would be resumed: what made it stop was not known then.
+    /// @param key the verifying key.
+    /// @param stoppedAt when it was stopped.
+    error AnnouncedBeforeStop(bytes32 key, uint256 stoppedAt);
+
+    /// @notice The contract's code is not the one that was announced.
+    /// @param expected hash of the code that was announced.
+    /// @param given hash of the contract's.
+    error AnotherCode(bytes32 expected, bytes32 given);
+
     /// @notice The contract is not the verifier of this key.
     /// @param expected the key that was to be added.
     /// @param given the key that the contract says it has.
@@ -105,13 +117,19 @@ contract HallmarkRouter is HallmarkGoverned, IHallmarkRouter {
     /// @notice Adds a verifier. Timelocked.
     /// @param key its `MODEL_ID`, or its `ARCHITECTURE_ID` if the weights are an argument.
     /// @param verifier its address. A verifier as it was generated: not one behind a proxy, whose code somebody can replace.
+    /// @param codeHash hash of its code, so that what was announced is what will be asked.
     /// @param shape lengths of the arrays that its `verify` takes.
-    function addRoute(bytes32 key, address verifier, HallmarkCall.Shape calldata shape) external onlyOwner timelocked {
+    function addRoute(bytes32 key, address verifier, bytes32 codeHash, HallmarkCall.Shape calldata shape)
+        external
+        onlyOwner
+        timelocked
+    {
         if (isFrozen) revert TableFrozen();
         State state = _stateOf(key);
         if (state == State.Removed) revert RouteRemoved(key);
         if (state != State.Unknown) revert RouteExists(key);
         if (verifier.code.length == 0) revert VerifierHasNoCode(verifier);
+        if (verifier.codehash != codeHash) revert AnotherCode(codeHash, verifier.codehash);
         if (shape.model > 3) revert ModelTooLong(shape.model);
         bytes32 given = shape.model == 0
             ? IHallmarkVerifier(verifier).MODEL_ID()
@@ -122,13 +140,15 @@ contract HallmarkRouter is HallmarkGoverned, IHallmarkRouter {
         _routes[key] = uint256(uint160(verifier)) | (uint256(uint32(selector)) << SELECTOR)
             | (uint256(shape.model) << MODEL) | (uint256(State.Active) << STATE);
         _keys.push(key);
-        emit RouteAdded(key, verifier, selector, verifier.codehash);
+        emit RouteAdded(key, verifier, selector, codeHash);
     }
 
-    /// @notice Lets a stopped route work again. Timelocked.
+    /// @notice Lets a stopped route work again. Timelocked, and announced after the stop.
     /// @param key its verifying key.
-    function resume(bytes32 key) external onlyOwner timelocked {
+    function resume(bytes32 key) external onlyOwner {
+        uint256 announcedAt = _execute(keccak256(msg.data));
         if (_stateOf(key) != State.Stopped) revert RouteNotStopped(key);
+        if (announcedAt < _stoppedAt[key]) revert AnnouncedBeforeStop(key, _stoppedAt[key]);
         _setState(key, State.Active);
         emit RouteResumed(key);
     }
@@ -141,7 +161,7 @@ contract HallmarkRouter is HallmarkGoverned, IHallmarkRouter {
         }
     }
 
-    /// @notice Stops every route at once.
+    /// @notice Stops every route at once. With more routes than a transaction can hold, use `stop`.
     function stopAll() external onlyGuardian {
         for (uint256 i = 0; i < _keys.length; ++i) {
             _stop(_keys[i]);
@@ -200,6 +220,7 @@ contract HallmarkRouter is HallmarkGoverned, IHallmarkRouter {
     function _stop(bytes32 key) private {
         if (_stateOf(key) != State.Active) return;
         _setState(key, State.Stopped);
+        _stoppedAt[key] = block.timestamp;
         emit RouteHalted(key, msg.sender);
     }
 

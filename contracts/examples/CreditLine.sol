@@ -124,7 +124,8 @@ contract CreditLine is ERC4626, HallmarkConsumer, AccessControl, Pausable, Reent
     /// @notice What is attested of an applicant.
     mapping(address applicant => Attestation attestation) public attestations;
 
-    /// @notice Whose data a digest is of. One history is never two applicants'.
+    /// @notice Whose data a digest is of: no digest is two applicants'. The same data under another salt is another digest: that is for
+    /// the attester to see.
     mapping(uint256 digest => address applicant) public applicants;
 
     /// @notice The loan of a borrower, who can have one.

@@ -21,6 +21,7 @@ interface IHallmarkRegistry {
     error ModelNotApproved(bytes32 architectureId, bytes32 modelId, Status status);
 
     /// @notice Reverts unless the model with these weights is approved now.
+    /// @dev For BN254. On BLS12-381, where a commitment has three words, use `requireApproved(architectureId, verifier.modelId(weights))`.
     /// @param architectureId the verifier's `ARCHITECTURE_ID`.
     /// @param model the commitment to the weights, as it is passed to `verify`.
     /// @return modelId the model's id.

@@ -46,6 +46,7 @@ interface IHallmarkCommittedVerifier is IHallmarkVerifierErrors {
     function ARCHITECTURE_ID() external view returns (bytes32 id); // solhint-disable-line func-name-mixedcase
 
     /// @notice Names the model of this architecture with these weights.
+    /// @dev On BN254. On BLS12-381 a commitment has three words, also as an argument of `verify`: use the generated contract's own type.
     /// @param model the commitment to the weights, as `verify` takes it.
     /// @return id `keccak256(abi.encode(ARCHITECTURE_ID, model))`.
     function modelId(uint256[2] calldata model) external view returns (bytes32 id);

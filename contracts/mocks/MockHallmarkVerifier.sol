@@ -8,18 +8,14 @@ import {IHallmarkVerifierErrors} from "../interfaces/IHallmarkVerifier.sol";
 /// @notice Stands for a generated verifier of any shape in tests of contracts that consume proofs: it rejects every call until the
 /// test says otherwise. It exists on local chains only: anywhere else its constructor and every function revert.
 contract MockHallmarkVerifier is IHallmarkVerifierErrors {
-    /// @notice Selector of the `verify` that it has.
-    bytes4 public immutable VERIFY_SELECTOR;
-
-    /// @notice Selector of the `tryVerify` that it has.
-    bytes4 public immutable TRY_VERIFY_SELECTOR;
-
     uint256 private constant FOUNDRY_CHAIN = 31337;
     uint256 private constant DEVELOPMENT_CHAIN = 1337;
 
     bytes32 private immutable _ID;
     uint256 private immutable _SCALE;
     uint256 private immutable _LENGTH;
+    bytes4 private immutable _VERIFY;
+    bytes4 private immutable _TRY_VERIFY;
 
     bool private _acceptsAll;
     bytes4 private _refusal;
@@ -45,8 +41,7 @@ contract MockHallmarkVerifier is IHallmarkVerifierErrors {
     /// @param shape lengths of the arrays that `verify` takes.
     constructor(bytes32 id, uint256 scale, HallmarkCall.Shape memory shape) onlyLocal {
         (_ID, _SCALE, _LENGTH) = (id, scale, HallmarkCall.lengthOf(shape));
-        VERIFY_SELECTOR = HallmarkCall.selectorOf(shape);
-        TRY_VERIFY_SELECTOR = HallmarkCall.trySelectorOf(shape);
+        (_VERIFY, _TRY_VERIFY) = (HallmarkCall.selectorOf(shape), HallmarkCall.trySelectorOf(shape));
     }
 
     // solhint-disable no-complex-fallback
@@ -56,8 +51,8 @@ contract MockHallmarkVerifier is IHallmarkVerifierErrors {
     /// @return answer nothing, or the bool of `tryVerify`.
     fallback(bytes calldata call) external onlyLocal returns (bytes memory answer) {
         bytes4 selector = bytes4(call);
-        if (selector == TRY_VERIFY_SELECTOR) return abi.encode(_refusalOf(call) == 0);
-        if (selector != VERIFY_SELECTOR) revert UnknownFunction(selector);
+        if (selector == _TRY_VERIFY) return abi.encode(_refusalOf(call) == 0);
+        if (selector != _VERIFY) revert UnknownFunction(selector);
         bytes4 refusal = _refusalOf(call);
         if (refusal == 0) return "";
         assembly ("memory-safe") {
@@ -105,6 +100,18 @@ contract MockHallmarkVerifier is IHallmarkVerifierErrors {
     /// @return scale of the first output.
     function OUTPUT0_SCALE() external view onlyLocal returns (uint256 scale) {
         return _SCALE;
+    }
+
+    /// @notice Selector of the `verify` that it has.
+    /// @return selector the first four bytes of a call of it.
+    function VERIFY_SELECTOR() external view onlyLocal returns (bytes4 selector) {
+        return _VERIFY;
+    }
+
+    /// @notice Selector of the `tryVerify` that it has.
+    /// @return selector the first four bytes of a call of it.
+    function TRY_VERIFY_SELECTOR() external view onlyLocal returns (bytes4 selector) {
+        return _TRY_VERIFY;
     }
 
     // solhint-enable func-name-mixedcase

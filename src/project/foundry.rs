@@ -9,7 +9,7 @@ use sha3::Keccak256;
 
 use super::{Build, ProjectError, proof_file::hex_word};
 use crate::{
-    graph::{IntegerModel, PUBLIC_INPUTS, Salt},
+    graph::{IntegerModel, Salt},
     proof::{
         Proof,
         encode::{Word, public_value},
@@ -47,7 +47,7 @@ impl Build {
             let lo = ranges.iter().map(|range| range.lo).min()?;
             let hi = ranges.iter().map(|range| range.hi).max()?;
             let range = (lo as f64 / output.scale, hi as f64 / output.scale);
-            let is_word = output.name == PUBLIC_INPUTS && !packed.is_empty();
+            let is_word = packed.iter().any(|packed| (at..at + len).contains(&packed.public_value));
             let name = output.name.clone();
             (!is_word).then(|| TypedOutput { name, first: at, len, exponent: exponent(output.scale), range })
         });

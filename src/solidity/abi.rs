@@ -20,7 +20,9 @@ fn view(name: &str, inputs: Vec<Value>, outputs: Vec<Value>, mutability: &str) -
 
 /// The getters of the constants and the errors that the source of a generated contract declares, each on a line.
 fn declared(source: &str) -> (Vec<Value>, Vec<Value>) {
-    let statements = || source.lines().filter_map(|line| line.strip_prefix("    "));
+    // comments say what the model's features are called
+    let is_code = |line: &&str| !line.trim_start().starts_with("//");
+    let statements = || source.lines().filter(is_code).filter_map(|line| line.strip_prefix("    "));
     let getters = statements().filter_map(|line| {
         let (kind, rest) = line.split_once(" public constant ")?;
         let (name, _) = rest.split_once(" = ")?;
@@ -70,5 +72,29 @@ impl Interface {
             "components": self.claim(),
         });
         self.abi_with(source, vec![view("verifyBatch", vec![claims], vec![], "view")])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn comments_declare_nothing() {
+        let source = "contract C {
+    /// @notice Names the model.
+    bytes32 public constant MODEL_ID = 0x12;
+    /// output \"x public constant y = z\" and
+    // x public constant y = z
+    //error Other(uint256 index);
+    /// error Another(uint256 index);
+    error ProofRejected(uint256 index);
+}";
+        let (getters, errors) = declared(source);
+        assert_eq!(getters, [view("MODEL_ID", vec![], vec![value("", "bytes32")], "view")]);
+        assert_eq!(
+            errors,
+            [json!({ "type": "error", "name": "ProofRejected", "inputs": [value("index", "uint256")] })]
+        );
     }
 }

@@ -100,6 +100,7 @@ const RESERVED: &[&str] = &[
     "function",
     "global",
     "gwei",
+    "hex",
     "hours",
     "if",
     "immutable",
@@ -171,6 +172,17 @@ const RESERVED: &[&str] = &[
     "years",
 ];
 
+/// Whether Solidity keeps a word for itself: one of `RESERVED`, or a type with its size.
+pub(super) fn is_reserved(word: &str) -> bool {
+    let sized = |kind: &&str| word.strip_prefix(*kind).is_some_and(|size| size.chars().all(|c| c.is_ascii_digit()));
+    // fixed128x18
+    let fixed = word.strip_prefix('u').unwrap_or(word).strip_prefix("fixed").and_then(|size| size.split_once('x'));
+    let digits = |size: &str| !size.is_empty() && size.chars().all(|c| c.is_ascii_digit());
+    RESERVED.contains(&word)
+        || ["int", "uint", "bytes"].iter().any(sized)
+        || fixed.is_some_and(|(bits, decimals)| digits(bits) && digits(decimals))
+}
+
 /// `credit_amount (DM)` as `creditAmountDm`: an identifier that is in none of `taken`, to which it is added.
 fn identifier(name: &str, taken: &mut HashSet<String>) -> String {
     let words = name.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
@@ -182,10 +194,9 @@ fn identifier(name: &str, taken: &mut HashSet<String>) -> String {
         first + &if shouted { rest.to_ascii_lowercase() } else { rest.to_string() }
     });
     let mut plain: String = joined.collect();
-    let sized = |kind: &str| plain.strip_prefix(kind).is_some_and(|bits| bits.chars().all(|c| c.is_ascii_digit()));
     if !plain.starts_with(|c: char| c.is_ascii_alphabetic()) {
         plain = format!("value{plain}");
-    } else if RESERVED.contains(&plain.as_str()) || ["int", "uint", "bytes"].into_iter().any(sized) {
+    } else if is_reserved(&plain) {
         plain.push_str("Value");
     }
     let numbered = (2..).map(|number| format!("{plain}{number}"));
@@ -272,10 +283,12 @@ impl Interface {
         [outputs, inputs, digests]
     }
 
-    /// Where the one output begins to be a favourable decision: in the units of the model, and as the least integer.
+    /// Where the one output begins to be a favourable decision: in the units of the model, and as the least integer. None if all that the
+    /// output can be is on one side of it.
     pub(super) fn decision(&self) -> Option<(f64, f64)> {
         let [output] = self.outputs.as_slice() else { return None };
-        let threshold = self.threshold.filter(|_| output.len == 1)?;
+        let (least, greatest) = output.range;
+        let threshold = self.threshold.filter(|t| output.len == 1 && least < *t && *t <= greatest)?;
         // no negative zero
         Some((threshold, (threshold * f64::from(output.exponent).exp2()).ceil() + 0.0))
     }
@@ -328,10 +341,10 @@ impl Interface {
         out.push_str("}\n\n");
     }
 
-    /// Lines on what a call of `verify` that returns has shown.
-    pub(super) fn meaning(&self) -> Vec<String> {
+    /// Lines on what a call of `verify` that returns has shown. `of_many` is which model it is of, if the verifier is one of many.
+    pub(super) fn meaning(&self, of_many: &str) -> Vec<String> {
         let committed = self.words[0] > 0;
-        let which = if committed { "the approved model of this architecture" } else { "the model" };
+        let which = if committed { of_many } else { "the model" };
         let hidden = match self.hidden.as_slice() {
             [] => "All inputs are public.".into(),
             [one] => format!("The input \"{}\" stays hidden.", comment_text(one)),
@@ -352,7 +365,7 @@ impl Interface {
     fn library(&self, out: &mut String, library: &str, [outputs, inputs, digests]: [&[String]; 3]) {
         let (verifier, committed) = (&self.verifier, self.words[0] > 0);
         let _ = writeln!(out, "/// @title {library}: what proofs for {verifier} say, by name and type");
-        for (i, line) in self.meaning().into_iter().enumerate() {
+        for (i, line) in self.meaning("the approved model of this architecture").into_iter().enumerate() {
             let _ = writeln!(out, "/// {}{line}", if i == 0 { "@notice " } else { "" });
         }
         let _ = writeln!(
@@ -559,11 +572,52 @@ mod tests {
             ("größe", "grE"),
             ("public", "publicValue"),
             ("uint256", "uint256Value"),
+            ("hex", "hexValue"),
+            ("fixed128x18", "fixed128x18Value"),
+            ("ufixed8x1", "ufixed8x1Value"),
+            ("fixed box", "fixedBox"),
             ("integer", "integer"),
             ("APR", "apr"),
         ] {
             assert_eq!(identifier(name, &mut taken), expected, "{name}");
         }
+    }
+
+    /// A model's interface with one output, which has this range.
+    fn scoring(range: (f64, f64), threshold: f64) -> Interface {
+        Interface {
+            verifier: "CreditVerifier".into(),
+            onnx_sha256: None,
+            verifying_key: String::new(),
+            words: [0, 1, 0, 12],
+            outputs: vec![TypedOutput { name: "score".into(), first: 0, len: 1, exponent: 4, range }],
+            inputs: vec![],
+            digests: vec![],
+            hidden: vec![],
+            threshold: Some(threshold),
+        }
+    }
+
+    /// A decision that is always the same is none: `decide` would say so of every proof.
+    #[test]
+    fn decisions_have_two_sides() {
+        for (range, threshold, expected) in [
+            ((-1.0, 1.0), 0.0, Some((0.0, 0.0))),
+            ((-1.0, 1.0), 0.3, Some((0.3, 5.0))),
+            ((-1.0, 0.0), 0.0, Some((0.0, 0.0))),
+            ((0.0, 1.0), 0.0, None),
+            ((0.25, 1.0), 0.0, None),
+            ((-1.0, -0.25), 0.0, None),
+            ((0.0, 1.0), 0.5, Some((0.5, 8.0))),
+            ((0.0, 1.0), f64::NAN, None),
+        ] {
+            let interface = scoring(range, threshold);
+            assert_eq!(interface.decision(), expected, "{threshold} in {range:?}");
+            assert_eq!(interface.source().contains("function decide("), expected.is_some(), "{threshold} in {range:?}");
+        }
+        let mut two = scoring((-1.0, 1.0), 0.0);
+        two.outputs[0].len = 2;
+        assert_eq!(two.decision(), None, "two values");
     }
 
     #[test]

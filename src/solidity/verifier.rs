@@ -9,6 +9,7 @@ use thiserror::Error;
 use super::{
     bls12_381, bn254,
     layout::{ADVICE, BETWEEN, CalldataLayout, DIGESTS, Memory, OUTPUTS, SELECTOR, WORD},
+    typed::is_reserved,
     yul::{Block, Value, hex_or_decimal, literal, load, wrapped},
 };
 use crate::{
@@ -34,6 +35,11 @@ pub enum VerifierError {
     NoPublicValue,
     #[error("the contract name \"{name}\" is not a Solidity identifier: use letters, digits and _, a letter first")]
     ContractName { name: String },
+    #[error(
+        "the contract name \"{name}\" is a word of Solidity, or of the suite that is written beside the contract; take another one, \
+         such as {name}Verifier"
+    )]
+    ContractNameTaken { name: String },
     #[error("the verifying key has {found} public values, {ranges} ranges and {digests} digests")]
     Ranges { found: usize, ranges: usize, digests: usize },
     #[error("the layout reads its advice column at one row only, which this generator does not cover")]
@@ -120,14 +126,25 @@ fn generator<'a, C: Curve>(
     if public_values != ranges + digests {
         return Err(VerifierError::Ranges { found: public_values, ranges, digests });
     }
-    let identifier = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    if !info.name.starts_with(|c: char| c.is_ascii_alphabetic()) || !info.name.chars().all(identifier) {
-        return Err(VerifierError::ContractName { name: info.name.clone() });
-    }
+    check_name(&info.name)?;
     if protocol.rotations().len() < 2 {
         return Err(VerifierError::OneRotation);
     }
     Ok(Generator::new(protocol, public_ranges, form))
+}
+
+/// Names of contracts that [`super::Suite`] writes into files that import the verifier.
+const SUITE: [&str; 3] = ["Consumer", "Deploy", "Vm"];
+
+fn check_name(name: &str) -> Result<(), VerifierError> {
+    let identifier = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    if !name.starts_with(|c: char| c.is_ascii_alphabetic()) || !name.chars().all(identifier) {
+        return Err(VerifierError::ContractName { name: name.into() });
+    }
+    if is_reserved(name) || SUITE.contains(&name) {
+        return Err(VerifierError::ContractNameTaken { name: name.into() });
+    }
+    Ok(())
 }
 
 /// A step of the verification: title, explanation, assembly.
@@ -393,5 +410,23 @@ impl<'a, C: Curve> Generator<'a, C> {
             notes.push(note);
         }
         Step { title: "Transcript", notes, block }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn contract_names_are_free() {
+        for name in ["CreditVerifier", "C", "Vmx", "credit_2", "Hex"] {
+            assert!(check_name(name).is_ok(), "{name}");
+        }
+        for name in ["", "2x", "_x", "größe", "a b"] {
+            assert!(matches!(check_name(name), Err(VerifierError::ContractName { .. })), "{name}");
+        }
+        for name in ["contract", "hex", "uint256", "fixed128x18", "Consumer", "Deploy", "Vm"] {
+            assert!(matches!(check_name(name), Err(VerifierError::ContractNameTaken { .. })), "{name}");
+        }
     }
 }

@@ -1,4 +1,4 @@
-import { type Hex, fromBytes, toBytes } from "./hex.js";
+import { type Hex, fromBytes, isHex, toBytes } from "./hex.js";
 
 /** Bytes that are absorbed between two permutations. */
 const RATE = 136;
@@ -67,8 +67,9 @@ function permute(state: BigUint64Array): void {
   }
 }
 
-/** Keccak-256, the hash of the EVM, of bytes. */
+/** Keccak-256, the hash of the EVM, of bytes. Throws a TypeError if a text is not `0x` and an even number of digits. */
 export function keccak256(data: Hex | Uint8Array): Hex {
+  if (typeof data === "string" && !isHex(data)) throw new TypeError(`"${String(data)}" is not 0x and an even number of hex digits`);
   const bytes = typeof data === "string" ? toBytes(data.slice(2)) : data;
   const padded = new Uint8Array((Math.floor(bytes.length / RATE) + 1) * RATE);
   padded.set(bytes);

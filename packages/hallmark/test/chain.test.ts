@@ -29,7 +29,7 @@ import {
   toTypedData,
 } from "../src/index.js";
 import { CreditModel, creditVerifierAbi, creditVerifierBatchAbi } from "./app/CreditModel.js";
-import { type Artifact, Chain, PACKAGE, build, compile, consumer as consumerArtifact, json, output, prove, scratch, text } from "./support.js";
+import { type Artifact, Chain, HALLMARK, PACKAGE, build, compile, consumer as consumerArtifact, json, output, prove, scratch, text } from "./support.js";
 
 const CONTEXT: Hex = `0x${"11".repeat(32)}`;
 const SALT = `0x${"07".repeat(32)}`;

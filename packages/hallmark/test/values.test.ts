@@ -3,7 +3,7 @@ import { test } from "node:test";
 
 import * as viem from "viem";
 
-import { type Fixed, WAD, atLeast, exponentOf, keccak256, toDecimal, toNumber, toWad } from "../src/index.js";
+import { type Fixed, type Hex, WAD, atLeast, exponentOf, keccak256, toDecimal, toNumber, toWad } from "../src/index.js";
 
 /** Numbers of at most so many bits with a sign; the same in every run. */
 function* numbers(count: number, bits: number): Generator<bigint> {
@@ -20,6 +20,11 @@ test("keccak256 is the EVM's, at every length around a block", () => {
     assert.equal(keccak256(bytes), viem.keccak256(bytes), `${length} bytes`);
     assert.equal(keccak256(viem.bytesToHex(bytes)), viem.keccak256(bytes), `${length} bytes in hex`);
   }
+});
+
+test("keccak256 refuses what is no bytes", () => {
+  for (const text of ["0xzz", "0x1", "1234", "", "0x12 "]) assert.throws(() => keccak256(text as Hex), TypeError, text);
+  assert.equal(keccak256("0x"), viem.keccak256("0x"));
 });
 
 test("decimals are exact", () => {

@@ -40,7 +40,7 @@ contract CommittedModelsTest is LibraryTest {
             ids[i] = verifier.modelId(weights(i));
         }
         HallmarkCall.Shape memory shape = HallmarkCall.Shape(2, 1, 0, 16);
-        executed(router, abi.encodeCall(HallmarkRouter.addRoute, (architecture, deployed, shape)));
+        executed(router, abi.encodeCall(HallmarkRouter.addRoute, (architecture, deployed, deployed.codehash, shape)));
     }
 
     function weights(uint256 model) private view returns (uint256[2] memory) {

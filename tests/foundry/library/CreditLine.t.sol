@@ -119,7 +119,7 @@ contract CreditLineUnitTest is CreditLineTest {
         attest(ALICE, 7);
     }
 
-    function test_oneHistoryIsNotTwoApplicants() public {
+    function test_oneDigestIsNotTwoApplicants() public {
         attest(ALICE, 7);
         attest(ALICE, 8);
         vm.expectRevert(abi.encodeWithSelector(CreditLine.DigestTaken.selector, 7));

@@ -41,7 +41,6 @@ contract CreditLineHandler is LibraryTest {
         (uint256 assets, uint256 shares) = (POOL.totalAssets(), POOL.totalSupply());
         _;
         check((POOL.totalAssets() + 1) * (shares + 1) >= (assets + 1) * (POOL.totalSupply() + 1), "a loss");
-        done[msg.sig]++;
     }
 
     function lender(uint256 seed) private view returns (address who) {
@@ -66,6 +65,7 @@ contract CreditLineHandler is LibraryTest {
         deposited += amount;
         vm.prank(who);
         POOL.deposit(amount, who);
+        done[msg.sig]++;
     }
 
     function mint(uint256 seed, uint256 shares) external noLoss {
@@ -77,6 +77,7 @@ contract CreditLineHandler is LibraryTest {
         deposited += amount;
         vm.prank(who);
         POOL.mint(shares, who);
+        done[msg.sig]++;
     }
 
     function withdraw(uint256 seed, uint256 amount) external noLoss {
@@ -85,6 +86,7 @@ contract CreditLineHandler is LibraryTest {
         withdrawn += amount;
         vm.prank(who);
         POOL.withdraw(amount, who, who);
+        done[msg.sig]++;
     }
 
     function redeem(uint256 seed, uint256 shares) external noLoss {
@@ -92,6 +94,7 @@ contract CreditLineHandler is LibraryTest {
         shares %= POOL.maxRedeem(who) + 1;
         vm.prank(who);
         withdrawn += POOL.redeem(shares, who, who);
+        done[msg.sig]++;
     }
 
     function borrow(uint256 seed, uint256 amount, uint256 score) external noLoss {
@@ -112,6 +115,7 @@ contract CreditLineHandler is LibraryTest {
         lent[who] += amount;
         vm.prank(who);
         POOL.borrow(amount, 10_000, binding, [given], [digest], proof);
+        done[msg.sig]++;
     }
 
     function repay(uint256 seed, uint256 amount, bool everything) external noLoss {
@@ -124,6 +128,7 @@ contract CreditLineHandler is LibraryTest {
         vm.prank(who);
         same(amount, POOL.repay(who, amount), "paid");
         same(owed - amount, POOL.owed(who), "what is owed falls by what is paid");
+        done[msg.sig]++;
     }
 
     function markDefault(uint256 seed) external {
@@ -141,6 +146,7 @@ contract CreditLineHandler is LibraryTest {
         amount %= 1e12;
         donated += amount;
         DOLLAR.mint(address(POOL), amount);
+        done[msg.sig]++;
     }
 
     function pause() external noLoss {
@@ -148,10 +154,12 @@ contract CreditLineHandler is LibraryTest {
         vm.prank(paused ? ADMIN : GUARD);
         if (paused) POOL.unpause();
         else POOL.pause();
+        done[msg.sig]++;
     }
 
     function wait_(uint256 time) external noLoss {
         vm.warp(block.timestamp + time % 30 days);
+        done[msg.sig]++;
     }
 }
 
@@ -235,29 +243,28 @@ contract CreditLineInvariantTest is CreditLineTest, InvariantTest {
         }
     }
 
-    /// @dev Enough of everything happens in a run of forge's length.
+    /// @dev Enough of everything happens in a run of forge's length. Borrowers take turns: a loan is repaid at once, or the next time, or is
+    /// one of those that default.
     function test_theHandlerGetsThere() public {
         for (uint256 i = 0; i < 40; i++) {
             uint256 seed = uint256(keccak256(abi.encode(i)));
             handler.deposit(seed, seed);
             handler.mint(seed >> 1, seed);
-            handler.borrow(seed, seed, seed >> 3);
+            handler.borrow(i, seed, seed >> 3);
             handler.wait_(seed);
-            handler.repay(seed >> 2, seed, seed % 2 == 0);
+            handler.repay(i, seed, i % 2 == 0);
             handler.withdraw(seed, seed >> 9);
             handler.redeem(seed >> 1, seed >> 9);
             handler.donate(seed);
-            if (i % 8 == 7) handler.markDefault(seed);
+            if (i % 8 == 7) handler.markDefault(i);
             invariant_cashIsThere();
             invariant_theBookIsTheSumOfTheLoans();
             invariant_sharesAreCovered();
             invariant_borrowersOweWhatTheyHave();
         }
-        check(handler.done(handler.borrow.selector) == 40 && handler.done(handler.markDefault.selector) > 0, "done");
-        uint256 owed;
-        for (uint256 i = 0; i < 5; i++) {
-            owed += handler.repaid(handler.borrowers(i));
-        }
-        check(owed > 0, "somebody repaid");
+        same(40, handler.done(handler.deposit.selector), "deposits");
+        same(17, handler.done(handler.borrow.selector), "loans");
+        same(5, handler.done(handler.markDefault.selector), "defaults");
+        check(handler.done(handler.repay.selector) >= 30, "repayments");
     }
 }

@@ -70,7 +70,7 @@ contract GovernanceHandler is LibraryTest {
         bytes32 key = keyOf(seed);
         HallmarkCall.Shape memory shape = HallmarkCall.Shape(0, 1, 0, 12);
         address verifier = address(verifiers[seed % 4]);
-        if (timelocked(ROUTER, abi.encodeCall(ROUTER.addRoute, (key, verifier, shape)), caller)) {
+        if (timelocked(ROUTER, abi.encodeCall(ROUTER.addRoute, (key, verifier, verifier.codehash, shape)), caller)) {
             check(!removed[key] && leads[key] == address(0) && !frozen, "a route that must not be added");
             leads[key] = verifier;
             additions++;

@@ -91,7 +91,7 @@ contract MockTest is LibraryTest {
         bytes memory expected = abi.encodeWithSelector(MockHallmarkVerifier.NotALocalChain.selector, chain);
         vm.expectRevert(expected);
         mock("elsewhere");
-        bytes[9] memory calls = [
+        bytes[11] memory calls = [
             abi.encodeCall(CreditVerifier.verify, ("context", score, proof)),
             abi.encodeCall(CreditVerifier.tryVerify, ("context", score, proof)),
             abi.encodeCall(verifier.acceptAll, (true)),
@@ -100,6 +100,8 @@ contract MockTest is LibraryTest {
             abi.encodeCall(verifier.MODEL_ID, ()),
             abi.encodeCall(verifier.ARCHITECTURE_ID, ()),
             abi.encodeCall(verifier.OUTPUT0_SCALE, ()),
+            abi.encodeCall(verifier.VERIFY_SELECTOR, ()),
+            abi.encodeCall(verifier.TRY_VERIFY_SELECTOR, ()),
             abi.encodeCall(verifier.modelId, ([uint256(1), 2]))
         ];
         for (uint256 i = 0; i < calls.length; i++) {

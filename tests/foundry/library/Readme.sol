@@ -14,7 +14,7 @@ import {vm} from "../utils/Vm.sol";
 // The examples of contracts/README.md, word for word: Readme.t.sol compares them, and runs them.
 
 interface ICommittedCreditVerifier is IHallmarkCommittedVerifier {
-    function verify(bytes32 context, uint256[2] calldata model, int256[1] calldata outputs, uint256[12] calldata proof)
+    function verify(bytes32 context, uint256[2] calldata model, int256[1] calldata outputs, uint256[16] calldata proof)
         external
         view;
 }
@@ -73,7 +73,7 @@ contract Committed is HallmarkConsumer {
         Binding calldata binding,
         uint256[2] calldata model,
         int256[1] calldata score,
-        uint256[12] calldata proof
+        uint256[16] calldata proof
     ) external {
         bytes32 modelId = REGISTRY.requireApproved(ARCHITECTURE, model); // reverts and says why not
         bytes32 context = _useUnordered(binding, "record", keccak256(abi.encode(modelId, score)));
@@ -85,11 +85,13 @@ contract Committed is HallmarkConsumer {
 /// @notice The owner of a router.
 contract RouterOwner {
     function announce(HallmarkRouter router, CreditVerifier verifier) external {
-        router.schedule(abi.encodeCall(router.addRoute, (verifier.MODEL_ID(), address(verifier), shape())));
+        bytes32 codeHash = address(verifier).codehash;
+        bytes memory call = abi.encodeCall(router.addRoute, (verifier.MODEL_ID(), address(verifier), codeHash, shape()));
+        router.schedule(call);
     }
 
     function add(HallmarkRouter router, CreditVerifier verifier) external {
-        router.addRoute(verifier.MODEL_ID(), address(verifier), shape());
+        router.addRoute(verifier.MODEL_ID(), address(verifier), address(verifier).codehash, shape());
     }
 
     /// verify(bytes32,int256[1],uint256[12])

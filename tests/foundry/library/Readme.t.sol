@@ -18,6 +18,7 @@ import {LibraryTest} from "./utils/LibraryTest.sol";
 contract ReadmeTest is LibraryTest {
     int256[1] private score = [int256(5)];
     uint256[12] private proof;
+    uint256[16] private longProof;
     uint256[2] private model = [uint256(3), 4];
 
     function setUp() public {
@@ -90,7 +91,7 @@ contract ReadmeTest is LibraryTest {
     function test_theRegistryIsAskedForTheWeights() public {
         bytes memory arguments = abi.encode(OWNER, GUARDIAN, 1 days);
         HallmarkRegistry registry = HallmarkRegistry(Deploy.made("HallmarkRegistry", "HallmarkRegistry", arguments));
-        MockHallmarkVerifier verifier = mock("architecture", HallmarkCall.Shape(2, 1, 0, 12));
+        MockHallmarkVerifier verifier = mock("architecture", HallmarkCall.Shape(2, 1, 0, 16));
         verifier.acceptAll(true);
         Committed committed = new Committed(ICommittedCreditVerifier(address(verifier)), registry);
         (, HallmarkConsumer.Binding memory binding) =
@@ -104,9 +105,9 @@ contract ReadmeTest is LibraryTest {
                 IHallmarkRegistry.Status.Unknown
             )
         );
-        committed.record(binding, model, score, proof);
+        committed.record(binding, model, score, longProof);
         executed(registry, abi.encodeCall(registry.approve, ("architecture", id, 0, uint64(NOW + 30 days))));
-        committed.record(binding, model, score, proof);
+        committed.record(binding, model, score, longProof);
         check(committed.scores(address(this)) == 5, "score");
     }
 

@@ -180,6 +180,28 @@ contract RegistryTest is LibraryTest {
         assertStatus(IHallmarkRegistry.Status.Suspended);
     }
 
+    /// @dev Bytes behind the arguments make other announcements of the same, so that the guardian could not cancel them all.
+    function test_whatWasScheduledBeforeTheSuspensionDoesNotLiftIt() public {
+        approve();
+        bytes[2] memory early = [reinstating(), bytes.concat(reinstating(), hex"00")];
+        for (uint256 i = 0; i < early.length; i++) {
+            vm.prank(OWNER);
+            registry.schedule(early[i]);
+        }
+        vm.warp(FROM + 3 days);
+        suspend(GUARDIAN);
+        bytes memory expected =
+            abi.encodeWithSelector(HallmarkRegistry.AnnouncedBeforeSuspension.selector, model, FROM + 3 days);
+        for (uint256 i = 0; i < early.length; i++) {
+            vm.prank(OWNER);
+            (bool success, bytes memory answer) = address(registry).call(early[i]);
+            check(!success && keccak256(answer) == keccak256(expected), "announced before the suspension");
+        }
+        assertStatus(IHallmarkRegistry.Status.Suspended);
+        executed(registry, bytes.concat(reinstating(), hex"0000"));
+        assertStatus(IHallmarkRegistry.Status.Approved);
+    }
+
     function test_onlyWhatIsApprovedIsSuspendedAndTheOtherWayRound() public {
         vm.expectRevert(notWith(HallmarkRegistry.Decision.None));
         suspend(GUARDIAN);

@@ -85,10 +85,10 @@ contract RouterTest is LibraryTest {
 
     function adding(bytes32 key_, address verifier_, HallmarkCall.Shape memory shape_)
         private
-        pure
+        view
         returns (bytes memory call)
     {
-        return abi.encodeCall(HallmarkRouter.addRoute, (key_, verifier_, shape_));
+        return abi.encodeCall(HallmarkRouter.addRoute, (key_, verifier_, verifier_.codehash, shape_));
     }
 
     function keys(bytes32 one) private pure returns (bytes32[] memory list) {
@@ -274,7 +274,7 @@ contract RouterTest is LibraryTest {
         vm.expectEmit(address(router));
         emit RouteAdded("other", address(other), CreditVerifier.verify.selector, address(other).codehash);
         vm.prank(OWNER);
-        router.addRoute("other", address(other), shape);
+        router.addRoute("other", address(other), address(other).codehash, shape);
         HallmarkRouter.Route memory route = router.routeOf("other");
         check(route.verifier == address(other) && route.selector == CreditVerifier.verify.selector, "route");
         check(route.state == HallmarkRouter.State.Active && route.model == 0, "state");
@@ -285,7 +285,7 @@ contract RouterTest is LibraryTest {
         bytes32 id = keccak256(adding("other", address(other), shape));
         vm.expectRevert(abi.encodeWithSelector(HallmarkGoverned.OperationUnknown.selector, id));
         vm.prank(OWNER);
-        router.addRoute("other", address(other), shape);
+        router.addRoute("other", address(other), address(other).codehash, shape);
     }
 
     function test_aRouteNeverLeadsElsewhere() public {
@@ -302,6 +302,17 @@ contract RouterTest is LibraryTest {
             adding("other", address(verifier), shape),
             abi.encodeWithSelector(HallmarkRouter.AnotherKey.selector, bytes32("other"), key)
         );
+    }
+
+    /// @dev The mock has any id: what it does is in its code, and only the code that was announced is added.
+    function test_theCodeIsTheOneThatWasAnnounced() public {
+        MockHallmarkVerifier other = mock("other");
+        bytes32 announced = address(other).codehash;
+        bytes memory call = adding("other", address(other), shape);
+        vm.etch(address(other), address(verifier).code);
+        bytes32 given = address(other).codehash;
+        check(given != announced, "other code");
+        refused(router, call, abi.encodeWithSelector(HallmarkRouter.AnotherCode.selector, announced, given));
     }
 
     function test_onlyVerifiersOfThatShapeAreAdded() public {
@@ -389,6 +400,44 @@ contract RouterTest is LibraryTest {
         router.verify(key, valid);
     }
 
+    /// @dev Bytes behind the arguments make other announcements of the same, so that the guardian could not cancel them all.
+    function test_whatWasScheduledBeforeTheStopDoesNotUndoIt() public {
+        bytes memory call = abi.encodeCall(router.resume, (key));
+        schedule(call);
+        schedule(bytes.concat(call, hex"00"));
+        uint256 first = NOW + 5 days;
+        vm.warp(first);
+        stop(GUARDIAN, key);
+        resumesTooEarly(call, first);
+        resumesTooEarly(bytes.concat(call, hex"00"), first);
+        // nor does one that was announced after an earlier stop
+        vm.prank(OWNER);
+        router.cancel(keccak256(call));
+        schedule(call);
+        schedule(bytes.concat(call, hex"0000"));
+        uint256 second = first + 2 days;
+        vm.warp(second);
+        vm.prank(OWNER);
+        router.resume(key);
+        router.verify(key, valid);
+        stop(GUARDIAN, key);
+        resumesTooEarly(bytes.concat(call, hex"0000"), second);
+        vm.expectRevert(failure(IHallmarkRouter.RouteStopped.selector, key));
+        router.verify(key, valid);
+    }
+
+    function schedule(bytes memory call) private {
+        vm.prank(OWNER);
+        router.schedule(call);
+    }
+
+    function resumesTooEarly(bytes memory call, uint256 stoppedAt) private {
+        vm.prank(OWNER);
+        (bool success, bytes memory answer) = address(router).call(call);
+        bytes memory expected = abi.encodeWithSelector(HallmarkRouter.AnnouncedBeforeStop.selector, key, stoppedAt);
+        check(!success && keccak256(answer) == keccak256(expected), "announced before the stop");
+    }
+
     function test_onlyWhatIsStoppedIsResumed() public {
         bytes4 expected = HallmarkRouter.RouteNotStopped.selector;
         refused(router, abi.encodeCall(router.resume, (key)), failure(expected, key));
@@ -449,7 +498,7 @@ contract RouterTest is LibraryTest {
             bytes memory expected = abi.encodeWithSelector(Ownable.OwnableUnauthorizedAccount.selector, who[i]);
             vm.expectRevert(expected);
             vm.prank(who[i]);
-            router.addRoute(key, address(verifier), shape);
+            router.addRoute(key, address(verifier), address(verifier).codehash, shape);
             vm.expectRevert(expected);
             vm.prank(who[i]);
             router.resume(key);

@@ -4,10 +4,11 @@
 /**
  * CreditCommittedModel: what proofs for CreditCommittedVerifier say, by name and type.
  *
- * A call of `verify` that returns proves: the approved model of this architecture gives this result for some input, each feature of
+ * A call of `verify` that returns proves: the model of this architecture that the call names gives this result for some input, each feature of
  * which is in its declared domain, and the proof was made for `context`. 10 inputs stay hidden.
  * It does not prove where the input comes from, unless a digest of it is compared with one that somebody has
  * attested; that the model is a good one; or that a proof has not been used before: the context has to do that.
+ * Whether that model is an approved one is for the caller to check.
  */
 
 /** The ABI of CreditCommittedVerifier, for viem and ethers. */
