@@ -25,6 +25,7 @@ use super::{
     error::describe_revert,
     http,
     process::{Server, StartError},
+    rpc::revert_data,
 };
 
 /// The most gas one transaction may have (EIP-7825).
@@ -240,12 +241,6 @@ fn local_provider(server: &Server) -> Result<RootProvider, ChainError> {
     let url: Url = format!("http://{}", server.address).parse().map_err(|error| failed(format!("{error}")))?;
     let client = http::client(&url, REQUEST_TIMEOUT).map_err(|error| failed(error.to_string()))?;
     Ok(RootProvider::new(ClientBuilder::default().http_with_client(client, url)))
-}
-
-fn revert_data(error: &TransportError) -> Option<Bytes> {
-    let payload = error.as_error_resp()?;
-    // anvil answers a revert without data with the message alone.
-    payload.as_revert_data().or_else(|| payload.message.contains("execution reverted").then(Bytes::new))
 }
 
 fn rpc(method: &'static str) -> impl Fn(TransportError) -> ChainError {

@@ -1,7 +1,7 @@
 //! Calldata of any function from a proof: parameters are filled in by their names.
 //!
 //! A consumer of proofs takes them beside arguments of its own. A parameter gets, in this order: the value that is given for its name;
-//! the part of the proof that has its name (`context`, `outputs`, `digests`, `proof`); for a struct, its members by the same rules, which
+//! the part of the proof that has its name (`context`, `weights`, `outputs`, `digests`, `proof`); for a struct, its members by the same rules, which
 //! takes an ABI, since signatures do not name them. A value is what `cast` would take, or `@` and a part of the proof: `@outputs`, or `@output0` for a single word.
 
 use alloy::{
@@ -32,6 +32,8 @@ pub enum CallError {
     Value { name: String, kind: String, value: String, detail: String },
     #[error("--arg \"{text}\" is not NAME=VALUE")]
     Argument { text: String },
+    #[error("--arg {name} is given twice")]
+    Twice { name: String },
     #[error("{function} has no parameter \"{name}\"")]
     Unused { function: String, name: String },
 }
@@ -124,11 +126,15 @@ pub fn function(text: &str, abi: Option<&JsonAbi>) -> Result<Function, CallError
 ///
 /// # Errors
 ///
-/// [`CallError`], also for an argument that no parameter takes: it may be a misspelt name.
+/// [`CallError`], also for an argument that no parameter takes, which may be a misspelt name, and for one that is given twice.
 pub fn encode(function: &Function, parts: &Parts, arguments: &[Argument]) -> Result<Vec<u8>, CallError> {
     let name = &function.name;
     if let Some(unused) = arguments.iter().find(|argument| !takes(&function.inputs, &argument.name)) {
         return Err(CallError::Unused { function: name.clone(), name: unused.name.clone() });
+    }
+    let twice = |(i, argument): &(usize, &Argument)| arguments.iter().take(*i).any(|other| other.name == argument.name);
+    if let Some((_, argument)) = arguments.iter().enumerate().find(twice) {
+        return Err(CallError::Twice { name: argument.name.clone() });
     }
     let values = function.inputs.iter().enumerate().map(|(position, param)| {
         if param.name.is_empty() {
@@ -297,6 +303,9 @@ mod tests {
         for part in ["score=@output1", "score=@output01", "score=@outputx", "score=@nothing"] {
             assert!(matches!(call("f(int256 score)", &[part]), Err(CallError::Value { .. })), "{part}");
         }
+        assert!(
+            matches!(call("f(int256 score)", &["score=1", "score=2"]), Err(CallError::Twice { name }) if name == "score")
+        );
         assert!(matches!("score".parse::<Argument>(), Err(CallError::Argument { .. })));
         assert!(matches!(function("f(int256", None), Err(CallError::Function { .. })));
         assert!(matches!(function("f", None), Err(CallError::Function { .. })));

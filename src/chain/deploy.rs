@@ -23,7 +23,10 @@ use thiserror::Error;
 use super::{
     revert::KnownErrors,
     rpc::{Call, Endpoint, RpcFailure},
-    submit::{Landed, Progress, Submission, SubmitError, Submitter},
+    submit::{
+        Landed, Progress, Submission, SubmitError, Submitter,
+        answers::{self, Answer},
+    },
 };
 use crate::fsutil::{WriteError, write_atomic};
 
@@ -79,6 +82,12 @@ pub enum DeployError {
 
     #[error("at {address}, where the contract should be, is code with hash {found} instead of {expected}")]
     OtherCode { address: Address, expected: B256, found: B256 },
+
+    #[error(
+        "transaction {transaction} created the contract, but the endpoint has no code at {address}; run the same command again, with \
+         another endpoint if it stays so"
+    )]
+    NoCode { address: Address, transaction: B256 },
 
     #[error("{} is not a record of a deployment: {detail}", path.display())]
     Record { path: PathBuf, detail: String },
@@ -163,12 +172,10 @@ impl Deployable {
         self.rehearse(endpoint)?;
         ensure_deployer(endpoint, submitter, install_deployer, &mut progress)?;
         let landed = submitter.submit(&self.submission(), progress)?;
-        match self.is_there(endpoint)? {
-            true => Ok(Some(landed)),
-            false => {
-                let (address, expected) = (self.address(), self.code_hash());
-                Err(DeployError::OtherCode { address, expected, found: keccak256([]) })
-            }
+        // A machine of the endpoint's may lag behind the one that had the receipt.
+        match submitter.wait(|| Ok::<_, DeployError>(self.is_there(endpoint)?.then_some(landed)))? {
+            Some(landed) => Ok(Some(landed)),
+            None => Err(DeployError::NoCode { address: self.address(), transaction: landed.place.hash }),
         }
     }
 }
@@ -191,18 +198,23 @@ fn ensure_deployer(
     if !install {
         return Err(DeployError::NoDeployer { chain_id: submitter.chain_id() });
     }
-    let missing = U256::from(DEPLOYER_COST).saturating_sub(endpoint.balance(DEPLOYER_SIGNER)?);
-    if !missing.is_zero() {
-        submitter.pay(DEPLOYER_SIGNER, missing, &mut *progress)?;
-    }
     let refused = |reason: String| DeployError::DeployerRefused { reason };
-    match endpoint.send_raw(&DEPLOYER_TRANSACTION) {
-        Ok(_) => {}
-        Err(RpcFailure::Refused { message, .. }) if !message.contains("already known") => return Err(refused(message)),
-        Err(RpcFailure::Refused { .. }) => {}
-        Err(failure) => return Err(failure.into()),
+    let mut answer = answers::hand_over(endpoint, &DEPLOYER_TRANSACTION)?;
+    // Paid for only once the chain has nothing else against it.
+    if matches!(&answer, Answer::Refused(reason) if answers::lacks_funds(reason)) {
+        let missing = U256::from(DEPLOYER_COST).saturating_sub(endpoint.balance(DEPLOYER_SIGNER)?);
+        if !missing.is_zero() {
+            submitter.pay(DEPLOYER_SIGNER, missing, &mut *progress)?;
+        }
+        answer = answers::hand_over(endpoint, &DEPLOYER_TRANSACTION)?;
     }
-    let code = submitter.wait(|| Ok(Some(endpoint.code(DEPLOYER)?).filter(|code| !code.is_empty())))?;
+    match answer {
+        Answer::Accepted | Answer::NonceUsed => {}
+        Answer::Underpriced => return Err(refused("its 100 gwei per gas are too little now".into())),
+        Answer::Refused(reason) => return Err(refused(reason)),
+    }
+    let code = || Ok::<_, RpcFailure>(Some(endpoint.code(DEPLOYER)?).filter(|code| !code.is_empty()));
+    let code = submitter.wait(code)?;
     match code {
         Some(code) if there(&code)? => Ok(()),
         _ => Err(refused("it is in no block".into())),

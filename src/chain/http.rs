@@ -55,7 +55,7 @@ mod tests {
 
     #[test]
     fn both_schemes_have_a_client() {
-        for url in ["http://127.0.0.1:1", "http://node.example.org"] {
+        for url in ["http://127.0.0.1:1", "https://node.example.org"] {
             client(&url.parse().unwrap(), Duration::from_secs(1)).unwrap();
         }
     }

@@ -67,7 +67,6 @@ impl RpcFailure {
     pub fn revert_data(&self) -> Option<&[u8]> {
         match self {
             Self::Refused { data: Some(data), .. } => Some(data),
-            Self::Refused { message, .. } if message.contains("execution reverted") => Some(&[]),
             _ => None,
         }
     }
@@ -92,6 +91,13 @@ pub struct Receipt {
 pub struct Block {
     pub hash: Option<B256>,
     pub number: Option<U64>,
+}
+
+/// A transaction, as far as it is read here.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Transaction {
+    block_number: Option<U64>,
 }
 
 /// An endpoint. Its methods block; they panic when called from inside an async runtime.
@@ -174,6 +180,7 @@ impl Endpoint {
         let again = |reason: String| Ok(Again { reason: self.redact(reason), after: None });
         let unusable =
             |reason: String| Err(RpcFailure::Unusable { endpoint: self.shown.clone(), reason: self.redact(reason) });
+        let data = revert_data(&error);
         match error {
             RpcError::ErrorResp(payload) if is_rate_limit(payload.code, &payload.message) => {
                 again(payload.message.into_owned())
@@ -182,7 +189,7 @@ impl Endpoint {
                 endpoint: self.shown.clone(),
                 method,
                 code: payload.code,
-                data: payload.as_revert_data(),
+                data,
                 message: self.redact(payload.message.into_owned()),
             }),
             RpcError::NullResp => again("it answered with nothing".into()),
@@ -246,6 +253,12 @@ impl Endpoint {
         Ok(receipt.filter(|receipt| receipt.block_number.is_some() && receipt.transaction_hash == hash))
     }
 
+    /// The block that a transaction is in; `None` where it is in none, or the endpoint does not know it.
+    pub fn block_of(&self, hash: B256) -> Result<Option<u64>, RpcFailure> {
+        let found: Option<Transaction> = self.request("eth_getTransactionByHash", json!([hash]))?;
+        Ok(found.and_then(|transaction| transaction.block_number).map(|number| number.to()))
+    }
+
     /// What a call returns, without a transaction, on the state after `block`. See [`RpcFailure::revert_data`].
     pub fn call(&self, call: Call<'_>, block: &str) -> Result<Bytes, RpcFailure> {
         self.request("eth_call", json!([call.to_json(), block]))
@@ -302,9 +315,19 @@ impl Call<'_> {
     }
 }
 
-/// Errors that say "later", not "no".
+/// The revert data of an error that says that execution reverted. Some clients answer a revert without data with the message alone.
+pub(super) fn revert_data(error: &TransportError) -> Option<Bytes> {
+    let error = error.as_error_resp()?;
+    let reverted = || error.message.to_ascii_lowercase().contains("execution reverted");
+    error.as_revert_data().or_else(|| reverted().then(Bytes::new))
+}
+
+/// Errors that say "later", not "no". The reason of a revert may have any words.
 fn is_rate_limit(code: i64, message: &str) -> bool {
     let message = message.to_ascii_lowercase();
+    if code == 3 || message.contains("revert") {
+        return false;
+    }
     let words = ["rate limit", "too many requests", "request limit", "capacity", "try again"];
     code == 429 || code == -32005 || words.iter().any(|word| message.contains(word))
 }
@@ -363,5 +386,18 @@ mod tests {
         assert!(is_rate_limit(429, "") && is_rate_limit(-32005, "x") && is_rate_limit(-32000, "Too Many Requests"));
         assert!(!is_rate_limit(-32000, "insufficient funds for gas * price + value"));
         assert!(!is_rate_limit(3, "execution reverted"));
+        assert!(
+            !is_rate_limit(-32000, "Execution reverted: over capacity, try again") && !is_rate_limit(3, "rate limit")
+        );
+    }
+
+    #[test]
+    fn reverts_without_data_are_known_by_their_message() {
+        let data = |message: &'static str| {
+            let error = serde_json::from_value(json!({ "code": -32000, "message": message })).unwrap();
+            revert_data(&RpcError::ErrorResp(error)).map(|data| data.len())
+        };
+        assert_eq!((data("execution reverted"), data("Execution reverted")), (Some(0), Some(0)));
+        assert_eq!(data("intrinsic gas too low"), None);
     }
 }

@@ -43,6 +43,8 @@ pub struct Compiled {
     /// Where each instruction of the runtime code, in their order, comes from: bytes of the contract's source file, as far as
     /// the compiler says.
     pub origins: Vec<Option<Range<usize>>>,
+    /// The settings, with the EVM version that the compiler knows.
+    pub settings: CompileSettings,
     /// The compiler's full version, such as `0.8.37+commit.f401782d.Linux.gcc`.
     pub solc_version: String,
     /// The compiler's warnings about any of the sources.
@@ -107,7 +109,10 @@ pub fn compile(
         return Err(ChainError::ContractTooLarge { contract: contract.to_owned(), bytes, limit });
     }
     let abi = artifact.abi.unwrap_or_default();
-    Ok(Compiled { init_code, runtime_code, abi, origins, solc_version: compiler.version.to_string(), warnings })
+    let evm_version = input.settings.evm_version.unwrap_or(settings.evm_version);
+    let settings = CompileSettings { evm_version, ..settings.clone() };
+    let solc_version = compiler.version.to_string();
+    Ok(Compiled { init_code, runtime_code, abi, origins, settings, solc_version, warnings })
 }
 
 fn standard_settings(settings: &CompileSettings) -> Settings {

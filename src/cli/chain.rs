@@ -144,7 +144,11 @@ impl SendArgs {
             rebroadcast_after: preset.rebroadcast_after.min(bump_after),
             ..preset
         };
-        Ok(Submitter::connect(endpoint, signer, &self.state()?, options, errors)?)
+        let submitter = Submitter::connect(endpoint, signer, &self.state()?, options, errors)?;
+        match submitter.chain_id() {
+            found if found == chain_id => Ok(submitter),
+            found => Err(SubmitError::WrongChain { expected: chain_id, found }.into()),
+        }
     }
 
     fn state(&self) -> Result<PathBuf, Failure> {
@@ -172,7 +176,8 @@ pub fn compiled(name: &str, source: &str, settings: &CompileSettings) -> Result<
 }
 
 /// What a record says of the compiler.
-pub fn compiler(compiled: &Compiled, settings: &CompileSettings) -> Compiler {
+pub fn compiler(compiled: &Compiled) -> Compiler {
+    let settings = &compiled.settings;
     Compiler {
         version: compiled.solc_version.clone(),
         optimizer_runs: settings.optimizer_runs,
@@ -207,6 +212,16 @@ pub fn amount(text: &str) -> Result<U256, String> {
     {
         return Err(wrong());
     }
+    let decimals = number.split_once('.').map_or(0, |(_, decimals)| decimals.trim_end_matches('0').len());
+    if decimals
+        > (match unit {
+            "wei" => 0,
+            "gwei" => 9,
+            _ => 18,
+        })
+    {
+        return Err(format!("{text} is no whole number of wei"));
+    }
     parse_units(number, unit).map(Into::into).map_err(|_| wrong())
 }
 
@@ -221,7 +236,8 @@ mod tests {
         assert_eq!(wei("0.5 gwei"), U256::from(500_000_000));
         assert_eq!(wei("0.01ether"), wei("0.01eth"));
         assert_eq!(wei("7wei"), U256::from(7));
-        for text in ["", "30", "gwei", "-1gwei", "1 kwei", "1.2.3ether", "1e3wei"] {
+        assert_eq!(wei("1.0wei"), U256::ONE);
+        for text in ["", "30", "gwei", "-1gwei", "1 kwei", "1.2.3ether", "1e3wei", "0.5wei", "0.0000000001gwei"] {
             assert!(amount(text).is_err(), "{text}");
         }
     }

@@ -5,7 +5,7 @@ use hallmark::{
     chain::{
         CompileSettings, KnownErrors,
         deploy::{DEPLOYER, Deployable, Deployed, Record},
-        submit::LOCAL_CHAINS,
+        submit::{LOCAL_CHAINS, on_chain},
     },
     project::Project,
 };
@@ -58,8 +58,7 @@ pub fn run(args: &Args, output: &Output) -> Outcome {
     let folder = &args.folder.folder;
     let project = Project::open(folder)?;
     let (name, source) = if args.batch { project.batch_contract()? } else { project.contract()? };
-    let settings = CompileSettings::default();
-    let compiled = compiled(&name, &source, &settings)?;
+    let compiled = compiled(&name, &source, &CompileSettings::default())?;
     let mut errors = KnownErrors::default();
     errors.add_source(&source);
     let deployable = Deployable {
@@ -78,7 +77,7 @@ pub fn run(args: &Args, output: &Output) -> Outcome {
         deployer: DEPLOYER,
         transaction: None,
         block: None,
-        compiler: compiler(&compiled, &settings),
+        compiler: compiler(&compiled),
     };
     if args.dry_run {
         let text = format!("{name} goes to {address} on every chain\n{}", rows(&deployed));
@@ -91,7 +90,8 @@ pub fn run(args: &Args, output: &Output) -> Outcome {
     if project.verifying_key().setup().is_unsafe() && !local {
         return Err(unsafe_setup(&name, chain_id));
     }
-    let mut record = Record::read(folder, chain_id)?.unwrap_or_else(|| Record::new(chain_id));
+    // A damaged record is said before anything is sent.
+    Record::read(folder, chain_id)?;
     let landed = match deployable.is_there(&endpoint)? {
         true => None,
         false => {
@@ -100,7 +100,10 @@ pub fn run(args: &Args, output: &Output) -> Outcome {
             deployable.deploy(&endpoint, &submitter, args.install_deployer || local, tell(&step))?
         }
     };
+    on_chain(&endpoint, chain_id)?;
     drop(step);
+    // Another deployment may have written to it meanwhile.
+    let mut record = Record::read(folder, chain_id)?.unwrap_or_else(|| Record::new(chain_id));
     match (&landed, record.contracts.get(&name)) {
         (Some(landed), _) => {
             (deployed.transaction, deployed.block) = (Some(landed.place.hash), Some(landed.place.block));

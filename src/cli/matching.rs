@@ -2,13 +2,14 @@
 
 use std::{fmt::Write, path::PathBuf};
 
-use alloy::primitives::{Address, B256, Bytes, U256};
+use alloy::primitives::{Address, B256, Bytes, U256, keccak256};
 use hallmark::{
     chain::{
         CompileSettings, Endpoint, RpcFailure,
-        compare::{Comparison, code_hash, compare},
+        compare::{Comparison, compare},
         rpc::Call,
         solc::EvmVersion,
+        submit::on_chain,
     },
     project::{Project, compile},
     solidity::{Calldata, batch_name},
@@ -70,27 +71,28 @@ pub fn run(args: &Args, output: &Output) -> Outcome {
     // Before anything long.
     let (endpoint, chain_id) = args.rpc.connect()?;
     let code = endpoint.code(args.address)?;
+    on_chain(&endpoint, chain_id)?;
     let subject = subject(args, |stage| step.set(stage))?;
     step.set("compiling the contract");
-    let mut settings = CompileSettings::default();
-    let mut ours = compiled(&subject.name, &subject.source, &settings)?;
+    let mut ours = compiled(&subject.name, &subject.source, &CompileSettings::default())?;
     let mut comparison = compare(&subject.source, &ours.runtime_code, &code);
     let said = if code.is_empty() { None } else { contract_id(&endpoint, args.address)? };
     let claims_to_be = said.is_some_and(|id| hex::encode(id) == subject.contract_id);
     if claims_to_be && matches!(comparison, Comparison::OtherInstructions { .. }) {
         step.set("trying other settings of the compiler");
         for other in other_settings() {
-            let attempt = compiled(&subject.name, &subject.source, &other)?;
+            // Not every source compiles with every setting.
+            let Ok(attempt) = compiled(&subject.name, &subject.source, &other) else { continue };
             let compared = compare(&subject.source, &attempt.runtime_code, &code);
             if compared.is_match() {
-                (settings, ours, comparison) = (other, attempt, compared);
+                (ours, comparison) = (attempt, compared);
                 break;
             }
         }
     }
     drop(step);
     let matches = comparison.is_match();
-    let compiler = compiler(&ours, &settings);
+    let compiler = compiler(&ours);
     let one_of_many = subject.model_id != subject.contract_id;
     let what = if one_of_many { "architecture" } else { "model" };
     let (verdict, is) = if matches { ("match", "is") } else { ("no match", "is not") };
@@ -114,7 +116,7 @@ pub fn run(args: &Args, output: &Output) -> Outcome {
         None if !code.is_empty() => text += "it does not say what it verifies: it is no verifier of hallmark's\n",
         _ => {}
     }
-    let how = if settings.via_ir { ", via-IR" } else { "" };
+    let how = if compiler.via_ir { ", via-IR" } else { "" };
     let _ = writeln!(
         text,
         "compiled with solc {}, {} runs, EVM {}{how}",
@@ -128,8 +130,8 @@ pub fn run(args: &Args, output: &Output) -> Outcome {
         "model_id": subject.model_id,
         "contract_id": subject.contract_id,
         "contract_id_on_chain": said.map(hex::encode),
-        "code_hash": code_hash(&ours.runtime_code),
-        "code_hash_on_chain": code_hash(&code),
+        "code_hash": keccak256(&ours.runtime_code),
+        "code_hash_on_chain": keccak256(&code),
         "comparison": comparison,
         "compiler": compiler,
     });

@@ -35,7 +35,7 @@ Examples:
   hallmark submit build/credit proof.json --to 0x… --abi out/Pool.sol/Pool.json --function borrow --arg amount='1 ether'
   hallmark submit build/credit proof.json --to 0x… --cancel               # gives up what has been sent and is in no block
 
-Without --function it calls the verifier's `verify`, or `verifyBatch` if there are several proofs. With it, parameters named context,
+Without --function it calls the verifier's `verify`, or `verifyBatch` if there are several proofs. With it, parameters named context, weights,
 outputs, digests and proof are filled in from the proof, with --abi also inside structs; others take --arg NAME=VALUE, where
 @outputs or @output0 stand for parts of the proof.
 

@@ -64,7 +64,7 @@ pub struct CompileOptions {
     /// What proofs say of inputs and outputs.
     pub visibility: Visibility,
     /// A folder of a model with committed weights: the model is another one of its architecture, for the same contract. It decides all
-    /// of the above but model, data and setup.
+    /// of the above but model, data, setup, and the tolerance and the threshold of `quant`.
     pub like: Option<PathBuf>,
     /// Emit a contract on a setup whose secret is known.
     pub allow_unsafe_srs: bool,

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    os::unix::fs::symlink,
+    os::unix::fs::{PermissionsExt, symlink},
     path::{Path, PathBuf},
     process::Command,
 };
@@ -11,7 +11,10 @@ use alloy::primitives::{B256, Bytes, keccak256};
 use hallmark::chain::{Anvil, CompileSettings, Endpoint, Patience, Search, compile, deploy::DEPLOYER};
 use serde_json::{Value, json};
 
-use crate::scene::{KEYS, anvil, credit, root, signer};
+use crate::{
+    proxy::{Fault, Proxy},
+    scene::{KEYS, anvil, credit, root, signer},
+};
 
 /// A copy of the credit build, a state folder, and a chain.
 struct Verifier {
@@ -36,10 +39,15 @@ impl Verifier {
     }
 
     fn hallmark(&self, arguments: &[&str]) -> (i32, Value) {
+        self.hallmark_with(&[], arguments)
+    }
+
+    /// With variables of the environment.
+    fn hallmark_with(&self, variables: &[(&str, &Path)], arguments: &[&str]) -> (i32, Value) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_hallmark"));
         command.args(arguments).arg("--json").current_dir(self.dir.path());
         command.env("HALLMARK_PRIVATE_KEY", KEYS[0]).env("HALLMARK_STATE_DIR", self.dir.path().join("state"));
-        command.env("ETH_RPC_URL", self.anvil.endpoint());
+        command.env("ETH_RPC_URL", self.anvil.endpoint()).envs(variables.iter().copied());
         let output = command.output().unwrap();
         let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert!(stderr.is_empty(), "{stderr}");
@@ -181,6 +189,34 @@ fn a_chain_without_the_deployer_gets_it_the_canonical_way() {
 }
 
 #[test]
+fn nothing_is_paid_for_a_deployer_that_the_chain_does_not_take() {
+    let verifier = Verifier::new(&["--disable-default-create2-deployer", "--chain-id", "5"]);
+    let refused = Fault::Refuse("only replay-protected (EIP-155) transactions allowed over RPC");
+    let rule = move |method: &str| (method == "eth_sendRawTransaction").then_some(refused);
+    let proxy = Proxy::start(([127, 0, 0, 1], verifier.anvil.port()).into(), rule);
+    let deploy = ["deploy", "credit", "--install-deployer", "--rpc", &proxy.url()];
+    verifier.fails(&deploy, &["does not take the deployer's signed transaction", "replay-protected"]);
+    assert_eq!(verifier.direct.transaction_count(signer(0).address(), "pending").unwrap(), 0);
+}
+
+/// The first question, which chain it is, is answered by one chain, and everything after it by another.
+#[test]
+fn an_endpoint_that_changes_its_chain_is_refused() {
+    let verifier = Verifier::new(&[]);
+    let other = anvil(&["--chain-id", "5"]);
+    let elsewhere = Fault::Elsewhere(([127, 0, 0, 1], other.port()).into());
+    let deployer = DEPLOYER.to_string();
+    for command in [&["deploy", "credit"][..], &["match", "credit", "--address", &deployer]] {
+        let mut asked = false;
+        let rule = move |_: &str| std::mem::replace(&mut asked, true).then_some(elsewhere);
+        let proxy = Proxy::start(([127, 0, 0, 1], verifier.anvil.port()).into(), rule);
+        verifier.fails(&[command, &["--rpc", &proxy.url()]].concat(), &["chain 5, not on 31337"]);
+    }
+    let on_other = Endpoint::new(&other.endpoint(), Patience::default()).unwrap();
+    assert_eq!(on_other.transaction_count(signer(0).address(), "pending").unwrap(), 0);
+}
+
+#[test]
 fn what_is_in_the_contracts_place_is_not_taken_for_it() {
     let verifier = Verifier::new(&[]);
     let planned = verifier.succeeds(&["deploy", "credit", "--dry-run"]);
@@ -271,4 +307,26 @@ fn a_contract_matches_its_model_and_no_other() {
     verifier.set_code(&address, &appended);
     let json = verifier.succeeds(&["match", "credit", "--address", &address]);
     assert_eq!(json["comparison"], json!({ "verdict": "same_but_metadata", "solc": "0.8.30" }));
+
+    // claims to be the model's, has an instruction more, and the compiler fails at all settings but the first
+    verifier.set_code(&address, &[&code[..], &[0x00]].concat());
+    let once = fails_after_once(&verifier.dir.path().join("once"));
+    let (exit, json) = verifier.hallmark_with(&[("FOUNDRY_SOLC", &once)], &["match", "credit", "--address", &address]);
+    assert_eq!((exit, &json["comparison"]["verdict"]), (3, &json!("other_instructions")), "{json}");
+}
+
+/// A compiler that compiles once.
+fn fails_after_once(path: &Path) -> PathBuf {
+    let solc = Search::default().solc().unwrap();
+    let words = std::iter::once(solc.program.to_str().unwrap()).chain(solc.arguments.iter().map(String::as_str));
+    let quoted: Vec<String> = words.map(|word| format!("'{}'", word.replace('\'', "'\\''"))).collect();
+    let used = path.with_extension("used");
+    let used = used.display();
+    let script = format!(
+        "#!/bin/sh\ncase \"$*\" in *--standard-json*) [ -e '{used}' ] && exit 1; : > '{used}';; esac\nexec {} \"$@\"\n",
+        quoted.join(" ")
+    );
+    fs::write(path, script).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    path.into()
 }

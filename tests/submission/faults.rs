@@ -11,8 +11,8 @@ use std::{
 
 use alloy::primitives::U256;
 use hallmark::chain::{
-    Endpoint, Patience, RpcFailure,
-    submit::{FeeCaps, Options, Progress, SubmitError},
+    Endpoint, KnownErrors, Patience, RpcFailure,
+    submit::{FeeCaps, Options, Progress, SubmitError, Submitter},
 };
 use serde_json::json;
 
@@ -34,10 +34,11 @@ fn first(count: u64, method: &'static str, fault: Fault) -> impl FnMut(&str) -> 
 /// Submits one statement through a faulty endpoint and checks that it has landed, once.
 fn lands_once(rule: impl FnMut(&str) -> Option<Fault> + Send + 'static) -> Scene {
     let scene = Scene::new();
-    let proxy = Proxy::start(scene.address(), rule);
+    let proxy = Proxy::start(scene.address(), |_| None);
     let endpoint = Endpoint::new(&proxy.url(), patience()).unwrap();
     let signer = signer(0);
     let submitter = scene.submitter(&endpoint, &signer, options());
+    proxy.set(rule);
     let landed = submitter.submit(&scene.record(1), |_| ()).unwrap();
     assert!(!landed.before);
     assert_eq!((scene.times(1), scene.total(), scene.nonce(signer.address())), (1, 1, 1));
@@ -56,6 +57,23 @@ fn an_endpoint_that_is_down_for_a_while() {
 #[test]
 fn a_transaction_whose_answer_is_lost_is_not_sent_again_as_another() {
     lands_once(first(2, "eth_sendRawTransaction", Fault::LoseAnswer));
+}
+
+/// The words of a refusal are no proof: the request may have been repeated, or gone through a gateway to several machines.
+#[test]
+fn a_transaction_that_is_refused_and_taken_lands_once() {
+    let scene = Scene::new();
+    let proxy = Proxy::start(scene.address(), |_| None);
+    let endpoint = Endpoint::new(&proxy.url(), patience()).unwrap();
+    let signer = signer(0);
+    let submitter = scene.submitter(&endpoint, &signer, options());
+    proxy.set(first(1, "eth_sendRawTransaction", Fault::Refuse("txpool is full")));
+    let error = submitter.submit(&scene.record(1), |_| ()).unwrap_err();
+    assert!(matches!(error, SubmitError::NotMined { nonce: 0, .. }) && error.may_land(), "{error:?}");
+    assert!(error.to_string().contains("the endpoint says: txpool is full"), "{error}");
+    assert!(submitter.submit(&scene.record(1), |_| ()).unwrap().before);
+    assert_eq!((scene.times(1), scene.total(), scene.nonce(signer.address())), (1, 1, 1));
+    scene.no_gap();
 }
 
 #[test]
@@ -112,6 +130,78 @@ fn a_statement_that_has_landed_is_not_sent_again() {
     // another statement is another matter
     submitter.submit(&scene.record(2), |_| ()).unwrap();
     assert_eq!((scene.times(1), scene.times(2), scene.nonce(signer.address())), (1, 1, 2));
+}
+
+#[test]
+fn more_confirmations_than_an_earlier_run_asked_for_are_waited_for() {
+    let scene = Scene::new();
+    let signer = signer(0);
+    let submitter = scene.submitter(&scene.direct, &signer, options());
+    submitter.submit(&scene.record(1), |_| ()).unwrap();
+    let brief = Options { confirmations: 5, timeout: Duration::from_millis(200), ..options() };
+    let deeper = scene.submitter(&scene.direct, &signer, brief);
+    let error = deeper.submit(&scene.record(1), |_| ()).unwrap_err();
+    assert!(matches!(error, SubmitError::NotConfirmed { confirmations: 1, .. }), "{error}");
+    // it is open again: who comes after looks to it
+    scene.ask("anvil_reorg", json!([1, []]));
+    let mut earlier = false;
+    submitter
+        .submit(&scene.record(2), |progress| earlier |= matches!(progress, Progress::Earlier { nonce: 0 }))
+        .unwrap();
+    assert!(earlier);
+    for _ in 0..4 {
+        scene.mine();
+    }
+    assert!(deeper.submit(&scene.record(1), |_| ()).unwrap().before);
+    assert_eq!((scene.times(1), scene.times(2), scene.nonce(signer.address())), (1, 1, 2));
+    scene.no_gap();
+}
+
+#[test]
+fn an_endpoint_that_has_forgotten_its_receipts_is_not_sent_to_again() {
+    let scene = Scene::new();
+    let proxy = Proxy::start(scene.address(), |_| None);
+    let endpoint = Endpoint::new(&proxy.url(), patience()).unwrap();
+    let signer = signer(0);
+    let brief = Options { confirmations: 3, timeout: Duration::from_millis(200), ..options() };
+    let submitter = scene.submitter(&endpoint, &signer, brief);
+    let error = submitter.submit(&scene.record(1), |_| ()).unwrap_err();
+    assert!(matches!(error, SubmitError::NotConfirmed { .. }), "{error}");
+    proxy.set(|method| (method == "eth_getTransactionReceipt").then_some(Fault::Null));
+    scene.mine();
+    scene.mine();
+    for _ in 0..2 {
+        assert!(submitter.submit(&scene.record(1), |_| ()).unwrap().before);
+    }
+    assert_eq!((scene.times(1), scene.nonce(signer.address())), (1, 1));
+
+    // as after a kill between the block and the journal: the nonce is used, and by nobody else
+    let submitter = scene.submitter(&endpoint, &signer, options());
+    let error = submitter.submit(&scene.record(2), |_| ()).unwrap_err();
+    assert!(matches!(error, SubmitError::NoReceipt { .. }) && error.may_land(), "{error}");
+    proxy.set(|_| None);
+    assert!(submitter.submit(&scene.record(2), |_| ()).unwrap().before);
+    assert_eq!((scene.times(2), scene.nonce(signer.address())), (1, 2));
+    scene.no_gap();
+}
+
+#[test]
+fn an_endpoint_without_the_first_block_remembers_what_was_sent() {
+    let without = |scene: &Scene| {
+        let rule = |method: &str| (method == "eth_getBlockByNumber").then_some(Fault::Null);
+        let proxy = Proxy::start(scene.address(), rule);
+        (Endpoint::new(&proxy.url(), patience()).unwrap(), proxy)
+    };
+    let signer = signer(0);
+    let scene = Scene::with(&["--chain-id", "5"]);
+    let (pruned, _proxy) = without(&scene);
+    let path = |endpoint| scene.submitter(endpoint, &signer, options()).journal_path(&scene.record(1));
+    assert_eq!(path(&pruned), path(&scene.direct));
+    // a local chain is told from an earlier one by that block
+    let local = Scene::new();
+    let (pruned, _proxy) = without(&local);
+    let connected = Submitter::connect(&pruned, &signer, local.state(), options(), KnownErrors::default());
+    assert!(matches!(connected, Err(SubmitError::NoGenesis { id: 31337 })), "{connected:?}");
 }
 
 #[test]
@@ -193,7 +283,7 @@ fn caps_are_kept_and_a_later_run_with_higher_ones_goes_on() {
     let scene = Scene::new();
     scene.stop_mining();
     let signer = signer(0);
-    let brief = Options { bump_after: Duration::from_millis(50), timeout: Duration::from_millis(1_500), ..options() };
+    let brief = Options { bump_after: Duration::from_millis(50), timeout: Duration::from_secs(4), ..options() };
     // anvil's market is 1 gwei for producers: there is room for two replacements
     let caps = FeeCaps { priority_fee: 1_300_000_000, ..FeeCaps::default() };
     let submitter = scene.submitter(&scene.direct, &signer, Options { caps, ..brief });
@@ -340,6 +430,36 @@ fn a_statement_can_be_cancelled_while_it_is_in_no_block() {
     assert_eq!((landed.nonce, scene.times(1)), (1, 1));
     assert!(matches!(submitter.cancel(&scene.record(1), |_| ()), Err(SubmitError::NothingToCancel)));
     scene.no_gap();
+}
+
+#[test]
+fn a_cancellation_that_offers_all_it_may_is_waited_for() {
+    let scene = Scene::new();
+    scene.stop_mining();
+    let signer = signer(0);
+    // room for two replacements
+    let caps = FeeCaps { priority_fee: 1_300_000_000, ..FeeCaps::default() };
+    let brief = Options { caps, timeout: Duration::from_millis(200), ..options() };
+    let submitter = scene.submitter(&scene.direct, &signer, brief);
+    submitter.submit(&scene.record(1), |_| ()).unwrap_err();
+    for _ in 0..3 {
+        let error = submitter.cancel(&scene.record(1), |_| ()).unwrap_err();
+        assert!(matches!(error, SubmitError::NotMined { nonce: 0, .. }), "{error}");
+    }
+}
+
+#[test]
+fn a_gap_that_is_none_of_ours_is_said() {
+    let scene = Scene::new();
+    scene.stop_mining();
+    let signer = signer(0);
+    // a wallet with the same key
+    let payment = json!({ "from": signer.address(), "to": signer.address(), "value": "0x1" });
+    scene.ask("eth_sendTransaction", json!([payment]));
+    let brief = Options { timeout: Duration::from_millis(200), ..options() };
+    let error = scene.submitter(&scene.direct, &signer, brief).submit(&scene.record(1), |_| ()).unwrap_err();
+    assert!(matches!(error, SubmitError::NotMined { nonce: 1, .. }), "{error}");
+    assert!(error.to_string().contains(&format!("nonce 0 of {} comes first", signer.address())), "{error}");
 }
 
 #[test]

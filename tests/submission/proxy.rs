@@ -28,6 +28,10 @@ pub enum Fault {
     Twice,
     /// It goes through, and the answer is cut short.
     Garble,
+    /// It goes through, and an error with this message is answered.
+    Refuse(&'static str),
+    /// It goes through, and `null` is answered.
+    Null,
     /// Another endpoint answers.
     Elsewhere(SocketAddr),
 }
@@ -110,7 +114,14 @@ fn serve(mut client: TcpStream, upstream: SocketAddr, rule: &Mutex<Rule>, reques
         }
         let to = if let Some(Fault::Elsewhere(other)) = fault { other } else { upstream };
         let answer = forward(to, &body)?;
+        let instead =
+            |key: &str, value: Value| json!({ "jsonrpc": "2.0", "id": request["id"], key: value }).to_string();
         match fault {
+            Some(Fault::Refuse(message)) => {
+                let error = json!({ "code": -32000, "message": message });
+                answer_with(&mut client, instead("error", error).as_bytes())?;
+            }
+            Some(Fault::Null) => answer_with(&mut client, instead("result", Value::Null).as_bytes())?,
             Some(Fault::LoseAnswer) => return Ok(()),
             Some(Fault::Garble) => answer_with(&mut client, &answer[..answer.len() / 2])?,
             _ => answer_with(&mut client, &answer)?,
@@ -193,14 +204,21 @@ fn faults_do_what_they_say() {
         (Some(Fault::Delay(Duration::from_millis(1))), true, 5),
         (Some(Fault::Garble), true, 6),
         (Some(Fault::Status(502)), true, 6),
+        (Some(Fault::Refuse("no")), true, 7),
+        (Some(Fault::Null), true, 8),
     ] {
         proxy.set(move |_| fault);
         let answer = ask();
         assert_eq!(answer.is_some(), answered, "{fault:?}");
         assert_eq!(served.load(Ordering::SeqCst), served_after, "{fault:?}");
-        if let (Some(Fault::Garble | Fault::Status(_)), Some((status, body))) = (fault, answer) {
-            assert!(body.is_none() && (status.contains("200") || status.contains("502")), "{fault:?}: {status}");
+        let Some((status, body)) = answer else { continue };
+        match fault {
+            Some(Fault::Garble | Fault::Status(_)) => {
+                assert!(body.is_none() && (status.contains("200") || status.contains("502")), "{fault:?}: {status}");
+            }
+            Some(Fault::Refuse(_) | Fault::Null) => assert_eq!(body, Some(Value::Null)),
+            _ => assert!(body.is_some_and(|result| result.is_string()), "{fault:?}"),
         }
     }
-    assert_eq!(proxy.requests(), 7);
+    assert_eq!(proxy.requests(), 9);
 }

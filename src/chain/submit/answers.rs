@@ -1,23 +1,34 @@
 //! What an endpoint says to a transaction that it is handed.
 
-use crate::chain::rpc::RpcFailure;
+use crate::chain::rpc::{Endpoint, RpcFailure};
 
 /// The endpoint's answer, in the sense that decides what happens next.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Answer {
+pub(in crate::chain) enum Answer {
     /// It has it, now or from before.
     Accepted,
     /// Its nonce has been used: by itself, by another attempt, or by a stranger.
     NonceUsed,
     /// It offers too little: below the base fee, or not enough more than what it would replace.
     Underpriced,
-    /// It will not have it, for a reason that neither time nor fees mend.
+    /// It says that it will not have it, in words that are none of the above. Another machine of the endpoint may have taken it.
     Refused(String),
+}
+
+/// Hands a signed transaction to an endpoint. A lost answer costs nothing: the next one says that it is known.
+pub(in crate::chain) fn hand_over(endpoint: &Endpoint, raw: &[u8]) -> Result<Answer, RpcFailure> {
+    endpoint.send_raw(raw).map_or_else(read, |_| Ok(Answer::Accepted))
+}
+
+/// Whether a refusal is for want of ether.
+pub(in crate::chain) fn lacks_funds(reason: &str) -> bool {
+    let reason = reason.to_ascii_lowercase();
+    ["insufficient funds", "insufficientfunds", "upfront cost exceeds"].iter().any(|words| reason.contains(words))
 }
 
 /// Reads the error that an endpoint answered. Clients have no common codes for these; the words are those of geth, Erigon, Nethermind,
 /// Besu, Reth and anvil.
-pub(super) fn read(failure: RpcFailure) -> Result<Answer, RpcFailure> {
+fn read(failure: RpcFailure) -> Result<Answer, RpcFailure> {
     let RpcFailure::Refused { message, .. } = &failure else { return Err(failure) };
     let text = message.to_ascii_lowercase();
     let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
@@ -72,6 +83,7 @@ mod tests {
         ] {
             assert_eq!(answer(message), meaning, "{message}");
         }
+        assert!(lacks_funds("Insufficient funds for gas * price + value") && !lacks_funds("only replay-protected"));
     }
 
     #[test]

@@ -17,6 +17,11 @@ pub enum SubmitError {
     #[error(transparent)]
     Signer(#[from] SignerError),
 
+    #[error(
+        "the endpoint does not have block 0 of chain {id}, which tells a local chain from an earlier one of that id"
+    )]
+    NoGenesis { id: u64 },
+
     #[error("the endpoint is on chain {found}, not on {expected}; nothing was sent there")]
     WrongChain { expected: u64, found: u64 },
 
@@ -43,9 +48,6 @@ pub enum SubmitError {
     )]
     Funds { account: Address, balance: U256, cost: U256 },
 
-    #[error("the endpoint refused the transaction: {reason}; it is in no block and takes no nonce")]
-    Refused { reason: String },
-
     #[error(
         "{from} has already sent transactions for this call, which are not settled ({}); run it with that account",
         .journal.display()
@@ -61,9 +63,15 @@ pub enum SubmitError {
     #[error(
         "transaction {hash} is not in a block after {seconds} s{}; run the same command again to go on with it, with higher caps if it \
          offers too little, or with --cancel to give it up",
-        .answer.as_ref().map(|answer| format!(" (the endpoint says: {answer})")).unwrap_or_default()
+        .why.as_ref().map(|why| format!(" ({why})")).unwrap_or_default()
     )]
-    NotMined { hash: B256, nonce: u64, seconds: u64, answer: Option<String> },
+    NotMined { hash: B256, nonce: u64, seconds: u64, why: Option<String> },
+
+    #[error(
+        "transaction {hash} is in block {block}, but the endpoint has no receipt of it; run the same command again, with another endpoint \
+         if it stays so"
+    )]
+    NoReceipt { hash: B256, block: u64 },
 
     #[error(
         "transaction {hash} is in block {block}, {confirmations} deep after {seconds} s; run the same command again to wait on"
@@ -92,10 +100,11 @@ impl SubmitError {
     /// that was signed for it can.
     pub fn may_land(&self) -> bool {
         match self {
-            Self::Rpc(_) | Self::Journal(_) | Self::WrongChain { .. } | Self::OtherAccount { .. } => true,
-            Self::NotMined { .. } | Self::NotConfirmed { .. } | Self::Blocked { .. } | Self::CancelAboveCap => true,
-            Self::Signer(_) | Self::NoContract { .. } | Self::WouldRevert { .. } | Self::TooMuchGas { .. } => false,
-            Self::FeeAboveCap { .. } | Self::Funds { .. } | Self::Refused { .. } | Self::Reverted { .. } => false,
+            Self::Rpc(_) | Self::Journal(_) | Self::Signer(_) | Self::WrongChain { .. } => true,
+            Self::NoGenesis { .. } | Self::OtherAccount { .. } | Self::NoReceipt { .. } | Self::NotMined { .. } => true,
+            Self::NotConfirmed { .. } | Self::Blocked { .. } | Self::CancelAboveCap => true,
+            Self::NoContract { .. } | Self::WouldRevert { .. } | Self::TooMuchGas { .. } => false,
+            Self::FeeAboveCap { .. } | Self::Funds { .. } | Self::Reverted { .. } => false,
             Self::Cancelled { .. } | Self::NothingToCancel => false,
         }
     }

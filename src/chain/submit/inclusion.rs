@@ -4,7 +4,7 @@ use std::{thread::sleep, time::Instant};
 
 use alloy::{
     consensus::TxEip1559,
-    primitives::{Address, Bytes, TxKind, U256},
+    primitives::{Address, B256, Bytes, TxKind, U256},
 };
 
 use super::{
@@ -36,26 +36,27 @@ impl Submitter<'_> {
     /// How far the chain says a statement is; `journal` says the same afterwards.
     pub(super) fn look(&self, journal: &mut Journal) -> Result<State, SubmitError> {
         let Some(round) = journal.rounds.last() else { return Ok(State::Fresh) };
-        match &round.end {
+        let (before, known) = match &round.end {
             None => return Ok(State::Open),
             Some(End { place: None, .. }) => return Ok(State::Deep),
-            Some(_) => {}
-        }
-        let Some(found) = self.find(round)? else {
+            Some(before @ End { place: Some(place), .. }) => (before, *place),
+        };
+        // The block speaks for the transaction: endpoints forget receipts, and keep headers.
+        let (mut now, place) = if self.is_canonical(known)? {
+            (before.clone(), known)
+        } else if let Some(found) = self.find(round)? {
+            (self.end_of(journal, round, &found)?, found.place)
+        } else {
             end(journal, None);
             return Ok(State::Open);
         };
-        let mut now = match &round.end {
-            Some(before) if before.place.is_some_and(|place| place == found.place) => before.clone(),
-            _ => self.end_of(journal, round, &found)?,
-        };
-        let depth = self.depth(found.place.block)?;
+        let depth = self.depth(place.block)?;
         now.confirmed = depth >= self.options.confirmations;
         if now.confirmed {
             // The heights of two chains are not to be compared.
             self.same_chain()?;
         }
-        let state = if now.confirmed { State::Deep } else { State::Shallow { place: found.place, depth } };
+        let state = if now.confirmed { State::Deep } else { State::Shallow { place, depth } };
         end(journal, Some(now));
         Ok(state)
     }
@@ -102,23 +103,25 @@ impl Submitter<'_> {
             sightings = if used { sightings + 1 } else { 0 };
             if used {
                 if sightings >= STRANGER_SIGHTINGS && self.is_spent(journal.from, nonce)? {
+                    let ours = self.without_receipt(round)?;
                     self.same_chain()?;
+                    if let Some((hash, block)) = ours {
+                        return Err(SubmitError::NoReceipt { hash, block });
+                    }
                     end(journal, Some(End { kind: EndKind::Displaced, place: None, reason: None, confirmed: true }));
                     return Ok(self.journals.write(journal)?);
                 }
             } else if due(handed) {
                 let first = fresh && handed.is_none() && round.attempts.len() == 1;
-                match self.hand_over(&newest)? {
+                match answers::hand_over(self.endpoint, &newest.raw)? {
                     Answer::Accepted | Answer::NonceUsed => last_answer = None,
                     Answer::Underpriced => underpriced = true,
                     Answer::Refused(reason) if first => {
-                        // A refusal of another chain's is none.
                         self.same_chain()?;
-                        let kind = EndKind::Refused;
-                        end(journal, Some(End { kind, place: None, reason: Some(reason), confirmed: true }));
-                        return Ok(self.journals.write(journal)?);
+                        let (hash, seconds) = (newest.hash, start.elapsed().as_secs());
+                        return Err(SubmitError::NotMined { hash, nonce, seconds, why: Some(refusal(&reason)) });
                     }
-                    Answer::Refused(reason) => last_answer = Some(reason),
+                    Answer::Refused(reason) => last_answer = Some(refusal(&reason)),
                 }
                 handed = Some(Instant::now());
             }
@@ -140,7 +143,11 @@ impl Submitter<'_> {
             }
             if start.elapsed() >= self.options.timeout {
                 let (hash, seconds) = (newest.hash, start.elapsed().as_secs());
-                return Err(SubmitError::NotMined { hash, nonce, seconds, answer: last_answer });
+                let gap = (count < nonce).then(|| {
+                    let from = journal.from;
+                    format!("nonce {count} of {from} comes first and is in no block: send something with it")
+                });
+                return Err(SubmitError::NotMined { hash, nonce, seconds, why: gap.or(last_answer) });
             }
             sleep(self.options.poll);
         }
@@ -199,12 +206,9 @@ impl Submitter<'_> {
         Ok(Attempt { hash, raw: raw.into(), gas_limit, fees, cancels })
     }
 
-    /// Hands a transaction to the endpoint. A lost answer costs nothing: the next one says that it is known.
-    fn hand_over(&self, attempt: &Attempt) -> Result<Answer, RpcFailure> {
-        match self.endpoint.send_raw(&attempt.raw) {
-            Ok(_) => Ok(Answer::Accepted),
-            Err(failure) => answers::read(failure),
-        }
+    /// Whether the chain still has the block of a place.
+    pub(super) fn is_canonical(&self, place: Place) -> Result<bool, RpcFailure> {
+        Ok(self.endpoint.block_hash(place.block)? == Some(place.block_hash))
     }
 
     /// The transaction of a round that is in a block.
@@ -213,6 +217,16 @@ impl Submitter<'_> {
         for attempt in round.attempts.iter().rev() {
             if let Some(receipt) = self.endpoint.receipt(attempt.hash)? {
                 return Ok(Some(Found::new(&receipt, attempt.cancels)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The transaction of a round that the endpoint knows to be in a block, whether or not it has a receipt, and that block.
+    fn without_receipt(&self, round: &Round) -> Result<Option<(B256, u64)>, RpcFailure> {
+        for Attempt { hash, .. } in &round.attempts {
+            if let Some(block) = self.endpoint.block_of(*hash)? {
+                return Ok(Some((*hash, block)));
             }
         }
         Ok(None)
@@ -253,7 +267,7 @@ impl Submitter<'_> {
 
     /// Whether an account's nonce is used as deep in the chain as was asked for.
     fn is_spent(&self, account: Address, nonce: u64) -> Result<bool, SubmitError> {
-        let deep = (self.endpoint.block_number()? + 1).saturating_sub(self.options.confirmations);
+        let deep = self.endpoint.block_number()?.saturating_add(1).saturating_sub(self.options.confirmations);
         Ok(self.endpoint.transaction_count(account, &format!("{deep:#x}"))? > nonce)
     }
 }
@@ -277,6 +291,10 @@ impl Found {
         };
         Self { place, succeeded: receipt.status.is_some_and(|status| status.to::<u64>() == 1), cancels }
     }
+}
+
+fn refusal(reason: &str) -> String {
+    format!("the endpoint says: {reason}")
 }
 
 fn end(journal: &mut Journal, end: Option<End>) {

@@ -1,6 +1,6 @@
 //! What has been sent for a statement, on disk before it is sent.
 //!
-//! A state folder has one folder per chain, named by id and genesis, so that a local chain that was started anew is another chain:
+//! A state folder has one folder per chain, named by id and, where it is local, by genesis, so that one that was started anew is another chain:
 //!
 //! | entry | content |
 //! | --- | --- |
@@ -47,11 +47,11 @@ pub enum JournalError {
     Busy { path: PathBuf, seconds: u64 },
 }
 
-/// A chain, told from others of the same id by its first block.
+/// A chain. A local one is told from others of the same id by its first block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChainIdentity {
     pub id: u64,
-    /// Zero where the endpoint does not have the first block any more.
+    /// Zero where the chain is not local: its endpoints need not have the first block any more.
     pub genesis: B256,
 }
 
@@ -113,8 +113,6 @@ pub enum EndKind {
     Cancelled,
     /// The nonce was taken by a transaction that is not in the journal.
     Displaced,
-    /// The endpoint would not have the only transaction that was signed.
-    Refused,
 }
 
 /// A transaction in a block.
@@ -133,10 +131,12 @@ impl Journal {
         Self { format: FORMAT, chain, submission, from, caps, rounds: Vec::new() }
     }
 
-    /// The name of a statement: chain id, contract and Keccak-256 of the calldata.
+    /// The name of a statement: Keccak-256 of chain id, contract, Keccak-256 of the calldata, and the value if it is not zero.
     pub fn key(chain_id: u64, submission: &Submission) -> B256 {
-        let digest = keccak256(&submission.calldata);
-        keccak256([&chain_id.to_be_bytes()[..], submission.to.as_slice(), digest.as_slice()].concat())
+        let Submission { to, calldata, value } = submission;
+        let (digest, value) = (keccak256(calldata), (!value.is_zero()).then(|| value.to_be_bytes::<32>()));
+        let value = value.as_ref().map_or(&[][..], |bytes| bytes);
+        keccak256([&chain_id.to_be_bytes()[..], to.as_slice(), digest.as_slice(), value].concat())
     }
 
     pub(super) fn own_key(&self) -> B256 {
@@ -379,11 +379,19 @@ mod tests {
 
     #[test]
     fn statements_are_told_apart() {
-        let key = |chain, to, data: &[u8]| {
+        let key = |chain, to, data: &[u8], value: u64| {
             let (to, calldata) = (Address::repeat_byte(to), data.to_vec().into());
-            Journal::key(chain, &Submission { to, calldata, value: U256::ZERO })
+            Journal::key(chain, &Submission { to, calldata, value: U256::from(value) })
         };
-        let keys = [key(1, 1, &[1]), key(2, 1, &[1]), key(1, 2, &[1]), key(1, 1, &[2]), key(1, 1, &[])];
+        let keys = [
+            key(1, 1, &[1], 0),
+            key(2, 1, &[1], 0),
+            key(1, 2, &[1], 0),
+            key(1, 1, &[2], 0),
+            key(1, 1, &[], 0),
+            key(1, 1, &[1], 1),
+            key(1, 1, &[1], 2),
+        ];
         for (i, key) in keys.iter().enumerate() {
             assert!(!keys[..i].contains(key));
         }

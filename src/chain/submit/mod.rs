@@ -1,6 +1,6 @@
 //! Sends calls to a chain, each exactly once, whatever happens on the way.
 //!
-//! A statement is a contract and calldata on a chain. Before its first transaction leaves the machine the [`journal`] has it, signed; whoever
+//! A statement is a contract, calldata and the ether sent along, on a chain. Before its first transaction leaves the machine the [`journal`] has it, signed; whoever
 //! submits the same statement again, in this process or after a crash, finds it there and goes on. All transactions of a statement share
 //! one nonce, so at most one of them can be in the chain. A new nonce is taken only once the old one is spent, as deep as
 //! [`Options::confirmations`] asks for.
@@ -24,7 +24,7 @@
 //! # }
 //! ```
 
-mod answers;
+pub(super) mod answers;
 pub mod error;
 pub mod fees;
 mod inclusion;
@@ -53,7 +53,7 @@ use serde_json::json;
 use self::{
     fees::Market,
     inclusion::State,
-    journal::{Account, ChainIdentity, End, EndKind, Place},
+    journal::{Account, ChainIdentity, End, EndKind, Place, Round},
 };
 use super::{
     anvil::MAX_TRANSACTION_GAS,
@@ -66,7 +66,7 @@ use super::{
 pub struct Submission {
     pub to: Address,
     pub calldata: Bytes,
-    /// In wei. It is no part of what names a statement.
+    /// In wei.
     pub value: U256,
 }
 
@@ -101,7 +101,7 @@ impl<'a> Submitter<'a> {
     ///
     /// # Errors
     ///
-    /// [`SubmitError::Rpc`], [`SubmitError::Journal`].
+    /// [`SubmitError::Rpc`], [`SubmitError::Journal`], [`SubmitError::NoGenesis`], [`SubmitError::WrongChain`].
     pub fn connect(
         endpoint: &'a Endpoint,
         signer: &'a Signer,
@@ -110,7 +110,12 @@ impl<'a> Submitter<'a> {
         errors: KnownErrors,
     ) -> Result<Self, SubmitError> {
         let id = endpoint.chain_id()?;
-        let genesis = endpoint.block_hash(0)?.unwrap_or_default();
+        // Only local chains start anew under one id.
+        let genesis = match LOCAL_CHAINS.contains(&id) {
+            true => endpoint.block_hash(0)?.ok_or(SubmitError::NoGenesis { id })?,
+            false => B256::ZERO,
+        };
+        on_chain(endpoint, id)?;
         let journals = Journals::new(state, ChainIdentity { id, genesis })?;
         Ok(Self { endpoint, signer, journals, options, errors })
     }
@@ -130,9 +135,8 @@ impl<'a> Submitter<'a> {
     }
 
     /// Refuses to go on where the endpoint has come to speak for another chain: its counts and receipts would be taken for ours.
-    fn same_chain(&self) -> Result<(), SubmitError> {
-        let (expected, found) = (self.chain_id(), self.endpoint.chain_id()?);
-        if found == expected { Ok(()) } else { Err(SubmitError::WrongChain { expected, found }) }
+    pub(super) fn same_chain(&self) -> Result<(), SubmitError> {
+        on_chain(self.endpoint, self.chain_id())
     }
 
     /// Calls the contract in a transaction and waits until it is deep enough in the chain.
@@ -148,7 +152,8 @@ impl<'a> Submitter<'a> {
         let key = self.key(submission);
         let known = self.journals.read(key)?;
         if let Some(landed) = known.as_ref().and_then(settled)
-            && self.endpoint.receipt(landed.place.hash)?.is_some()
+            && self.is_canonical(landed.place)?
+            && self.depth(landed.place.block)? >= self.options.confirmations
         {
             return Ok(landed);
         }
@@ -182,6 +187,8 @@ impl<'a> Submitter<'a> {
                 self.begin(&mut account, &mut journal, &mut progress)?;
                 sent = true;
             } else if let Some(round) = journal.rounds.last() {
+                // It may have been settled before, by fewer confirmations or in a chain that is no more.
+                account.add(key)?;
                 progress(Progress::Resuming { nonce: round.nonce });
             }
             self.include(&mut account, &mut journal, fresh, &mut progress)?;
@@ -219,10 +226,12 @@ impl<'a> Submitter<'a> {
             if !replaced && matches!(state, State::Fresh | State::Deep) {
                 return Err(SubmitError::NothingToCancel);
             }
+            account.add(key)?;
             journal.caps = self.options.caps;
             if !replaced && state == State::Open {
                 replaced = true;
-                if !self.replace(&mut journal, true, &mut progress)? {
+                let cancels = journal.rounds.last().and_then(Round::newest).is_some_and(|newest| newest.cancels);
+                if !self.replace(&mut journal, true, &mut progress)? && !cancels {
                     return Err(SubmitError::CancelAboveCap);
                 }
             }
@@ -244,10 +253,7 @@ impl<'a> Submitter<'a> {
     }
 
     /// Looks again and again until there is something, or [`Options::timeout`] has passed.
-    pub(super) fn wait<T>(
-        &self,
-        mut look: impl FnMut() -> Result<Option<T>, RpcFailure>,
-    ) -> Result<Option<T>, RpcFailure> {
+    pub(super) fn wait<T, E>(&self, mut look: impl FnMut() -> Result<Option<T>, E>) -> Result<Option<T>, E> {
         let start = Instant::now();
         loop {
             match look()? {
@@ -305,6 +311,7 @@ impl<'a> Submitter<'a> {
     fn forget(&self, key: B256) {
         let Ok(mut account) = self.journals.account(self.signer.address(), Duration::ZERO, |_| ()) else { return };
         if let Ok(Some(mut journal)) = self.journals.read(key)
+            && journal.from == self.signer.address()
             && self.settle(&mut journal).is_ok_and(|state| state == State::Deep)
         {
             let _ = account.remove(&[key]);
@@ -378,7 +385,7 @@ impl<'a> Submitter<'a> {
         journal.caps = *caps;
         let attempt = self.sign(journal, nonce, gas_limit, fees, false)?;
         let sending = Progress::Sending { hash: attempt.hash, nonce, fees };
-        journal.rounds.push(journal::Round { nonce, attempts: vec![attempt], end: None });
+        journal.rounds.push(Round { nonce, attempts: vec![attempt], end: None });
         if !self.journals.begin(journal)? {
             let path = self.journals.path(journal.own_key());
             let from = self.journals.read(journal.own_key())?.map_or(journal.from, |taken| taken.from);
@@ -396,7 +403,7 @@ impl<'a> Submitter<'a> {
         for key in account.open() {
             let journal = self.journals.read(*key)?.filter(|journal| journal.from == from);
             if let Some(round) = journal.as_ref().and_then(Journal::open_round) {
-                nonce = nonce.max(round.nonce + 1);
+                nonce = nonce.max(round.nonce.saturating_add(1));
             }
         }
         Ok(nonce)
@@ -453,22 +460,31 @@ impl<'a> Submitter<'a> {
 
     /// How many blocks deep a block is.
     fn depth(&self, block: u64) -> Result<u64, RpcFailure> {
-        Ok((self.endpoint.block_number()? + 1).saturating_sub(block))
+        Ok(self.endpoint.block_number()?.saturating_add(1).saturating_sub(block))
     }
 
     /// What a confirmed journal means: `None` where its nonce went to a stranger, and it is to be sent anew.
     fn judge(&self, journal: &Journal) -> Result<Option<Landed>, SubmitError> {
         let Some(end) = journal.last_end() else { return Ok(None) };
-        let reason = || end.reason.clone().unwrap_or_else(|| "no data".into());
         match (end.kind, end.place) {
             (EndKind::Reverted, Some(Place { hash, block, gas_used, .. })) => {
-                Err(SubmitError::Reverted { hash, block, gas_used, reason: reason() })
+                let reason = end.reason.clone().unwrap_or_else(|| "no data".into());
+                Err(SubmitError::Reverted { hash, block, gas_used, reason })
             }
             (EndKind::Cancelled, Some(Place { hash, block, .. })) => Err(SubmitError::Cancelled { hash, block }),
-            (EndKind::Refused, _) => Err(SubmitError::Refused { reason: reason() }),
             (EndKind::Landed | EndKind::Reverted | EndKind::Cancelled | EndKind::Displaced, _) => Ok(settled(journal)),
         }
     }
+}
+
+/// Refuses an endpoint that does not speak for a chain.
+///
+/// # Errors
+///
+/// [`SubmitError::WrongChain`], [`SubmitError::Rpc`].
+pub fn on_chain(endpoint: &Endpoint, expected: u64) -> Result<(), SubmitError> {
+    let found = endpoint.chain_id()?;
+    if found == expected { Ok(()) } else { Err(SubmitError::WrongChain { expected, found }) }
 }
 
 /// Where a statement's call is, if its journal says that it has landed for good.

@@ -18,6 +18,8 @@ use zeroize::Zeroizing;
 /// Why there is no signer. No message holds a secret.
 #[derive(Debug, Error)]
 pub enum SignerError {
+    #[error("--key-env takes the name of a variable, not the key; the key is now in your shell's history")]
+    KeyAsName,
     #[error("the environment variable {name} is not set: export the private key there, or use a keystore file")]
     NoKey { name: String },
     #[error("the environment variable {name} does not hold a private key: 64 hex digits, with or without 0x")]
@@ -46,6 +48,9 @@ impl fmt::Debug for Signer {
 impl Signer {
     /// The key in an environment variable: 64 hex digits, with or without `0x`.
     pub fn from_env(name: &str) -> Result<Self, SignerError> {
+        if Self::from_hex(name).is_some() {
+            return Err(SignerError::KeyAsName);
+        }
         let text = env::var_os(name).filter(|text| !text.is_empty());
         let text = text.ok_or_else(|| SignerError::NoKey { name: name.into() })?;
         let bad = || SignerError::BadKey { name: name.into() };
@@ -226,6 +231,17 @@ mod tests {
         assert_eq!(Signer::from_hex(&format!("0x{KEY}\n")).unwrap().address(), ACCOUNT);
         for text in ["", "0x", &KEY[2..], &format!("{KEY}00"), &"0".repeat(64), &"f".repeat(64), &"g".repeat(64)] {
             assert!(Signer::from_hex(text).is_none(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_key_in_place_of_a_name_is_not_said() {
+        for text in [KEY.to_string(), format!("0x{KEY}")] {
+            let error = Signer::from_env(&text).unwrap_err();
+            assert!(
+                matches!(error, SignerError::KeyAsName) && !format!("{error} {error:?}").contains(KEY),
+                "{error:?}"
+            );
         }
     }
 
