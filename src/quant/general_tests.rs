@@ -251,6 +251,7 @@ fn quotients_by_one_number_take_one_division() {
             let nodes = result.model.nodes.iter();
             let divided = nodes.filter(|node| matches!(node.op, Op::Divide(_))).map(|node| node.ranges.len());
             assert_eq!(divided.collect::<Vec<_>>(), [divisions]);
+            assert_eq!(result.model.validate(), Ok(()));
         }
     }
 }

@@ -98,7 +98,7 @@ pub(super) fn build(
 /// `a / b` as `a * (1 / b)`, if the divisors are few numbers, each that of many quotients: those of a softmax or of a normalisation. A
 /// product and a rescale take half of the rows of a division. `None` if that is not so, or if integers would get too large.
 fn by_reciprocals(builder: &mut Builder, name: &str, a: Operand, b: Operand, output: i32) -> Option<usize> {
-    let (divisors, inputs, places) = shared_rows(builder, b.tensor)?;
+    let Shared { rows: divisors, inputs, places } = Shared::of(builder, b.tensor)?;
     let nodes = builder.model.nodes.len();
     let made = || -> Result<usize, QuantError> {
         // what rounding takes from a reciprocal changes the result by less than an eighth of its unit
@@ -106,8 +106,8 @@ fn by_reciprocals(builder: &mut Builder, name: &str, a: Operand, b: Operand, out
         let exponent = output - a.exponent + shift as i32;
         let len = divisors.output_len();
         let ones =
-            Affine { input_len: 0, row_starts: vec![0; len + 1], columns: vec![], weights: vec![], bias: vec![1; len] };
-        let ones = builder.push(&format!("{name}/ones"), Op::Linear(ones), vec![])?;
+            Affine { row_starts: vec![0; len + 1], columns: vec![], weights: vec![], bias: vec![1; len], ..divisors };
+        let ones = builder.push(&format!("{name}/ones"), Op::Linear(ones), inputs.clone())?;
         let divisors = builder.push(&format!("{name}/divisors"), Op::Linear(divisors), inputs)?;
         let op = Op::Divide(Divide { shift: exponent + b.exponent, nearest: true });
         let reciprocals = builder.push(&format!("{name}/reciprocals"), op, vec![ones, divisors])?;
@@ -130,29 +130,39 @@ fn by_reciprocals(builder: &mut Builder, name: &str, a: Operand, b: Operand, out
     made.ok()
 }
 
-/// The distinct rows of the linear map that a tensor is the result of, what it reads, and per element its row; `None` if they are more
-/// than a [`SHARED`]th.
-fn shared_rows(builder: &Builder, tensor: usize) -> Option<(Affine<i64, i128>, Vec<usize>, Vec<u32>)> {
-    let IntegerNode { op: Op::Linear(map), inputs, .. } = &builder.model.nodes[tensor.checked_sub(1)?] else {
-        return None;
-    };
-    let mut known = HashMap::new();
-    let mut rows = Affine { row_starts: vec![0], columns: vec![], weights: vec![], bias: vec![], ..*map };
-    let mut places = Vec::with_capacity(map.output_len());
-    for j in 0..map.output_len() {
-        let range = map.row_starts[j] as usize..map.row_starts[j + 1] as usize;
-        let row = (&map.columns[range.clone()], &map.weights[range], map.bias[j]);
-        let next = known.len() as u32;
-        let place = *known.entry(row).or_insert(next);
-        if place == next {
-            rows.columns.extend(row.0);
-            rows.weights.extend(row.1);
-            rows.bias.push(row.2);
-            rows.row_starts.push(rows.columns.len() as u32);
+/// The distinct rows of the linear map that a tensor is the result of.
+struct Shared {
+    rows: Affine<i64, i128>,
+    /// What the map reads.
+    inputs: Vec<usize>,
+    /// Per element its row.
+    places: Vec<u32>,
+}
+
+impl Shared {
+    /// `None` if they are more than a [`SHARED`]th.
+    fn of(builder: &Builder, tensor: usize) -> Option<Self> {
+        let IntegerNode { op: Op::Linear(map), inputs, .. } = &builder.model.nodes[tensor.checked_sub(1)?] else {
+            return None;
+        };
+        let mut known = HashMap::new();
+        let mut rows = Affine { row_starts: vec![0], columns: vec![], weights: vec![], bias: vec![], ..*map };
+        let mut places = Vec::with_capacity(map.output_len());
+        for j in 0..map.output_len() {
+            let range = map.row_starts[j] as usize..map.row_starts[j + 1] as usize;
+            let row = (&map.columns[range.clone()], &map.weights[range], map.bias[j]);
+            let next = known.len() as u32;
+            let place = *known.entry(row).or_insert(next);
+            if place == next {
+                rows.columns.extend(row.0);
+                rows.weights.extend(row.1);
+                rows.bias.push(row.2);
+                rows.row_starts.push(rows.columns.len() as u32);
+            }
+            places.push(place);
         }
-        places.push(place);
+        (SHARED * known.len() <= places.len()).then(|| Self { rows, inputs: inputs.clone(), places })
     }
-    (SHARED * known.len() <= places.len()).then(|| (rows, inputs.clone(), places))
 }
 
 /// `[x >= 0]`: `floor(x / 2^bits) + 1` for `|x| < 2^bits`.
