@@ -213,13 +213,12 @@ pub fn amount(text: &str) -> Result<U256, String> {
         return Err(wrong());
     }
     let decimals = number.split_once('.').map_or(0, |(_, decimals)| decimals.trim_end_matches('0').len());
-    if decimals
-        > (match unit {
-            "wei" => 0,
-            "gwei" => 9,
-            _ => 18,
-        })
-    {
+    let most = match unit {
+        "wei" => 0,
+        "gwei" => 9,
+        _ => 18,
+    };
+    if decimals > most {
         return Err(format!("{text} is no whole number of wei"));
     }
     parse_units(number, unit).map(Into::into).map_err(|_| wrong())

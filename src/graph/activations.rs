@@ -15,6 +15,9 @@ const TOLERANCE: f64 = 1e-6;
 /// Where a factor and a slope are read off.
 const UNIT: f64 = 1.0;
 
+/// Slopes of sigmoids below this are none: what is written out is a multiple of its argument.
+const LEAST_SLOPE: f64 = 1e-3;
+
 /// A number that is computed from others of the same place, in the same way for every element.
 #[derive(Clone, Debug, PartialEq)]
 enum Step {
@@ -87,7 +90,7 @@ impl Written {
         let points: Vec<(f64, f64)> = points().map(|x| (x, self.apply(x))).collect();
         // x sigmoid(alpha x) at a point and its negative: their ratio is -exp(alpha x)
         let alpha = (-self.apply(UNIT) / self.apply(-UNIT)).ln() / UNIT;
-        let swish = alpha.is_finite().then_some(Function::Swish { alpha });
+        let swish = (alpha.is_finite() && alpha.abs() > LEAST_SLOPE).then_some(Function::Swish { alpha });
         let others = [Function::Gelu, Function::GeluTanh, Function::Mish, Function::HardSwish, Function::Softsign];
         let factor = |function: &Function| self.apply(UNIT) / function.apply(UNIT);
         let agrees = |function: &Function| {
@@ -112,39 +115,28 @@ impl Graph {
     /// Replaces activations that are written out by one function each, and a factor. The function computed is the same, up to
     /// rounding in `f32`.
     pub fn recognise_activations(&mut self) {
-        let first = self.inputs.len();
         let lens = |node: &FloatNode| node.inputs.iter().map(|&id| self.value_len(id)).collect::<Vec<_>>();
         let steps: Vec<Option<Step>> = self.nodes.iter().map(|node| Step::of(node, &lens(node))).collect();
-        let found: Vec<Option<(usize, f64, Function)>> = (0..self.nodes.len())
+        let found: Vec<Option<(usize, f64, Function)>> = (0..steps.len())
             .map(|node| match steps[node] {
-                Some(Step::Product | Step::Quotient) => self.written_out(first + node, &steps),
+                Some(Step::Product | Step::Quotient) => self.written_out(self.inputs.len() + node, &steps),
                 _ => None,
             })
             .collect();
-        if found.iter().all(Option::is_none) {
-            return;
-        }
-        // where what a value was has gone
-        let mut moved: Vec<usize> = (0..first).collect();
-        for (mut node, found) in std::mem::take(&mut self.nodes).into_iter().zip(found) {
-            if let Some((argument, factor, function)) = found {
+        for (node, found) in self.nodes.iter_mut().zip(&found) {
+            if let Some((argument, _, function)) = *found {
                 node.op = FloatOp::Function(function);
                 node.inputs = vec![argument];
-                node.inputs.iter_mut().for_each(|id| *id = moved[*id]);
-                let (name, onnx_op) = (node.name.clone(), node.onnx_op.clone());
-                self.nodes.push(node);
-                let id = first + self.nodes.len() - 1;
-                let mut rows = AffineBuilder::new(self.value_len(id));
-                (0..self.value_len(id)).for_each(|i| rows.push(vec![(i, factor)], 0.0));
-                let op = FloatOp::Affine(rows.finish());
-                self.nodes.push(FloatNode { name, onnx_op, op, inputs: vec![id] });
-            } else {
-                node.inputs.iter_mut().for_each(|id| *id = moved[*id]);
-                self.nodes.push(node);
             }
-            moved.push(first + self.nodes.len() - 1);
         }
-        self.outputs.iter_mut().for_each(|(_, id, _)| *id = moved[*id]);
+        self.rewrite(|graph, i, node| {
+            let (name, onnx_op) = (node.name.clone(), node.onnx_op.clone());
+            let id = graph.append(node);
+            let Some((_, factor, _)) = found[i] else { return id };
+            let mut rows = AffineBuilder::new(graph.value_len(id));
+            (0..graph.value_len(id)).for_each(|element| rows.push(vec![(element, factor)], 0.0));
+            graph.append(FloatNode { name, onnx_op, op: FloatOp::Affine(rows.finish()), inputs: vec![id] })
+        });
     }
 
     /// The value that this one is an activation of, and the factor.
@@ -321,6 +313,11 @@ mod tests {
         graph.recognise_activations();
         // of what is limited
         assert!((graph.eval(&[9000.0; LEN])[0] - 5000.0).abs() < 1e-2);
+        // a multiple of its argument
+        assert_eq!(
+            recognised(vec![(sum(&[1.0], 60.0), vec![0]), (FloatOp::Square, vec![1]), (FloatOp::Quotient, vec![2, 1])]),
+            []
+        );
         // a product of two functions of one number is none of them
         let square = vec![(sigmoid(), vec![0]), (FloatOp::Function(Function::Tanh), vec![0]), (product(), vec![1, 2])];
         assert_eq!(recognised(square), [Function::Sigmoid, Function::Tanh]);

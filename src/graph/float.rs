@@ -203,6 +203,25 @@ impl Graph {
         factor * self.inputs[id].len()
     }
 
+    /// Appends a node and returns its value's id.
+    pub(super) fn append(&mut self, node: FloatNode) -> usize {
+        self.nodes.push(node);
+        self.inputs.len() + self.nodes.len() - 1
+    }
+
+    /// Builds the graph anew. `rewrite` is given the new graph so far, the index of a node and the node, which reads values of the new
+    /// graph; it appends what takes its place and returns that value's id.
+    pub(super) fn rewrite(&mut self, mut rewrite: impl FnMut(&mut Self, usize, FloatNode) -> usize) {
+        let nodes = std::mem::take(&mut self.nodes);
+        let mut moved: Vec<usize> = (0..self.inputs.len()).collect();
+        for (i, mut node) in nodes.into_iter().enumerate() {
+            node.inputs.iter_mut().for_each(|id| *id = moved[*id]);
+            let id = rewrite(self, i, node);
+            moved.push(id);
+        }
+        self.outputs.iter_mut().for_each(|(_, id, _)| *id = moved[*id]);
+    }
+
     /// All values of one run, by value id. `inputs` holds the elements of all inputs, concatenated.
     pub fn trace(&self, inputs: &[f64]) -> Vec<Vec<f64>> {
         let mut values = Vec::with_capacity(self.inputs.len() + self.nodes.len());

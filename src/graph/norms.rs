@@ -18,29 +18,12 @@ impl Graph {
     /// Clamps every quotient `a / d` for which `d` is at least a positive multiple of `|a|` whatever the input, because
     /// `d` is a root of a sum of squares, plus nothing negative.
     pub fn clamp_normalised(&mut self) {
-        let first = self.inputs.len();
-        // where what a value was has gone
-        let mut moved: Vec<usize> = (0..first).collect();
-        let nodes = std::mem::take(&mut self.nodes);
-        let mut result = Graph { inputs: std::mem::take(&mut self.inputs), nodes: vec![], outputs: vec![] };
-        for mut node in nodes {
-            node.inputs.iter_mut().for_each(|id| *id = moved[*id]);
-            let bounds = result.quotient_bounds(&node);
+        self.rewrite(|graph, _, node| {
+            let bounds = graph.quotient_bounds(&node);
             let (name, onnx_op) = (node.name.clone(), node.onnx_op.clone());
-            let mut id = result.append(node);
-            if let Some(bounds) = bounds {
-                id = result.clamp(id, &bounds, &name, &onnx_op);
-            }
-            moved.push(id);
-        }
-        result.outputs = std::mem::take(&mut self.outputs);
-        result.outputs.iter_mut().for_each(|(_, id, _)| *id = moved[*id]);
-        *self = result;
-    }
-
-    fn append(&mut self, node: FloatNode) -> usize {
-        self.nodes.push(node);
-        self.inputs.len() + self.nodes.len() - 1
+            let id = graph.append(node);
+            bounds.map_or(id, |bounds| graph.clamp(id, &bounds, &name, &onnx_op))
+        });
     }
 
     /// `max(-bound, min(x, bound))`, in an order of which interval arithmetic sees both ends:

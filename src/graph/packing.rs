@@ -3,6 +3,8 @@
 //! A packed word is one more output of the model: `sum 2^shift (x - lo)` over its features, in fields of bits that do not
 //! overlap. As every feature is in its proved domain, each fits its field, and the word has one reading.
 
+use std::collections::HashSet;
+
 use super::{Affine, IntegerModel, IntegerNode, Interval, MAX_BITS, Output};
 use crate::ops::Op;
 
@@ -104,6 +106,18 @@ impl IntegerModel {
             public_value += self.tensor_len(output.tensor);
         }
         packed
+    }
+
+    /// The outputs that say something of the model's, each with the index of its first public value: all but packed words.
+    pub fn computed_outputs(&self) -> Vec<(usize, &Output)> {
+        let words: HashSet<usize> = self.packed_inputs().iter().map(|packed| packed.public_value).collect();
+        let mut next = 0;
+        let places = self.outputs.iter().map(|output| {
+            let first = next;
+            next += self.tensor_len(output.tensor);
+            (first, output)
+        });
+        places.filter(|(first, _)| !words.contains(first)).collect()
     }
 
     /// The fields of a packed word; `None` if the map is something else of the same name.

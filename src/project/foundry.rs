@@ -39,17 +39,13 @@ impl Build {
         let (vk, model) = (&self.verifying_key, &self.quantised.model);
         let packed = model.packed_inputs();
         let architecture = vk.architecture().map(|(id, _)| id);
-        let mut first = 0;
-        let outputs = model.outputs.iter().filter_map(|output| {
+        let outputs = model.computed_outputs().into_iter().filter_map(|(first, output)| {
             let ranges = model.ranges(output.tensor);
-            let (at, len) = (first, ranges.len());
-            first += len;
             let lo = ranges.iter().map(|range| range.lo).min()?;
             let hi = ranges.iter().map(|range| range.hi).max()?;
             let range = (lo as f64 / output.scale, hi as f64 / output.scale);
-            let is_word = packed.iter().any(|packed| (at..at + len).contains(&packed.public_value));
-            let name = output.name.clone();
-            (!is_word).then(|| TypedOutput { name, first: at, len, exponent: exponent(output.scale), range })
+            let (name, len) = (output.name.clone(), ranges.len());
+            Some(TypedOutput { name, first, len, exponent: exponent(output.scale), range })
         });
         let outputs = outputs.collect();
         let inputs = packed.iter().filter_map(|packed| {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{Project, ProjectError, proof_file::read_word};
 use crate::{
-    graph::{Digest, IntegerModel, Output, PackedInput, Salt, digest::HashedValue},
+    graph::{Digest, IntegerModel, PackedInput, Salt, digest::HashedValue},
     proof::encode::Word,
 };
 
@@ -74,13 +74,7 @@ impl Seen {
         let mut seen = Self { private: Alike { inputs: vec![], outputs: private_outputs }, ..Self::default() };
         let name = |feature: usize| model.features[feature].name.clone();
         seen.public.inputs = packed.iter().map(|packed| name(packed.feature)).collect();
-        let mut first = 0;
-        let is_output = |output: &&Output| {
-            let places = first..first + model.ranges(output.tensor).len();
-            first = places.end;
-            !packed.iter().any(|packed| places.contains(&packed.public_value))
-        };
-        seen.public.outputs = model.outputs.iter().filter(is_output).map(|o| o.name.clone()).collect();
+        seen.public.outputs = model.computed_outputs().into_iter().map(|(_, output)| output.name.clone()).collect();
         let mut private = vec![true; model.features.len()];
         packed.iter().for_each(|packed| private[packed.feature] = false);
         for digest in &model.digests {

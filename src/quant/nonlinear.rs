@@ -13,6 +13,9 @@ use crate::ops::{Divide, OneHot, Op, Product, Rescale, Root};
 /// Bits of a function's argument beyond those that its result shows.
 const SPARE_BITS: f64 = 2.0;
 
+/// Bits of a reciprocal beyond those of the dividend: what its rounding changes in the result is at most `2^-4` of its unit.
+const RECIPROCAL_BITS: u32 = 3;
+
 /// Quotients by one divisor, at least, for its reciprocal to be worth it.
 const SHARED: usize = 4;
 
@@ -101,8 +104,7 @@ fn by_reciprocals(builder: &mut Builder, name: &str, a: Operand, b: Operand, out
     let Shared { rows: divisors, inputs, places } = Shared::of(builder, b.tensor)?;
     let nodes = builder.model.nodes.len();
     let made = || -> Result<usize, QuantError> {
-        // what rounding takes from a reciprocal changes the result by less than an eighth of its unit
-        let shift = builder.hull(a.tensor).bits() + SPARE_BITS as u32 + 1;
+        let shift = builder.hull(a.tensor).bits() + RECIPROCAL_BITS;
         let exponent = output - a.exponent + shift as i32;
         let len = divisors.output_len();
         let ones =
