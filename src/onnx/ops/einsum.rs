@@ -1,7 +1,7 @@
 //! Einsum: sums of products over named axes, as a chain of matrix products.
 
 use super::elementwise::numbers;
-use super::groups::row_sums;
+use super::groups::Rows;
 use super::{Lowering, Node, OnnxError, Registry, Value};
 use crate::onnx::shape::{MAX_RANK, offsets, strides};
 use crate::ops::Product;
@@ -91,7 +91,7 @@ impl Labelled {
             &value,
             vec![shape.iter().product(), summed.iter().map(|&l| self.size(l)).product()],
         )?;
-        let sums = row_sums(lowering, node, &rows, 1.0, 0.0)?;
+        let sums = Rows::of(&rows).sums(lowering, node, &rows, 1.0, 0.0)?;
         Ok(Labelled { value: lowering.reshape(node, &sums, shape)?, labels: kept })
     }
 

@@ -49,70 +49,14 @@ impl Groups {
     }
 }
 
-/// Rows and columns of a value made by [`Groups::gather`].
-fn dimensions(x: &Value) -> (usize, usize) {
-    match *x.shape() {
-        [count, size] => (count, size),
-        _ => (x.len(), 1),
-    }
-}
-
-/// `factor` times the sum of every row, plus `offset`.
-pub(super) fn row_sums(
-    lowering: &mut Lowering,
-    node: &Node,
-    x: &Value,
-    factor: f64,
-    offset: f64,
-) -> Result<Value, OnnxError> {
-    let (count, size) = dimensions(x);
-    lowering.charge(node.name, [count, size])?;
-    let mut rows = AffineBuilder::new(x.len());
-    (0..count).for_each(|i| rows.push((0..size).map(|j| (i * size + j, factor)).collect(), offset));
-    lowering.affine(node, &[x], rows.finish(), vec![count], x.kind())
-}
-
-/// One number per row, repeated over `size` columns.
-pub(super) fn spread(lowering: &mut Lowering, node: &Node, x: &Value, size: usize) -> Result<Value, OnnxError> {
-    let count = x.len();
-    lowering.charge_shape(node, &[count, size])?;
-    let columns = (0..count).flat_map(|i| std::iter::repeat_n(i, size)).collect();
-    lowering.select(node, x, vec![count, size], columns)
+/// Rows of elements that lie one after the other, none of them empty.
+pub(super) struct Rows {
+    lengths: Vec<usize>,
+    /// The shape of a value with all elements.
+    shape: Vec<usize>,
 }
 
 pub(super) type Binary = fn(&mut Lowering, &Node, &Value, &Value) -> Result<Value, OnnxError>;
-
-/// `f` over every row, in halves: as many steps as the number of columns has bits. `f` is associative; where the
-/// number of columns is odd the halves have as many columns nevertheless, and `neutral` is put in.
-pub(super) fn fold_rows(
-    lowering: &mut Lowering,
-    node: &Node,
-    x: &Value,
-    f: Binary,
-    neutral: Neutral,
-) -> Result<Value, OnnxError> {
-    let (count, mut size) = dimensions(x);
-    let mut x = x.clone();
-    while size > 1 {
-        let half = size.div_ceil(2);
-        lowering.charge(node.name, [count, half, 2])?;
-        let columns = (0..count).flat_map(|i| (0..half).map(move |j| i * size + j)).collect();
-        let left = lowering.select(node, &x, vec![count, half], columns)?;
-        let mut rows = AffineBuilder::new(x.len());
-        for (i, j) in (0..count).flat_map(|i| (0..half).map(move |j| (i, j))) {
-            // the second half ends with the last column; if their number is odd it begins with the last of the first
-            let column = size - half + j;
-            match neutral {
-                Neutral::One if column < half => rows.push(vec![], 1.0),
-                _ => rows.push(vec![(i * size + column, 1.0)], 0.0),
-            }
-        }
-        let right = lowering.affine(node, &[&x], rows.finish(), vec![count, half], x.kind())?;
-        x = f(lowering, node, &left, &right)?;
-        size = half;
-    }
-    lowering.reshape(node, &x, vec![count])
-}
 
 /// What does not change the result of an associative function.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -123,9 +67,90 @@ pub(super) enum Neutral {
     Any,
 }
 
-/// The greatest element of every row.
-pub(super) fn row_maxima(lowering: &mut Lowering, node: &Node, x: &Value) -> Result<Value, OnnxError> {
-    fold_rows(lowering, node, x, Lowering::maximum, Neutral::Any)
+impl Rows {
+    /// Those of a value made by [`Groups::gather`].
+    pub fn of(x: &Value) -> Self {
+        let (count, size) = match *x.shape() {
+            [count, size] => (count, size),
+            _ => (x.len(), 1),
+        };
+        Self { lengths: vec![size; count], shape: vec![count, size] }
+    }
+
+    /// Rows of these lengths.
+    pub fn of_lengths(lengths: Vec<usize>) -> Self {
+        let shape = vec![lengths.iter().sum()];
+        Self { lengths, shape }
+    }
+
+    /// `factor` times the sum of every row, plus `offset`.
+    pub fn sums(
+        &self,
+        lowering: &mut Lowering,
+        node: &Node,
+        x: &Value,
+        factor: f64,
+        offset: f64,
+    ) -> Result<Value, OnnxError> {
+        lowering.charge(node.name, self.shape.iter().copied())?;
+        let mut rows = AffineBuilder::new(x.len());
+        let mut start = 0;
+        for len in &self.lengths {
+            rows.push((start..start + len).map(|i| (i, factor)).collect(), offset);
+            start += len;
+        }
+        lowering.affine(node, &[x], rows.finish(), vec![self.lengths.len()], x.kind())
+    }
+
+    /// One number per row, repeated over the row.
+    pub fn spread(&self, lowering: &mut Lowering, node: &Node, x: &Value) -> Result<Value, OnnxError> {
+        lowering.charge_shape(node, &self.shape)?;
+        let columns = self.lengths.iter().enumerate().flat_map(|(row, &len)| std::iter::repeat_n(row, len)).collect();
+        lowering.select(node, x, self.shape.clone(), columns)
+    }
+
+    /// `f` over every row, in halves: as many steps as the length of the longest has bits. `f` is associative; what has no partner
+    /// in the second half, because the length is odd, gets the neutral element.
+    pub fn fold(
+        &self,
+        lowering: &mut Lowering,
+        node: &Node,
+        x: &Value,
+        f: Binary,
+        neutral: Neutral,
+    ) -> Result<Value, OnnxError> {
+        let mut lengths = self.lengths.clone();
+        let mut x = x.clone();
+        while lengths.iter().any(|&len| len > 1) {
+            let total = lengths.iter().map(|len| len.div_ceil(2)).sum();
+            lowering.charge(node.name, [total, 2])?;
+            let mut left = Vec::with_capacity(total);
+            let mut right = AffineBuilder::new(x.len());
+            let mut start = 0;
+            for len in &mut lengths {
+                let half = len.div_ceil(2);
+                for place in start..start + half {
+                    left.push(place);
+                    match neutral {
+                        _ if place + half < start + *len => right.push(vec![(place + half, 1.0)], 0.0),
+                        Neutral::One => right.push(vec![], 1.0),
+                        Neutral::Any => right.push(vec![(place, 1.0)], 0.0),
+                    }
+                }
+                start += *len;
+                *len = half;
+            }
+            let left = lowering.select(node, &x, vec![total], left)?;
+            let right = lowering.affine(node, &[&x], right.finish(), vec![total], x.kind())?;
+            x = f(lowering, node, &left, &right)?;
+        }
+        lowering.reshape(node, &x, vec![lengths.len()])
+    }
+
+    /// The greatest element of every row.
+    pub fn maxima(&self, lowering: &mut Lowering, node: &Node, x: &Value) -> Result<Value, OnnxError> {
+        self.fold(lowering, node, x, Lowering::maximum, Neutral::Any)
+    }
 }
 
 /// `max(x, least)` elementwise, for a number that the elements of `x` cannot fall short of but for rounding.

@@ -6,7 +6,7 @@
 use super::activation::clamped;
 use super::common::{filled, float};
 use super::grid::{axis_attribute, distinct_axes};
-use super::groups::{Groups, at_least, row_sums, spread};
+use super::groups::{Groups, Rows, at_least};
 use super::{Lowering, Node, OnnxError, Registry, Value};
 use crate::graph::{AffineBuilder, Function};
 use crate::onnx::shape::{broadcast, strides};
@@ -22,8 +22,9 @@ fn columns(x: &Value) -> usize {
 /// Every row less its mean, and the means.
 fn centred(lowering: &mut Lowering, node: &Node, x: &Value) -> Result<(Value, Value), OnnxError> {
     let size = columns(x);
-    let means = row_sums(lowering, node, x, 1.0 / size as f64, 0.0)?;
-    let spread = spread(lowering, node, &means, size)?;
+    let each = Rows::of(x);
+    let means = each.sums(lowering, node, x, 1.0 / size as f64, 0.0)?;
+    let spread = each.spread(lowering, node, &means)?;
     Ok((lowering.combination(node, &[(x, 1.0), (&spread, -1.0)], 0.0)?, means))
 }
 
@@ -34,9 +35,10 @@ fn unit_power(lowering: &mut Lowering, node: &Node, x: &Value, epsilon: f64) -> 
     }
     let size = columns(x);
     let squares = lowering.square(node, x)?;
-    let powers = row_sums(lowering, node, &squares, 1.0 / size as f64, epsilon)?;
+    let each = Rows::of(x);
+    let powers = each.sums(lowering, node, &squares, 1.0 / size as f64, epsilon)?;
     let roots = lowering.sqrt(node, &powers)?;
-    let divisors = spread(lowering, node, &roots, size)?;
+    let divisors = each.spread(lowering, node, &roots)?;
     Ok((lowering.quotient(node, x, &divisors)?, roots))
 }
 
@@ -230,10 +232,10 @@ fn mean_variance_normalization(lowering: &mut Lowering, node: &Node) -> Result<V
     let rows = groups.gather(lowering, node, x)?;
     let (rows, _) = centred(lowering, node, &rows)?;
     let squares = lowering.square(node, &rows)?;
-    let variances = row_sums(lowering, node, &squares, 1.0 / groups.size as f64, 0.0)?;
+    let variances = Rows::of(&squares).sums(lowering, node, &squares, 1.0 / groups.size as f64, 0.0)?;
     let roots = lowering.sqrt(node, &variances)?;
     let roots = lowering.scaled(node, &roots, |_| 1.0, |_| 1e-9)?;
-    let roots = spread(lowering, node, &roots, groups.size)?;
+    let roots = Rows::of(&rows).spread(lowering, node, &roots)?;
     let rows = lowering.quotient(node, &rows, &roots)?;
     Ok(vec![groups.scatter(lowering, node, &rows)?])
 }
@@ -249,17 +251,17 @@ fn lp_normalization(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, 
         1 => {
             let positive = lowering.relu(node, &rows)?;
             let magnitudes = lowering.combination(node, &[(&positive, 2.0), (&rows, -1.0)], 0.0)?;
-            row_sums(lowering, node, &magnitudes, 1.0, 0.0)?
+            Rows::of(&magnitudes).sums(lowering, node, &magnitudes, 1.0, 0.0)?
         }
         2 => {
             let squares = lowering.square(node, &rows)?;
-            let sums = row_sums(lowering, node, &squares, 1.0, 0.0)?;
+            let sums = Rows::of(&squares).sums(lowering, node, &squares, 1.0, 0.0)?;
             lowering.sqrt(node, &sums)?
         }
         p => return Err(node.unsupported(&format!("p {p}"), "it must be 1 or 2")),
     };
     let norms = at_least(lowering, node, &norms, LEAST_NORM)?;
-    let norms = spread(lowering, node, &norms, groups.size)?;
+    let norms = Rows::of(&rows).spread(lowering, node, &norms)?;
     let quotients = lowering.quotient(node, &rows, &norms)?;
     let rows = clamped(lowering, node, &quotients, Some(-1.0), Some(1.0))?;
     Ok(vec![groups.scatter(lowering, node, &rows)?])

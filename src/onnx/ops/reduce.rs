@@ -4,7 +4,7 @@ use super::common::float;
 use super::compare::chosen;
 use super::elementwise::{numbers, truncated_quotient};
 use super::grid::distinct_axes;
-use super::groups::{Binary, Groups, Neutral, at_least, fold_rows, row_maxima, row_sums, spread};
+use super::groups::{Binary, Groups, Neutral, Rows, at_least};
 use super::{Lower, Lowering, Node, OnnxError, Registry, Value};
 use crate::graph::{AffineBuilder, Function};
 use crate::onnx::shape::{axis, offsets, strides};
@@ -54,39 +54,43 @@ fn reduced(
 }
 
 fn sum(lowering: &mut Lowering, node: &Node, x: &Value) -> Result<Value, OnnxError> {
-    row_sums(lowering, node, x, 1.0, 0.0)
+    Rows::of(x).sums(lowering, node, x, 1.0, 0.0)
 }
 
 /// Means of integers are truncated.
 fn mean(lowering: &mut Lowering, node: &Node, x: &Value) -> Result<Value, OnnxError> {
     let size = x.shape().get(1).copied().unwrap_or(1) as f64;
     if x.kind() == Kind::Float {
-        return row_sums(lowering, node, x, 1.0 / size, 0.0);
+        return Rows::of(x).sums(lowering, node, x, 1.0 / size, 0.0);
     }
-    let sums = row_sums(lowering, node, x, 1.0, 0.0)?;
+    let sums = Rows::of(x).sums(lowering, node, x, 1.0, 0.0)?;
     let sizes = lowering.constant(node, sums.shape().to_vec(), Kind::Integer, vec![size; sums.len()])?;
     truncated_quotient(lowering, node, &sums, &sizes)
 }
 
+fn greatest(lowering: &mut Lowering, node: &Node, x: &Value) -> Result<Value, OnnxError> {
+    Rows::of(x).maxima(lowering, node, x)
+}
+
 fn least(lowering: &mut Lowering, node: &Node, x: &Value) -> Result<Value, OnnxError> {
-    fold_rows(lowering, node, x, Lowering::minimum, Neutral::Any)
+    Rows::of(x).fold(lowering, node, x, Lowering::minimum, Neutral::Any)
 }
 
 fn product(lowering: &mut Lowering, node: &Node, x: &Value) -> Result<Value, OnnxError> {
     let pair: Binary = Lowering::product;
-    fold_rows(lowering, node, x, pair, Neutral::One)
+    Rows::of(x).fold(lowering, node, x, pair, Neutral::One)
 }
 
 /// `sum of |x|`, as `sum of 2 max(x, 0) - x`.
 fn l1(lowering: &mut Lowering, node: &Node, x: &Value) -> Result<Value, OnnxError> {
     let positive = lowering.relu(node, x)?;
     let magnitude = lowering.combination(node, &[(&positive, 2.0), (x, -1.0)], 0.0)?;
-    row_sums(lowering, node, &magnitude, 1.0, 0.0)
+    Rows::of(&magnitude).sums(lowering, node, &magnitude, 1.0, 0.0)
 }
 
 fn sum_of_squares(lowering: &mut Lowering, node: &Node, x: &Value) -> Result<Value, OnnxError> {
     let squares = lowering.square(node, x)?;
-    row_sums(lowering, node, &squares, 1.0, 0.0)
+    Rows::of(&squares).sums(lowering, node, &squares, 1.0, 0.0)
 }
 
 fn l2(lowering: &mut Lowering, node: &Node, x: &Value) -> Result<Value, OnnxError> {
@@ -103,12 +107,12 @@ fn log_sum(lowering: &mut Lowering, node: &Node, x: &Value) -> Result<Value, Onn
 
 fn log_sum_exp(lowering: &mut Lowering, node: &Node, x: &Value) -> Result<Value, OnnxError> {
     float(node, x)?;
-    let Exponentials { maxima, sums, .. } = Exponentials::new(lowering, node, x)?;
+    let Exponentials { maxima, sums, .. } = Exponentials::new(lowering, node, &Rows::of(x), x)?;
     let logarithms = lowering.function(node, Function::Ln, &sums)?;
     lowering.combination(node, &[(&maxima, 1.0), (&logarithms, 1.0)], 0.0)
 }
 
-/// The exponentials of a matrix's rows, each less its greatest element.
+/// The exponentials of rows of numbers, each less the greatest of its row.
 ///
 /// Range analysis sees that they lie in `(0, 1]` and that their sums are at least 1.
 pub(super) struct Exponentials {
@@ -122,44 +126,33 @@ pub(super) struct Exponentials {
 }
 
 impl Exponentials {
-    pub fn new(lowering: &mut Lowering, node: &Node, x: &Value) -> Result<Self, OnnxError> {
-        let size = x.shape().get(1).copied().unwrap_or(1);
-        let maxima = row_maxima(lowering, node, x)?;
-        let repeated = spread(lowering, node, &maxima, size)?;
+    pub fn new(lowering: &mut Lowering, node: &Node, rows: &Rows, x: &Value) -> Result<Self, OnnxError> {
+        let maxima = rows.maxima(lowering, node, x)?;
+        let repeated = rows.spread(lowering, node, &maxima)?;
         let distances = lowering.combination(node, &[(&repeated, 1.0), (x, -1.0)], 0.0)?;
         let distances = lowering.relu(node, &distances)?;
         let negative = lowering.scaled(node, &distances, |_| -1.0, |_| 0.0)?;
         let exponentials = lowering.function(node, Function::Exp, &negative)?;
-        let sums = row_sums(lowering, node, &exponentials, 1.0, 0.0)?;
+        let sums = rows.sums(lowering, node, &exponentials, 1.0, 0.0)?;
         let sums = at_least(lowering, node, &sums, 1.0)?;
         Ok(Self { maxima, distances, exponentials, sums })
     }
 
-    /// Those of the elements at which `mask`, a matrix of booleans, is true, and zeros at the others. A row without any has
-    /// zeros and the sum 1.
-    pub fn masked(lowering: &mut Lowering, node: &Node, x: &Value, mask: &Value) -> Result<Self, OnnxError> {
-        let size = x.shape().get(1).copied().unwrap_or(1);
+    /// Those of the elements at which `mask`, booleans, is true, and zeros at the others. A row without any has zeros and the sum 1.
+    pub fn masked(
+        lowering: &mut Lowering,
+        node: &Node,
+        rows: &Rows,
+        x: &Value,
+        mask: &Value,
+    ) -> Result<Self, OnnxError> {
         // what is left out is replaced by what does not change the maximum of the others
-        let replaced = match mask {
-            Value::Constant(kept) => {
-                let rows = kept.data.chunks(size.max(1)).enumerate();
-                let columns = rows.flat_map(|(row, kept)| {
-                    let first = kept.iter().position(|&k| k != 0.0);
-                    let column = move |(j, &k): (usize, &f64)| if k != 0.0 { j } else { first.unwrap_or(j) };
-                    kept.iter().enumerate().map(column).map(move |j| row * size + j)
-                });
-                lowering.charge_shape(node, x.shape())?;
-                lowering.select(node, x, x.shape().to_vec(), columns.collect())?
-            }
-            Value::Activation(_) => {
-                let least = fold_rows(lowering, node, x, Lowering::minimum, Neutral::Any)?;
-                let least = spread(lowering, node, &least, size)?;
-                chosen(lowering, node, mask, x, &least)?
-            }
-        };
-        let all = Self::new(lowering, node, &replaced)?;
+        let least = rows.fold(lowering, node, x, Lowering::minimum, Neutral::Any)?;
+        let least = rows.spread(lowering, node, &least)?;
+        let replaced = chosen(lowering, node, mask, x, &least)?;
+        let all = Self::new(lowering, node, rows, &replaced)?;
         let exponentials = lowering.product(node, &all.exponentials, &mask.with_kind(Kind::Float))?;
-        let sums = row_sums(lowering, node, &exponentials, 1.0, 0.0)?;
+        let sums = rows.sums(lowering, node, &exponentials, 1.0, 0.0)?;
         let sums = at_least(lowering, node, &sums, 1.0)?;
         Ok(Self { exponentials, sums, ..all })
     }
@@ -197,7 +190,7 @@ pub(super) fn register(registry: &mut Registry) {
     let reductions: [(&'static str, Lower); 10] = [
         ("ReduceSum", |lowering, node| reduced(lowering, node, numbers(node, 0)?, sum, true)),
         ("ReduceMean", |lowering, node| reduced(lowering, node, numbers(node, 0)?, mean, true)),
-        ("ReduceMax", |lowering, node| reduced(lowering, node, node.input(0)?, row_maxima, true)),
+        ("ReduceMax", |lowering, node| reduced(lowering, node, node.input(0)?, greatest, true)),
         ("ReduceMin", |lowering, node| reduced(lowering, node, node.input(0)?, least, true)),
         ("ReduceProd", |lowering, node| reduced(lowering, node, numbers(node, 0)?, product, true)),
         ("ReduceL1", |lowering, node| reduced(lowering, node, numbers(node, 0)?, l1, false)),

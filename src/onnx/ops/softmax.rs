@@ -1,14 +1,14 @@
 //! Softmax, its logarithm, Hardmax.
 
-use super::common::float;
+use super::common::{filled, float};
 use super::gather::one_hot;
 use super::grid::axis_attribute;
-use super::groups::{Groups, spread};
+use super::groups::{Groups, Rows};
 use super::mask::separated;
 use super::order::greatest_column;
 use super::reduce::Exponentials;
 use super::{Lowering, Node, OnnxError, Registry, Value};
-use crate::graph::Function;
+use crate::graph::{AffineBuilder, Function};
 use crate::onnx::tensor::{Constant, Kind};
 
 /// The groups that are normalised: along one axis from operator set 13 on; over all axes from the given one on before.
@@ -47,15 +47,49 @@ fn softmax(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxError
 pub(super) fn of_rows(
     lowering: &mut Lowering,
     node: &Node,
-    rows: &Value,
+    x: &Value,
     mask: Option<&Value>,
 ) -> Result<Value, OnnxError> {
-    let Exponentials { exponentials, sums, .. } = match mask {
-        None => Exponentials::new(lowering, node, rows)?,
-        Some(mask) => Exponentials::masked(lowering, node, rows, mask)?,
+    let rows = Rows::of(x);
+    let found = match mask {
+        None => Exponentials::new(lowering, node, &rows, x)?,
+        Some(Value::Constant(kept)) => return of_some(lowering, node, x, &kept.data),
+        Some(mask) => Exponentials::masked(lowering, node, &rows, x, mask)?,
     };
-    let sums = spread(lowering, node, &sums, rows.shape().get(1).copied().unwrap_or(1))?;
-    lowering.quotient(node, &exponentials, &sums)
+    shares(lowering, node, &rows, &found)
+}
+
+/// The exponentials over the sums of their rows.
+fn shares(lowering: &mut Lowering, node: &Node, rows: &Rows, of: &Exponentials) -> Result<Value, OnnxError> {
+    let sums = rows.spread(lowering, node, &of.sums)?;
+    lowering.quotient(node, &of.exponentials, &sums)
+}
+
+/// The softmax of the elements of every row of a matrix that are kept, those that are not zero in `kept`. Nothing is computed for
+/// the others: they are zero.
+fn of_some(lowering: &mut Lowering, node: &Node, x: &Value, kept: &[f64]) -> Result<Value, OnnxError> {
+    let size = x.shape().get(1).copied().unwrap_or(1).max(1);
+    let places: Vec<usize> = (0..kept.len()).filter(|&i| kept[i] != 0.0).collect();
+    if places.is_empty() {
+        return filled(lowering, node, x.shape(), Kind::Float, 0.0);
+    }
+    let lengths = kept.chunks(size).map(|row| row.iter().filter(|&&k| k != 0.0).count());
+    let rows = Rows::of_lengths(lengths.filter(|&len| len > 0).collect());
+    let compact = lowering.select(node, x, vec![places.len()], places.clone())?;
+    let found = Exponentials::new(lowering, node, &rows, &compact)?;
+    let shares = shares(lowering, node, &rows, &found)?;
+    lowering.charge_shape(node, x.shape())?;
+    let mut spread = AffineBuilder::new(places.len());
+    let mut next = 0;
+    for &kept in kept {
+        if kept != 0.0 {
+            spread.push(vec![(next, 1.0)], 0.0);
+            next += 1;
+        } else {
+            spread.push(vec![], 0.0);
+        }
+    }
+    lowering.affine(node, &[&shares], spread.finish(), x.shape().to_vec(), Kind::Float)
 }
 
 /// `x - maximum - ln(sum of exp(x - maximum))`
@@ -63,9 +97,10 @@ fn log_softmax(lowering: &mut Lowering, node: &Node) -> Result<Vec<Value>, OnnxE
     let x = node.input(0)?;
     let groups = groups(lowering, node, x)?;
     let rows = groups.gather(lowering, node, x)?;
-    let Exponentials { distances, sums, .. } = Exponentials::new(lowering, node, &rows)?;
+    let each = Rows::of(&rows);
+    let Exponentials { distances, sums, .. } = Exponentials::new(lowering, node, &each, &rows)?;
     let logarithms = lowering.function(node, Function::Ln, &sums)?;
-    let logarithms = spread(lowering, node, &logarithms, groups.size)?;
+    let logarithms = each.spread(lowering, node, &logarithms)?;
     let rows = lowering.combination(node, &[(&distances, -1.0), (&logarithms, -1.0)], 0.0)?;
     Ok(vec![groups.scatter(lowering, node, &rows)?])
 }
