@@ -8,8 +8,8 @@ use super::float::{FloatNode, FloatOp, Graph, GraphInput};
 use super::{Affine, AffineBuilder};
 use crate::ops::Product;
 
-/// A value is replaced by its distinct elements if it has at least so many times as many, constants aside.
-const WORTHWHILE: usize = 2;
+/// A value is replaced by its distinct elements if these are fewer by at least this part of all, constants aside: one in so many.
+const WORTHWHILE: usize = 4;
 
 /// Where a value of the graph as it was is found in the new one.
 struct Place {
@@ -27,7 +27,7 @@ struct Sharing {
 }
 
 impl Graph {
-    /// Computes elements of a value that are the same whatever the input only once, where these are at least half of them: rows of
+    /// Computes elements of a value that are the same whatever the input only once, where that saves a quarter of them: rows of
     /// an affine map that are equal, and all that is made of them element by element. What reads such a value otherwise, and an
     /// output, reads a selection that repeats them. The function computed is the same, up to rounding in `f64`.
     pub fn share_repeated(&mut self) {
@@ -158,7 +158,7 @@ fn distinct<K: Hash>(
     let mut known: HashMap<u64, Vec<usize>> = HashMap::new();
     let (mut kept, mut places): (Vec<usize>, Vec<usize>) = (vec![], Vec::with_capacity(len));
     let counted = (0..len).filter(|&element| counts(element)).count();
-    let mut left = counted / WORTHWHILE;
+    let mut left = counted - counted.div_ceil(WORTHWHILE);
     for (element, key) in keys.enumerate() {
         let alike = known.entry(hashes.hash_one(key)).or_default();
         let place = match alike.iter().copied().find(|&place| equal(kept[place], element)) {
@@ -256,10 +256,15 @@ mod tests {
 
     #[test]
     fn few_repetitions_are_left_where_they_are() {
-        // of a batch of three, two are of the same numbers
-        let select = FloatOp::Affine(Affine::selection(8, (0..8).chain(0..4)));
-        let layers = vec![(select, vec![0]), (FloatOp::Relu, vec![1]), (dense(3, 3, 4, 5), vec![2])];
-        assert_eq!(shared(graph(8, layers)), [12, 12, 15]);
+        // of a batch, two are of the same numbers
+        let batch = |count: usize| {
+            let distinct = 4 * (count - 1);
+            let select = FloatOp::Affine(Affine::selection(distinct, (0..distinct).chain(0..4)));
+            let sums = dense(count, count, 4, 5);
+            shared(graph(distinct, vec![(select, vec![0]), (FloatOp::Relu, vec![1]), (sums, vec![2])]))
+        };
+        assert_eq!(batch(5), [20, 20, 25]);
+        assert_eq!(batch(4), [12, 12, 15, 20]);
         // nor do constants count
         let mut rows = AffineBuilder::new(2);
         (0..9).for_each(|i| rows.push((0..2).filter(|j| *j == i).map(|j| (j, 1.0)).collect(), 3.0));
@@ -286,17 +291,17 @@ mod tests {
 
     #[test]
     fn what_pairs_elements_pairs_those_that_are_distinct() {
-        let quotient = |right: FloatOp| {
-            vec![(repeat(3, 4), vec![0]), (right, vec![0]), (FloatOp::Square, vec![2]), (FloatOp::Quotient, vec![1, 3])]
+        let of = |left: FloatOp, right: FloatOp| {
+            vec![(left, vec![0]), (right, vec![0]), (FloatOp::Square, vec![2]), (FloatOp::Quotient, vec![1, 3])]
         };
+        let quotient = |right: FloatOp| of(repeat(3, 4), right);
         assert_eq!(shared(graph(3, quotient(repeat(3, 4)))), [3, 3, 3, 3, 12]);
         // one number beside each: a selection has those that are paired
         let sum = FloatOp::Affine(Affine::selection(3, vec![2; 12]));
         assert_eq!(shared(graph(3, quotient(sum))), [3, 1, 1, 3, 3, 12]);
         // all pairs are distinct
-        let each: Vec<usize> = (0..12).map(|i| i / 4 % 3).collect();
-        let each = FloatOp::Affine(Affine::selection(3, each));
-        assert_eq!(shared(graph(3, quotient(each))), [3, 3, 3, 12, 12, 12]);
+        let each = FloatOp::Affine(Affine::selection(4, (0..12).map(|i| i / 4)));
+        assert_eq!(shared(graph(4, of(repeat(4, 3), each))), [4, 3, 3, 12, 12, 12]);
         let product = |product: Product| vec![(repeat(4, 2), vec![0]), (FloatOp::Product(product), vec![1, 1])];
         assert_eq!(shared(graph(4, product(Product::elementwise(8)))), [4, 4, 8]);
         let matrices = Product { batch: 2, rows: 2, inner: 2, columns: 2 };
