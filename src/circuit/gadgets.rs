@@ -125,6 +125,11 @@ pub trait Gadgets<F: PrimeField> {
     /// `max(expr, 0)` of an expression whose magnitude is below `2^bits`.
     fn rectified(&mut self, expr: &Expr<F>, value: i128, bits: u32) -> Expr<F>;
 
+    /// The product of two booleans, if the layout has one that takes fewer rows than the ReLU of their sum less one.
+    fn conjunction(&mut self, _x: Valued<'_, F>, _y: Valued<'_, F>) -> Option<Expr<F>> {
+        None
+    }
+
     /// The square.
     fn square(&mut self, expr: &Expr<F>, value: F) -> Expr<F>;
 

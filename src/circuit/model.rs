@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     graph::{
-        IntegerModel, Trace,
+        Conjunction, IntegerModel, Trace,
         digest::{HashedValue, HashedWords},
     },
     ops::{Op, Weighted},
@@ -138,7 +138,19 @@ pub(super) fn lay_out<F: PrimeField, G: Gadgets<F>>(mut builder: G, model: &Inte
         let inputs: Vec<Expr<F>> = node.inputs.iter().flat_map(|&id| tensors[id].iter().cloned()).collect();
         let values: Vec<i128> = node.inputs.iter().flat_map(|&id| trace[id].iter().copied()).collect();
         let ranges: Vec<_> = node.inputs.iter().flat_map(|&id| model.ranges(id)).collect();
-        let outputs = node.op.lay_out(&mut builder, &inputs, &values, &ranges);
+        let outputs = match node.op {
+            Op::Relu => {
+                let each = (0..inputs.len()).flat_map(|j| {
+                    let conjunction =
+                        model.conjunction(i, j).and_then(|of| conjunction(&mut builder, &tensors, trace, of));
+                    conjunction.map(|expr| vec![expr]).unwrap_or_else(|| {
+                        node.op.lay_out(&mut builder, &inputs[j..=j], &values[j..=j], &ranges[j..=j])
+                    })
+                });
+                each.collect()
+            }
+            _ => node.op.lay_out(&mut builder, &inputs, &values, &ranges),
+        };
         tensors.push(share(&mut builder, outputs, &uses[i + 1]));
     }
 
@@ -154,6 +166,21 @@ pub(super) fn lay_out<F: PrimeField, G: Gadgets<F>>(mut builder: G, model: &Inte
     }
     public.iter().for_each(|expr| builder.bind_public(expr));
     builder
+}
+
+/// What a ReLU is whose sum is that of two booleans, if that is cheaper than the ReLU.
+fn conjunction<F: PrimeField>(
+    builder: &mut impl Gadgets<F>,
+    tensors: &[Vec<Expr<F>>],
+    trace: &Trace,
+    Conjunction { left, right, negated }: Conjunction,
+) -> Option<Expr<F>> {
+    let of = |(tensor, element): (usize, usize)| (&tensors[tensor][element], field::<F>(trace[tensor][element]));
+    let (left, right) = (of(left), of(right));
+    match negated {
+        false => builder.conjunction(left, right),
+        true => builder.conjunction(left, (&right.0.scaled(-F::ONE).offset(F::ONE), F::ONE - right.1)),
+    }
 }
 
 fn share<F: PrimeField>(builder: &mut impl Gadgets<F>, tensor: Vec<Expr<F>>, uses: &[usize]) -> Vec<Expr<F>> {

@@ -5,6 +5,7 @@
 
 mod activations;
 pub mod affine;
+mod conjunction;
 pub mod digest;
 pub mod float;
 mod fold;
@@ -17,6 +18,7 @@ mod ranges;
 mod repeated;
 
 pub use affine::AffineBuilder;
+pub use conjunction::Conjunction;
 pub use digest::{Digest, Salt};
 pub use float::{Affine, Comparison, FloatNode, FloatOp, Graph, GraphInput, Rounding};
 pub use function::Function;

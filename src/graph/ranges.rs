@@ -119,7 +119,7 @@ impl IntegerModel {
         }
     }
 
-    fn range(&self, (tensor, element): (usize, usize)) -> Interval {
+    pub(super) fn range(&self, (tensor, element): (usize, usize)) -> Interval {
         match tensor.checked_sub(1) {
             None => self.features[element].range,
             Some(node) => self.nodes[node].ranges[element],
@@ -127,7 +127,7 @@ impl IntegerModel {
     }
 
     /// The tensor and the index of element `at` of the concatenation of `inputs`.
-    fn place(&self, inputs: &[usize], mut at: usize) -> Option<(usize, usize)> {
+    pub(super) fn place(&self, inputs: &[usize], mut at: usize) -> Option<(usize, usize)> {
         for &id in inputs {
             match at.checked_sub(self.tensor_len(id)) {
                 None => return Some((id, at)),

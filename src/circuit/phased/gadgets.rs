@@ -218,6 +218,10 @@ impl<F: PrimeField> Gadgets<F> for PhasedBuilder<F> {
         Expr::cell(product)
     }
 
+    fn conjunction(&mut self, x: Valued<'_, F>, y: Valued<'_, F>) -> Option<Expr<F>> {
+        Some(self.product(x, y))
+    }
+
     fn square(&mut self, expr: &Expr<F>, value: F) -> Expr<F> {
         self.product((expr, value), (expr, value))
     }

@@ -7,9 +7,9 @@ use proptest::prelude::*;
 use super::*;
 use crate::circuit::{
     field,
-    testing::{Draw, Runs, linear, random_general_model, random_input, random_model, single_op},
+    testing::{Draw, Runs, linear, push, random_general_model, random_input, random_model, single_op},
 };
-use crate::graph::{Digest, Salt};
+use crate::graph::{Digest, Output, Salt};
 use crate::ops::{Divide, OneHot, Op, Piecewise, Product, Rescale, Root, Segment};
 
 fn challenges() -> [Fr; 2] {
@@ -252,6 +252,35 @@ fn every_cell_of_a_digest_is_pinned() {
             assert!(!accepted || forged[first] != a[first], "row {row} is accepted");
         }
     }
+}
+
+/// Which leaves of a tree are reached, over conditions `a`, `b` and `c`: `a b`, `a (1 - b)`, and of the others those of `c`.
+fn tree() -> IntegerModel {
+    let mut model =
+        single_op(linear(3, &[vec![1, 1, 0], vec![1, -1, 0], vec![-1, 0, 1]], vec![-1, 0, 0]), &[(0, 1); 3]);
+    let reached = push(&mut model, Op::Relu, vec![1]);
+    // of what `a` leaves, and of what is left of that, whatever is not `b`
+    let left = linear(6, &[vec![-1, 0, 0, 0, 0, -1]], vec![1]);
+    let rest = push(&mut model, left, vec![0, reached]);
+    let sum = push(&mut model, linear(4, &[vec![0, -1, 0, 1]], vec![0]), vec![0, rest]);
+    let last = push(&mut model, Op::Relu, vec![sum]);
+    let output = |tensor| Output { name: format!("y{tensor}"), tensor, scale: 1.0 };
+    model.outputs = vec![output(reached), output(rest), output(last)];
+    model
+}
+
+#[test]
+fn conjunctions_are_products() {
+    let model = tree();
+    for at in 0..8 {
+        let [a, b, c] = [at & 1, at >> 1 & 1, at >> 2];
+        let expected = [a * b, a * (1 - b), (1 - a) * c, (1 - a) * (1 - c), (1 - a) * (1 - c) * (1 - b)];
+        assert_eq!(model.public_values(&model.trace(&[a, b, c])), expected);
+        assert_pinned(3, &model, &[a, b, c]);
+    }
+    // none is looked up but the inputs
+    let circuit = honest_with(3, &model, &[1, 0, 1]);
+    assert_eq!(circuit.layout.lookup.iter().filter(|&&times| times > 0).count(), input_cells(&model, 3).len());
 }
 
 /// A linear map with a shared matrix, and products of matrices.
