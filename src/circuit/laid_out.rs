@@ -7,7 +7,7 @@ use halo2_proofs::plonk::{Circuit, ConstraintSystem};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Assignment, ModelCircuit, NotPeriodic, PeriodicCircuit, PhasedCircuit, Shape,
+    Assignment, ModelCircuit, NotPeriodic, PeriodicCircuit, PhasedCircuit, Shape, Witness,
     phased::{self, PhasedConfig},
 };
 use crate::{
@@ -197,7 +197,13 @@ impl<F: PrimeField> LaidOut<F> {
         any!(self, circuit => circuit.shape())
     }
 
-    /// What the prover commits to.
+    /// What the prover commits to in the first phase.
+    pub fn witness(&self) -> Witness<F> {
+        let _stage = stages::enter(Stage::LayingOut);
+        any!(self, circuit => circuit.witness())
+    }
+
+    /// The same with what key generation commits to.
     pub fn assignment(&self) -> Assignment<F> {
         let _stage = stages::enter(Stage::LayingOut);
         any!(self, circuit => circuit.assignment())

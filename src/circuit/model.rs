@@ -11,7 +11,7 @@ use super::{
     config::{GeneralConfig, RESERVED_ROWS, UNUSABLE_ROWS},
     digest,
     gadgets::{Expr, Gadgets, field},
-    shape::{Assignment, MANY_PUBLIC_VALUES, Shape},
+    shape::{Assignment, MANY_PUBLIC_VALUES, Shape, Witness, padded},
 };
 use crate::{
     graph::{
@@ -68,21 +68,21 @@ impl<F: PrimeField> ModelCircuit<F> {
 
     /// What the prover commits to. Past the rows in use even cells stay zero; odd ones are read by no constraint, nor are
     /// the last rows.
-    pub fn assignment(&self) -> Assignment<F> {
+    pub fn witness(&self) -> Witness<F> {
         let n = 1 << self.k;
-        let padded = |mut column: Vec<F>| {
-            column.resize(n, F::ZERO);
-            column
-        };
-        let q = self.layout.q.iter().map(|&q| F::from(u64::from(q))).collect();
-        Assignment {
-            k: self.k,
-            advice: padded(self.layout.a.clone()),
-            fixed: vec![padded(self.layout.w.clone()), padded(q)],
-            copies: self.layout.copies.clone(),
+        Witness {
+            advice: padded(&self.layout.a, n),
             free_rows: [n - UNUSABLE_ROWS - 2].into_iter().chain(n - UNUSABLE_ROWS..n).collect(),
             tied_rows: vec![],
         }
+    }
+
+    /// The same with the fixed columns and the copies.
+    pub fn assignment(&self) -> Assignment<F> {
+        let Witness { advice, free_rows, tied_rows } = self.witness();
+        let q: Vec<F> = self.layout.q.iter().map(|&q| F::from(u64::from(q))).collect();
+        let fixed = [&self.layout.w, &q].map(|column| padded(column, 1 << self.k)).into();
+        Assignment { k: self.k, advice, fixed, copies: self.layout.copies.clone(), free_rows, tied_rows }
     }
 }
 
@@ -121,11 +121,23 @@ fn uses(model: &IntegerModel, hashed: &[HashedWords]) -> Vec<Vec<usize>> {
     uses
 }
 
-/// Lay out a model, node by node, with the gadgets of some layout.
+/// Per tensor, the last node that reads it; none for what is read after all nodes, or never.
+fn last_readers(model: &IntegerModel, hashed: &[HashedWords]) -> Vec<Option<usize>> {
+    let mut readers = vec![None; model.nodes.len() + 1];
+    for (i, node) in model.nodes.iter().enumerate() {
+        node.inputs.iter().for_each(|&input| readers[input] = Some(i));
+    }
+    let hashed = hashed.iter().flat_map(|hashed| &hashed.values).map(|value| value.tensor);
+    model.outputs.iter().map(|output| output.tensor).chain(hashed).for_each(|tensor| readers[tensor] = None);
+    readers
+}
+
+/// Lay out a model, node by node, with the gadgets of some layout. Expressions of a tensor are kept until its last reader has them.
 pub(super) fn lay_out<F: PrimeField, G: Gadgets<F>>(mut builder: G, model: &IntegerModel, trace: &Trace) -> G {
     let mut tensors: Vec<Vec<Expr<F>>> = Vec::with_capacity(trace.len());
     let hashed: Vec<HashedWords> = model.digests.iter().map(|digest| model.hashed(digest)).collect();
     let uses = uses(model, &hashed);
+    let last_readers = last_readers(model, &hashed);
 
     let inputs = model.features.iter().zip(&trace[0]).map(|(feature, &value)| {
         let (value, max) = (value.abs_diff(feature.range.lo), feature.range.hi.abs_diff(feature.range.lo));
@@ -135,7 +147,11 @@ pub(super) fn lay_out<F: PrimeField, G: Gadgets<F>>(mut builder: G, model: &Inte
     tensors.push(share(&mut builder, inputs, &uses[0]));
 
     for (i, node) in model.nodes.iter().enumerate() {
-        let inputs: Vec<Expr<F>> = node.inputs.iter().flat_map(|&id| tensors[id].iter().cloned()).collect();
+        let operand = |(place, &id): (usize, &usize)| {
+            let again = node.inputs[place + 1..].contains(&id);
+            if last_readers[id] == Some(i) && !again { std::mem::take(&mut tensors[id]) } else { tensors[id].clone() }
+        };
+        let inputs: Vec<Expr<F>> = node.inputs.iter().enumerate().flat_map(operand).collect();
         let values: Vec<i128> = node.inputs.iter().flat_map(|&id| trace[id].iter().copied()).collect();
         let ranges: Vec<_> = node.inputs.iter().flat_map(|&id| model.ranges(id)).collect();
         let outputs = match node.op {

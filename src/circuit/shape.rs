@@ -157,7 +157,18 @@ impl<F: PrimeField> Shape<F> {
     }
 }
 
-/// A layout with the witness of one run, as the prover commits to it.
+/// The witness of one run, as the prover commits to it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Witness<F> {
+    /// The advice column of the first phase, all rows of the domain.
+    pub advice: Vec<F>,
+    /// Rows of it that no constraint reads: the prover puts random values there, which hide the witness.
+    pub free_rows: Vec<usize>,
+    /// Pairs of free rows with the same random value.
+    pub tied_rows: Vec<(usize, usize)>,
+}
+
+/// A layout with the witness of one run, as keys and proofs commit to it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Assignment<F> {
     /// The domain has `2^k` rows.
@@ -172,6 +183,14 @@ pub struct Assignment<F> {
     pub free_rows: Vec<usize>,
     /// Pairs of free rows with the same random value.
     pub tied_rows: Vec<(usize, usize)>,
+}
+
+/// The column in all `n` rows of a domain, zero below its own.
+pub(super) fn padded<F: PrimeField>(column: &[F], n: usize) -> Vec<F> {
+    let mut rows = Vec::with_capacity(n);
+    rows.extend_from_slice(column);
+    rows.resize(n, F::ZERO);
+    rows
 }
 
 #[cfg(test)]

@@ -41,13 +41,19 @@ fn model_bytes(model: &IntegerModel) -> u64 {
     model.nodes.iter().map(node).sum::<usize>() as u64
 }
 
-/// The expressions that stand for all values while a model is laid out, and the copy that the widest node works on. Values
-/// that are constant over the domain have no terms.
+/// The expressions that stand for values while a model is laid out: at the widest node those that it or a later one reads, its own, and
+/// their values. Values that are constant over the domain have no terms.
 fn expression_bytes<C: Curve>(model: &IntegerModel) -> u64 {
     let (expression, term) = (size_of::<Expr<C::Scalar>>(), size_of::<(usize, C::Scalar)>());
     let varies = |range: &Interval| range.lo < range.hi;
-    let (mut all, mut widest) = (0, 0);
-    for node in &model.nodes {
+    let mut last_reader = vec![usize::MAX; model.nodes.len() + 1];
+    for (i, node) in model.nodes.iter().enumerate() {
+        node.inputs.iter().for_each(|&input| last_reader[input] = i);
+    }
+    model.outputs.iter().for_each(|output| last_reader[output.tensor] = usize::MAX);
+    let mut sizes = vec![model.features.len() * (expression + term)];
+    let (mut held, mut widest) = (sizes[0], 0);
+    for (i, node) in model.nodes.iter().enumerate() {
         let inputs: Vec<Interval> = node.inputs.iter().flat_map(|&id| model.ranges(id)).collect();
         let terms = match &node.op {
             Op::Linear(map) | Op::Weighted(Weighted { map, .. }) => {
@@ -55,8 +61,14 @@ fn expression_bytes<C: Curve>(model: &IntegerModel) -> u64 {
             }
             _ => node.ranges.iter().filter(|range| varies(range)).count(),
         };
-        all += node.ranges.len() * expression + terms * term;
-        widest = widest.max(inputs.len() * (expression + size_of::<Interval>() + size_of::<i128>()));
+        let size = node.ranges.len() * expression + terms * term;
+        let values = inputs.len() * (size_of::<Interval>() + size_of::<i128>());
+        sizes.push(size);
+        held += size;
+        widest = widest.max(held + values);
+        for &input in node.inputs.iter().filter(|&&input| last_reader[input] == i) {
+            held -= std::mem::take(&mut sizes[input]);
+        }
     }
-    (all + widest) as u64
+    widest as u64
 }

@@ -355,9 +355,9 @@ impl Build {
             })?;
             artifact(paths::ARCHITECTURE, ArtifactKind::Architecture, &bytes)?;
         }
-        let (proving_key, verifying_key) = (self.proving_key.to_bytes(), vk.to_bytes()?);
-        artifact(paths::PROVING_KEY, ArtifactKind::ProvingKey, &proving_key)?;
+        let verifying_key = vk.to_bytes()?;
         artifact(paths::VERIFYING_KEY, ArtifactKind::VerifyingKey, &verifying_key)?;
+        staged.write_with(paths::PROVING_KEY, |file| self.proving_key.write(file))?;
         staged.write(&paths::contract(&self.contract_name), self.contract.as_bytes())?;
         if let Some(batch) = &self.batch_contract {
             staged.write(&paths::contract(&batch_name(&self.contract_name)), batch.as_bytes())?;
@@ -376,7 +376,7 @@ impl Build {
             staged.write(&path, tests.as_bytes())?;
             staged.write(FIXTURE, format!("{:#}\n", self.fixture(&circuit)?).as_bytes())?;
         }
-        let key_bytes = [&proving_key, &verifying_key].map(|key| key.len() as u64 + OVERHEAD);
+        let key_bytes = [self.proving_key.bytes_len(), verifying_key.len()].map(|len| len as u64 + OVERHEAD);
         staged.write(paths::REPORT, self.report(key_bytes).as_bytes())?;
         Ok(staged.commit(self.manifest())?)
     }

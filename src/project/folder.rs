@@ -104,8 +104,7 @@ impl Project {
     /// Read the proving key.
     pub fn proving_key(&self) -> Result<AnyProvingKey, ProjectError> {
         let path = listed(&self.folder, &self.manifest, paths::PROVING_KEY)?;
-        let bytes = read_artifact(&path, ArtifactKind::ProvingKey)?;
-        AnyProvingKey::from_bytes(&bytes, self.verifying_key.clone(), &self.model)
+        AnyProvingKey::read(&path, self.verifying_key.clone(), &self.model)
     }
 
     /// Quantise an input (one value per feature, in the model's units), check it against the domain, and prove.

@@ -1,5 +1,10 @@
 //! Keys on either curve.
 
+use std::{
+    io::{self, Write},
+    path::Path,
+};
+
 use ff::Field;
 use rand_core::{CryptoRng, RngCore};
 
@@ -10,6 +15,7 @@ use crate::{
     plan::Plan,
     proof::{
         Bls12381, Bn254, Curve, CurveId, Proof, ProveError, ProvingKey, Srs, SrsOrigin, VerifyingKey,
+        artifact::{ArtifactKind, ArtifactReader, ArtifactWriter},
         cost::Work,
         curve::{Word, scalar_word},
         keys::peek,
@@ -248,19 +254,26 @@ impl AnyProvingKey {
         })
     }
 
-    /// Read a key from its bytes, the verifying key and the model that it was generated for.
-    pub fn from_bytes(bytes: &[u8], vk: AnyVerifyingKey, model: &IntegerModel) -> Result<Self, ProjectError> {
+    /// Read a key from its file, with the verifying key and the model that it was generated for.
+    pub fn read(path: &Path, vk: AnyVerifyingKey, model: &IntegerModel) -> Result<Self, ProjectError> {
         fn read<C: Curve>(
-            bytes: &[u8],
+            path: &Path,
             vk: VerifyingKey<C>,
             model: &IntegerModel,
         ) -> Result<ProvingKey<C>, ProjectError> {
+            let mut file = ArtifactReader::open(path, ArtifactKind::ProvingKey)?;
             let circuit = LaidOut::for_keygen_decided(vk.decisions(), model)?;
-            Ok(ProvingKey::from_bytes(bytes, vk, &circuit)?)
+            let key = ProvingKey::read(file.len(), vk, &circuit, |buffer| Ok(file.read_exact(buffer)?));
+            // damage to the file is said before what it did to the key
+            match key {
+                Err(error @ ProjectError::Artifact(_)) => return Err(error),
+                _ => file.finish()?,
+            }
+            key
         }
         Ok(match vk {
-            AnyVerifyingKey::Bn254(vk) => Self::Bn254(read(bytes, vk, model)?),
-            AnyVerifyingKey::Bls12381(vk) => Self::Bls12381(read(bytes, vk, model)?),
+            AnyVerifyingKey::Bn254(vk) => Self::Bn254(read(path, vk, model)?),
+            AnyVerifyingKey::Bls12381(vk) => Self::Bls12381(read(path, vk, model)?),
         })
     }
 
@@ -272,9 +285,17 @@ impl AnyProvingKey {
         }
     }
 
-    /// The key's bytes.
-    pub fn to_bytes(&self) -> Vec<u8> {
-        on_curve!(AnyProvingKey, self, key => key.to_bytes())
+    /// The length of the key in bytes.
+    pub fn bytes_len(&self) -> usize {
+        on_curve!(AnyProvingKey, self, key => key.bytes_len())
+    }
+
+    /// Write the key's file.
+    pub fn write(&self, file: &mut dyn Write) -> io::Result<()> {
+        let mut file = ArtifactWriter::new(file, ArtifactKind::ProvingKey, self.bytes_len() as u64)?;
+        on_curve!(AnyProvingKey, self, key => key.write(|part| file.write(part)))?;
+        file.finish()?;
+        Ok(())
     }
 
     /// Prove that the model gives its outputs for `input`, one integer per feature. For models that hash nothing.

@@ -5,6 +5,7 @@ use ff::PrimeField;
 
 use super::{
     curve::{Bn254, Curve},
+    fft::COSETS,
     msm::additions,
     protocol::{Polynomial, Protocol, RotationSet},
 };
@@ -12,6 +13,12 @@ use crate::{circuit::InstanceColumn, stages::Stage};
 
 /// Bytes of a scalar.
 const SCALAR: u64 = 32;
+/// Bytes of the number of a cell.
+const CELL: u64 = 4;
+/// Bytes of a copy.
+const COPY: u64 = 16;
+/// Bytes of a term of a commitment in its bucket.
+const TERM: u64 = 4;
 
 /// What one run of `hallmark prove` does besides running and laying out the model.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -52,7 +59,8 @@ impl Work {
         let (permutation, sigmas) = (usize::from(protocol.permutation.is_some()), sigmas(protocol));
         let columns = fixed + protocol.phases + interpolated(protocol) + permutation_columns(protocol);
 
-        let mut work = Self { transforms: vec![(k, columns), (k + 1, columns + 1)], ..Self::default() };
+        // columns to coefficients and to both cosets; the quotient back from these
+        let mut work = Self { transforms: vec![(k, (1 + COSETS) * columns + COSETS)], ..Self::default() };
         work.commitments = vec![n; protocol.phases + permutation];
         work.commitments.extend(vec![extended / protocol.quotient_pieces; protocol.quotient_pieces]);
         // the linearisation has the length of a piece of the quotient, and so have the polynomials of the opening
@@ -62,15 +70,17 @@ impl Work {
         // sigma's powers of omega; the running product, its inversions, and its argument
         work.steps += n * (permutation + sigmas);
         work.products += n * (4 * permutation + 6 * sigmas) + extended * (4 * permutation + 4 * sigmas);
-        // rows of the twiddles of both domains, in both directions, and as they are stored
-        work.products += 4 * 3 * n;
+        // Lagrange polynomials of the permutation's first and last rows
+        work.products += extended * 5 * if protocol.last_rotation().is_some() { 2 } else { permutation };
+        // linear columns times their coefficients; twiddles
+        work.products += extended * protocol.shape.linear.len() + n / 2;
         // the values of periodic selectors, on as many points as they do not repeat
         if let Some(periodic) = &protocol.shape.periodic {
             let cycle = extended >> (k - periodic.log_period);
             let roots: usize = periodic.sections.iter().map(Vec::len).sum();
             work.products += 2 * cycle * roots;
         }
-        // division by the vanishing polynomial, the coset's powers
+        // division by the vanishing polynomial, powers of omega
         work.products += 2 * extended;
         work.steps += protocol.evaluations().len() * n;
         let terms = protocol.shape.linear.len() + 2 * permutation + protocol.quotient_pieces;
@@ -128,28 +138,43 @@ fn nominal_commitment<C: Curve>(terms: usize) -> f64 {
 
 /// Bytes that proving holds at its peak, for a circuit with so many rows in use and copies.
 pub fn peak_bytes<C: Curve>(protocol: &Protocol<C>, rows: usize, copies: usize) -> u64 {
-    let column = SCALAR * protocol.n() as u64;
+    let n = protocol.n() as u64;
+    let column = SCALAR * n;
     let (fixed, permutation) = (protocol.fixed.len() as u64, u64::from(protocol.permutation.is_some()));
     let (phases, sigmas) = (protocol.phases as u64, sigmas(protocol) as u64);
     let piece = 2 * column / protocol.quotient_pieces as u64;
+    // scalars of a commitment as it has them, and its terms by bucket, of two threads
+    let commitment = |polynomial: u64| (SCALAR + 1 + 2 * TERM) * polynomial / SCALAR;
 
-    // throughout. The key: powers, twiddles in both directions, fixed columns, sigma in both forms
-    let powers_bytes = std::mem::size_of::<C::G1Affine>() as u64 * powers(protocol) as u64;
-    let key = powers_bytes + 2 * column + (fixed + 2 * sigmas) * column;
-    // the circuit, and what it assigned; advice and running product as coefficients
-    let laid_out = rows as u64 * (2 * SCALAR + 1) + 2 * std::mem::size_of::<(usize, usize)>() as u64 * copies as u64;
-    let base = key + laid_out + (phases + fixed) * column + (phases + permutation) * column;
+    // throughout. The key: powers, twiddles, fixed columns and sigmas as coefficients, and the next cells of these
+    let powers = std::mem::size_of::<C::G1Affine>() as u64 * powers(protocol) as u64;
+    let key = powers + column / 2 + (fixed + sigmas) * column + sigmas * CELL * n;
+    let (laid_out, copies) = (laid_out(protocol) * rows as u64, COPY * copies as u64);
 
-    // while the quotient is interpolated: all on the extended domain, the values, and the copy that an FFT works on
-    let extended = phases + fixed + (interpolated(protocol) + permutation_columns(protocol)) as u64;
-    let quotient = 2 * (extended + 1 + 1) * column;
-    // in the last commitment: quotient, linearisation, per opened set its combination and quotient, both polynomials of the
-    // opening, and the terms as the multiplication has them
-    let sets = protocol.rotation_sets();
-    let set = |set: &RotationSet| 2 * if is_linearised(set) { piece } else { column };
-    let term = SCALAR + powers_bytes / powers(protocol) as u64 + std::mem::size_of::<usize>() as u64;
-    let opening = 2 * column + 3 * piece + sets.iter().map(set).sum::<u64>() + term * (piece / SCALAR);
-    base + quotient.max(opening)
+    // while the key is read: the columns are those of the circuit, and cycles are joined
+    let reading = powers + laid_out + 2 * copies + fixed * column + 3 * sigmas * CELL * n;
+    // while the circuit is there: its first column, and that as coefficients, in a commitment; or with the second one and what it is
+    // divided by
+    let witness = key + laid_out + copies + 2 * column + if phases > 1 { 2 * column } else { commitment(column) };
+    // while the quotient is interpolated: all of the witness, instance columns and an indicator as coefficients, values on both cosets; and
+    // on one coset the advice, with the instance columns, the fixed ones that are evaluated and a linear one, or with what the permutation
+    // has: the product, an indicator, its factors and a sigma
+    let proved = key + (phases + permutation) * column;
+    let (interpolated, evaluated) = (interpolated(protocol) as u64, protocol.evaluated_fixed().count() as u64);
+    let indicators = u64::from(protocol.last_rotation().is_some());
+    let coset = phases + (interpolated + evaluated + 1).max(permutation * (3 + indicators));
+    let quotient = proved + (interpolated + indicators + 2 + coset) * column;
+    // in a commitment to a piece of the quotient; then linearisation, a polynomial of the opening, and another or what is in a commitment
+    let opening = proved + (2 * column + commitment(piece)).max(2 * piece + piece.max(commitment(piece)));
+    let last = proved + 3 * piece + commitment(piece);
+    reading.max(witness).max(quotient).max(opening).max(last)
+}
+
+/// Bytes of a row of a circuit that is laid out.
+fn laid_out<C: Curve>(protocol: &Protocol<C>) -> u64 {
+    // with two phases: advice, and the fixed columns that are made row by row, of which one holds numbers
+    let (columns, others) = if protocol.phases > 1 { (5, 4) } else { (2, 1) };
+    columns * SCALAR + others
 }
 
 /// Instance columns that the prover interpolates: all but the periodic ones.
@@ -167,9 +192,9 @@ fn sigmas<C: Curve>(protocol: &Protocol<C>) -> usize {
     protocol.permutation.as_ref().map_or(0, |permutation| permutation.sigma.len())
 }
 
-/// Polynomials of the permutation: sigmas, the running product, and indicators of its rows.
+/// Polynomials of the permutation: sigmas, the running product, and the indicator of its rows, if these are not all.
 fn permutation_columns<C: Curve>(protocol: &Protocol<C>) -> usize {
-    let indicators = if protocol.last_rotation().is_some() { 3 } else { 1 };
+    let indicators = usize::from(protocol.last_rotation().is_some());
     sigmas(protocol) + if protocol.permutation.is_some() { 1 + indicators } else { 0 }
 }
 

@@ -72,6 +72,9 @@ pub trait Curve: Clone + Copy + fmt::Debug + Default + PartialEq + Eq + Send + S
     type G2Affine: PrimeCurveAffine<Scalar = Self::Scalar> + PartialEq;
     type Engine: MultiMillerLoop<Fr = Self::Scalar, G1Affine = Self::G1Affine, G2Affine = Self::G2Affine>;
 
+    /// The coordinates of a point; those of the identity are zero.
+    fn coordinates(point: &Self::G1Affine) -> (Self::Base, Self::Base);
+
     /// A point as a proof carries it; the identity is all zeros.
     fn point(point: &Self::G1Affine) -> Vec<Word>;
 
@@ -156,6 +159,10 @@ impl Curve for Bn254 {
     type G2Affine = bn256::G2Affine;
     type Engine = bn256::Bn256;
 
+    fn coordinates(point: &bn256::G1Affine) -> (bn256::Fq, bn256::Fq) {
+        (point.x, point.y)
+    }
+
     fn point(point: &bn256::G1Affine) -> Vec<Word> {
         vec![scalar_word(&point.x), scalar_word(&point.y)]
     }
@@ -217,6 +224,13 @@ impl Curve for Bls12381 {
     type G1Affine = bls12_381::G1Affine;
     type G2Affine = bls12_381::G2Affine;
     type Engine = bls12_381::Bls12;
+
+    fn coordinates(point: &bls12_381::G1Affine) -> (bls12_381::Fq, bls12_381::Fq) {
+        if bool::from(point.is_identity()) {
+            return (bls12_381::Fq::ZERO, bls12_381::Fq::ZERO);
+        }
+        (point.x, point.y)
+    }
 
     fn point(point: &bls12_381::G1Affine) -> Vec<Word> {
         if bool::from(point.is_identity()) {

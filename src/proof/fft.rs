@@ -1,7 +1,7 @@
-//! Fast Fourier transforms over the rows of the domain and over the coset twice as long on which quotients are interpolated.
+//! Fast Fourier transforms over the rows of the domain and over two cosets of it, on which quotients are interpolated.
 //!
 //! Decimation in frequency (Gentleman and Sande, 1966), by halves: it stays in a cache as soon as its part fits, and both halves are
-//! independent tasks. Results come out in bit-reversed order and are put in order by one pass.
+//! independent tasks. Results come out in bit-reversed order and are put in order in place.
 
 use ff::{Field, WithSmallOrderMulGroup};
 use rayon::prelude::*;
@@ -14,13 +14,15 @@ const MIN_SHARED: usize = 1 << 12;
 /// Elements that a task multiplies at least.
 const MIN_TASK: usize = 1 << 10;
 
-/// The domain of `2^k` rows, and the coset `zeta <extended_omega>` of twice as many points, where `zeta^3 = 1`.
+/// Cosets of the domain by whose values quotients are known: these have less than twice as many coefficients as there are rows.
+pub const COSETS: usize = 2;
+
+/// The domain of `2^k` rows, and its cosets `zeta <omega>` and `zeta^2 <omega>`, where `zeta^3 = 1`.
 #[derive(Clone, Debug)]
 pub struct Domain<F> {
     k: u32,
-    /// Powers of `extended_omega` and of its inverse, half of them each.
+    /// Powers of `omega`, half of them. The others are their negatives, and in the other direction they are those of its inverse.
     twiddles: Vec<F>,
-    inverse_twiddles: Vec<F>,
 }
 
 /// Powers of `base`, from 1 on.
@@ -116,12 +118,13 @@ fn reverse<F>(values: &mut [F]) {
 }
 
 impl<F: WithSmallOrderMulGroup<3> + Multiply> Domain<F> {
-    /// The domain of `2^k` rows, `k` below the field's two-adicity.
+    /// The domain of `2^k` rows, `k` at most the field's two-adicity.
     pub fn new(k: u32) -> Self {
-        let root = |k: u32| F::ROOT_OF_UNITY.pow_vartime([1u64 << (F::S.saturating_sub(k))]);
-        let omega = root(k + 1);
-        let inverse = omega.pow_vartime([(2u64 << k) - 1]);
-        Self { k, twiddles: powers(omega, 1 << k), inverse_twiddles: powers(inverse, 1 << k) }
+        Self { k, twiddles: powers(Self::generator(k), 1 << k.saturating_sub(1)) }
+    }
+
+    fn generator(k: u32) -> F {
+        F::ROOT_OF_UNITY.pow_vartime([1u64 << (F::S.saturating_sub(k))])
     }
 
     /// Rows.
@@ -129,72 +132,78 @@ impl<F: WithSmallOrderMulGroup<3> + Multiply> Domain<F> {
         1 << self.k
     }
 
-    /// Points of the coset.
-    pub fn extended_len(&self) -> usize {
-        2 << self.k
-    }
-
     /// The generator of the domain.
     pub fn omega(&self) -> F {
-        self.extended_omega().square()
+        Self::generator(self.k)
     }
 
-    /// The generator of the group whose coset it is.
-    pub fn extended_omega(&self) -> F {
-        F::ROOT_OF_UNITY.pow_vartime([1u64 << (F::S.saturating_sub(self.k + 1))])
+    /// `omega^i`, for `i` below the number of rows.
+    pub fn power(&self, i: usize) -> F {
+        self.twiddles.get(i).copied().unwrap_or_else(|| -self.twiddles[i - self.twiddles.len()])
     }
 
-    /// What the coset is a multiple by.
-    pub fn coset(&self) -> F {
-        F::ZETA
+    /// What a coset is a multiple by: `zeta` or `zeta^2`.
+    pub fn shift(coset: usize) -> F {
+        Self::zeta(coset + 1)
     }
 
     /// `zeta^i`.
-    fn shift(i: usize) -> F {
+    fn zeta(i: usize) -> F {
         [F::ONE, F::ZETA, F::ZETA.square()][i % 3]
+    }
+
+    /// Coefficients of the polynomial with these values in the rows, times the number of rows.
+    fn invert(&self, values: &mut [F]) {
+        transform(values, &self.twiddles, 1);
+        reverse(values);
+        // the inverse of omega has the same powers, from the second on in the other direction
+        values[1..].reverse();
     }
 
     /// Coefficients of the polynomial with these values in the rows, as many as rows.
     pub fn interpolate(&self, mut values: Vec<F>) -> Vec<F> {
         debug_assert_eq!(values.len(), self.len());
-        transform(&mut values, &self.inverse_twiddles, 2);
-        reverse(&mut values);
+        self.invert(&mut values);
         let scaling = F::TWO_INV.pow_vartime([u64::from(self.k)]);
         scale(&mut values, |_| scaling);
         values
     }
 
-    /// Values at the points `zeta extended_omega^i` of the polynomial with these coefficients, as many as rows.
-    pub fn extend(&self, coefficients: &[F]) -> Vec<F> {
+    /// Values in the rows of a coset of the polynomial with these coefficients, as many as rows.
+    pub fn extend(&self, coefficients: &[F], coset: usize) -> Vec<F> {
         debug_assert_eq!(coefficients.len(), self.len());
-        let shifts = [0, 1, 2].map(Self::shift);
-        // the first step, with zeros in the upper half: even points have what is given, odd ones times powers
-        let mut even = coefficients.to_vec();
-        scale(&mut even, |i| shifts[i % 3]);
-        let mut odd = even.clone();
-        scale(&mut odd, |i| self.twiddles[i]);
-        let half = |values: &mut Vec<F>| {
-            transform(values, &self.twiddles, 2);
-            reverse(values);
-        };
-        rayon::join(|| half(&mut even), || half(&mut odd));
-        even.into_iter().zip(odd).flat_map(|(even, odd)| [even, odd]).collect()
+        let mut values = coefficients.to_vec();
+        let shifts = [0, 1, 2].map(|i| Self::zeta(i * (coset + 1)));
+        scale(&mut values, |i| shifts[i % 3]);
+        transform(&mut values, &self.twiddles, 1);
+        reverse(&mut values);
+        values
     }
 
-    /// Coefficients of the polynomial whose values at the points of the coset are these over `X^n - 1`, twice as many as rows.
+    /// Coefficients of the polynomial whose values on one coset and then on the other are these over `X^n - 1`, twice as many as
+    /// rows.
     pub fn divide_by_vanishing(&self, mut values: Vec<F>) -> Vec<F> {
-        debug_assert_eq!(values.len(), self.extended_len());
-        // X^n is zeta^n at even points and its negative at odd ones
-        let power = F::ZETA.pow_vartime([self.len() as u64]);
-        // zeta^n is a cube root of one other than one, as n is a power of two: neither is zero
-        let inverses = [power - F::ONE, -power - F::ONE].map(|value| value.invert().unwrap_or(F::ZERO));
-        scale(&mut values, |i| inverses[i % 2]);
-        transform(&mut values, &self.inverse_twiddles, 1);
-        reverse(&mut values);
-        let scaling = F::TWO_INV.pow_vartime([u64::from(self.k + 1)]);
-        // zeta^-i
-        let shifts = [0, 2, 1].map(|i| scaling * Self::shift(i));
-        scale(&mut values, |i| shifts[i % 3]);
+        debug_assert_eq!(values.len(), COSETS * self.len());
+        let (low, high) = values.split_at_mut(self.len());
+        self.invert(low);
+        self.invert(high);
+        // X^n is zeta^n on the one and zeta^2n on the other: `low + X^n high` has these values there, up to the division and the shifts
+        let powers = [0, 1].map(|coset| Self::shift(coset).pow_vartime([self.len() as u64]));
+        let scaling = F::TWO_INV.pow_vartime([u64::from(self.k)]);
+        // n is a power of two, so that both are cube roots of one other than one: nothing here is zero
+        let inverse = |power: F| ((power - F::ONE) * (powers[0] - powers[1])).invert().unwrap_or(F::ZERO) * scaling;
+        // zeta^-i is zeta^2i
+        let factors = [(2, powers[0]), (1, powers[1])]
+            .map(|(step, power)| [0, 1, 2].map(|i| inverse(power) * Self::zeta(step * i)));
+        let tasks = low.par_chunks_mut(MIN_TASK).zip(high.par_chunks_mut(MIN_TASK)).enumerate();
+        tasks.for_each(|(chunk, (low, high))| {
+            for (i, (low, high)) in low.iter_mut().zip(high).enumerate() {
+                let place = (chunk * MIN_TASK + i) % 3;
+                let (one, other) = (*low * factors[0][place], *high * factors[1][place]);
+                // as powers[0] + powers[1] = -1
+                (*low, *high) = (one + powers[0] * (one + other), one - other);
+            }
+        });
         values
     }
 }
@@ -216,13 +225,14 @@ mod tests {
         let mut rng = ChaCha20Rng::seed_from_u64(1);
         for k in [0, 1, 2, 5, 8] {
             let domain = Domain::<F>::new(k);
-            let (n, omega, extended) = (1usize << k, domain.omega(), domain.extended_omega());
+            let (n, omega) = (1usize << k, domain.omega());
+            assert!((0..n).all(|i| domain.power(i) == omega.pow([i as u64])));
             let coefficients: Vec<F> = (0..n).map(|_| F::random(&mut rng)).collect();
             let rows = (0..n).map(|i| evaluate(&coefficients, omega.pow([i as u64]))).collect();
             assert_eq!(domain.interpolate(rows), coefficients, "k = {k}");
-            let point = |i: usize| domain.coset() * extended.pow([i as u64]);
+            let point = |i: usize| Domain::<F>::shift(i / n) * domain.power(i % n);
             let values: Vec<F> = (0..2 * n).map(|i| evaluate(&coefficients, point(i))).collect();
-            assert_eq!(domain.extend(&coefficients), values, "k = {k}");
+            assert_eq!([0, 1].map(|coset| domain.extend(&coefficients, coset)).concat(), values, "k = {k}");
             let quotient: Vec<F> = (0..2 * n).map(|_| F::random(&mut rng)).collect();
             let multiple = |i: usize| evaluate(&quotient, point(i)) * (point(i).pow([n as u64]) - F::ONE);
             assert_eq!(domain.divide_by_vanishing((0..2 * n).map(multiple).collect()), quotient, "k = {k}");
@@ -244,10 +254,11 @@ mod tests {
         for i in [0, 1, 4097, 32767] {
             assert_eq!(evaluate(&coefficients, domain.omega().pow([i as u64])), values[i]);
         }
-        let extended = domain.extend(&coefficients);
-        for i in [0, 1, 4097, 65535] {
-            let point = domain.coset() * domain.extended_omega().pow([i as u64]);
-            assert_eq!(evaluate(&coefficients, point), extended[i]);
+        for coset in 0..COSETS {
+            let extended = domain.extend(&coefficients, coset);
+            for i in [0, 1, 4097, 32767] {
+                assert_eq!(evaluate(&coefficients, Domain::<Fr>::shift(coset) * domain.power(i)), extended[i]);
+            }
         }
     }
 }

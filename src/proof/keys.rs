@@ -18,7 +18,7 @@ use super::{
     msm::msm,
     processor::Multiply,
     protocol::{Commitments, Protocol, UnsupportedError},
-    quotient::{coefficients, sigma},
+    quotient::{coefficients, sigma, sigma_coefficients},
     srs::{Srs, SrsOrigin, ethereum_s_g2},
 };
 use crate::{
@@ -29,6 +29,12 @@ use crate::{
 
 /// The fixed column that weights are in, in every layout that may leave them to a commitment.
 const WEIGHTS: usize = 0;
+
+/// Bytes of the model's id in a proving key.
+const ID_BYTES: usize = 32;
+
+/// Powers of the setup that are read or written at a time.
+const CHUNK: usize = 1 << 14;
 
 /// Key generation failed, or a key's bytes are not a key.
 #[derive(Debug, Error)]
@@ -209,6 +215,10 @@ fn damaged(detail: &'static str) -> KeyError {
     KeyError::Damaged { key: "verifying", detail }
 }
 
+fn damaged_proving(detail: &'static str) -> KeyError {
+    KeyError::Damaged { key: "proving", detail }
+}
+
 /// What a prover needs.
 pub struct ProvingKey<C: Curve = Bn254> {
     pub(super) domain: Domain<C::Scalar>,
@@ -229,8 +239,8 @@ impl<C: Curve> fmt::Debug for ProvingKey<C> {
 /// The permutation's polynomial of an advice column.
 #[derive(Debug)]
 pub struct Sigma<F> {
-    /// Its values in the rows of the domain.
-    pub rows: Vec<F>,
+    /// Per row, the next cell of its cycle: row `i` of column `j` is cell `2^k j + i`.
+    pub next: Vec<u32>,
     pub coefficients: Vec<F>,
 }
 
@@ -245,12 +255,13 @@ impl<F: ff::WithSmallOrderMulGroup<3> + Multiply> FixedPolynomials<F> {
     fn new(circuit: &LaidOut<F>) -> Self {
         let Assignment { k, fixed, copies, .. } = circuit.assignment();
         let domain = Domain::new(k);
-        let fixed = fixed.into_iter().map(|column| coefficients(&domain, column)).collect();
         let permuted = circuit.constraint_system().permutation().get_columns().len();
-        let sigma = sigma(permuted, 1 << k, domain.omega(), if permuted > 0 { &copies } else { &[] });
-        let sigma = sigma.into_iter().map(|rows| {
-            let coefficients = coefficients(&domain, rows.clone());
-            Sigma { rows, coefficients }
+        let next = if permuted > 0 { sigma(permuted, 1 << k, &copies) } else { vec![] };
+        drop(copies);
+        let fixed = fixed.into_iter().map(|column| coefficients(&domain, column)).collect();
+        let sigma = next.into_iter().map(|next| {
+            let coefficients = sigma_coefficients(&domain, permuted, &next);
+            Sigma { next, coefficients }
         });
         let sigma = sigma.collect();
         Self { domain, fixed, sigma }
@@ -277,6 +288,7 @@ impl<C: Curve> ProvingKey<C> {
         let quotient_pieces = if srs.k() > k { 1 } else { 2 };
         let (setup, _, mut powers, s_g2) = srs.into_parts();
         powers.truncate((2 << k) / quotient_pieces);
+        powers.shrink_to_fit();
         let FixedPolynomials { domain, fixed, sigma } = FixedPolynomials::new(circuit);
         let commitments = Commitments {
             fixed: fixed.iter().map(|poly| commit::<C>(poly, &powers)).collect(),
@@ -292,27 +304,73 @@ impl<C: Curve> ProvingKey<C> {
         &self.vk
     }
 
-    /// The key's bytes: the model's id, then the setup's powers, uncompressed.
+    /// The length of the key in bytes.
+    pub fn bytes_len(&self) -> usize {
+        ID_BYTES + C::RAW_BYTES * self.powers.len()
+    }
+
+    /// Hand the key's bytes to `write`, part by part: the model's id, then the setup's powers, uncompressed.
+    pub fn write<E>(&self, mut write: impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
+        write(&self.vk.protocol.model_id())?;
+        let mut bytes = Vec::with_capacity(CHUNK * C::RAW_BYTES);
+        for powers in self.powers.chunks(CHUNK) {
+            bytes.clear();
+            powers.iter().for_each(|point| bytes.extend(C::to_raw(point)));
+            write(&bytes)?;
+        }
+        Ok(())
+    }
+
+    /// The key's bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(32 + C::RAW_BYTES * self.powers.len());
-        bytes.extend(self.vk.protocol.model_id());
-        self.powers.iter().for_each(|point| bytes.extend(C::to_raw(point)));
+        let mut bytes = Vec::with_capacity(self.bytes_len());
+        let Ok(()) = self.write(|part| {
+            bytes.extend_from_slice(part);
+            Ok::<_, std::convert::Infallible>(())
+        });
         bytes
     }
 
     /// Read a key from its bytes, the verifying key and the circuit that it was generated for.
     pub fn from_bytes(bytes: &[u8], vk: VerifyingKey<C>, circuit: &LaidOut<C::Scalar>) -> Result<Self, KeyError> {
-        let _stage = stages::enter(Stage::Loading);
-        let damaged = |detail| KeyError::Damaged { key: "proving", detail };
-        let (digest, powers) = bytes.split_at_checked(32).ok_or_else(|| damaged("it is too short"))?;
-        if digest != vk.protocol.model_id() {
-            return Err(KeyError::Foreign { expected: vk.id(), found: hex::encode(digest) });
+        let mut rest = bytes;
+        Self::read(bytes.len() as u64, vk, circuit, |buffer| {
+            let (part, after) = rest.split_at_checked(buffer.len()).ok_or(damaged_proving("it is too short"))?;
+            buffer.copy_from_slice(part);
+            rest = after;
+            Ok(())
+        })
+    }
+
+    /// The same from `len` bytes that `read` fills buffers with, part by part.
+    pub fn read<E: From<KeyError>>(
+        len: u64,
+        vk: VerifyingKey<C>,
+        circuit: &LaidOut<C::Scalar>,
+        mut read: impl FnMut(&mut [u8]) -> Result<(), E>,
+    ) -> Result<Self, E> {
+        let stage = stages::enter(Stage::Loading);
+        if len < ID_BYTES as u64 {
+            return Err(damaged_proving("it is too short").into());
         }
-        if powers.len() != C::RAW_BYTES * (2 * vk.protocol.n() / vk.protocol.quotient_pieces) {
-            return Err(damaged("its length does not fit its rows"));
+        let mut id = [0; ID_BYTES];
+        read(&mut id)?;
+        if id != vk.protocol.model_id() {
+            return Err(KeyError::Foreign { expected: vk.id(), found: hex::encode(id) }.into());
         }
-        let powers: Option<Vec<C::G1Affine>> = powers.par_chunks(C::RAW_BYTES).map(C::from_raw).collect();
-        let powers = powers.ok_or_else(|| damaged("a power of the setup is not a point"))?;
+        let count = 2 * vk.protocol.n() / vk.protocol.quotient_pieces;
+        if len != (ID_BYTES + C::RAW_BYTES * count) as u64 {
+            return Err(damaged_proving("its length does not fit its rows").into());
+        }
+        let mut powers: Vec<C::G1Affine> = Vec::with_capacity(count);
+        let mut bytes = vec![0; CHUNK.min(count) * C::RAW_BYTES];
+        while powers.len() < count {
+            bytes.truncate((count - powers.len()) * C::RAW_BYTES);
+            read(&mut bytes)?;
+            let points: Option<Vec<C::G1Affine>> = bytes.par_chunks(C::RAW_BYTES).map(C::from_raw).collect();
+            powers.extend(points.ok_or(damaged_proving("a power of the setup is not a point"))?);
+        }
+        drop(stage);
         let FixedPolynomials { domain, fixed, sigma } = FixedPolynomials::new(circuit);
         Ok(Self { domain, powers, fixed, sigma, vk })
     }

@@ -35,30 +35,58 @@ const MAX_WINDOW: usize = 16;
 /// A scalar in 64-bit limbs, least significant first.
 type Limbs = [u64; 4];
 
-/// The sum of `scalars[i] * bases[i]`.
+/// The sum of `scalars[i] * bases[i]`, fewer than `2^31` of them.
 ///
 /// # Panics
 /// If there are not as many scalars as bases.
 pub fn msm<C: Curve>(scalars: &[C::Scalar], bases: &[C::G1Affine]) -> C::G1 {
     assert_eq!(scalars.len(), bases.len(), "as many scalars as bases");
-    let terms = scalars.par_iter().zip(bases).map(|(scalar, base)| {
+    let magnitude = |scalar: &C::Scalar| {
         let (positive, negative) = (limbs(scalar), limbs(&-*scalar));
-        let base = Affine::new(base);
-        if bit_length(&negative) < bit_length(&positive) { (negative, base.neg()) } else { (positive, base) }
-    });
-    let (scalars, bases): (Vec<Limbs>, Vec<Affine<C::Base>>) = terms.unzip();
-    let mut lengths: Vec<usize> = scalars.iter().map(bit_length).collect();
-    lengths.sort_unstable();
-    let bits = lengths.last().copied().unwrap_or(0);
+        if bit_length(&negative) < bit_length(&positive) { (negative, true) } else { (positive, false) }
+    };
+    let (magnitudes, signs): (Vec<Limbs>, Vec<bool>) = scalars.par_iter().map(magnitude).unzip();
+    let lengths = Lengths::new(&magnitudes);
     let c = window_size(&lengths);
-    let windows: Vec<usize> = (0..windows(bits, c)).collect();
+    let windows: Vec<usize> = (0..windows(lengths.longest(), c)).collect();
     let together = (BATCH / bases.len().max(1)).clamp(1, windows.len().div_ceil(rayon::current_num_threads()));
+    let scalars = Scalars { magnitudes: &magnitudes, signs: &signs };
     let sums: Vec<Vec<C::G1>> = windows
         .par_chunks(together)
-        .map_init(Summer::default, |summer, windows| window_sums::<C>(summer, &scalars, &bases, windows, c))
+        .map_init(Summer::default, |summer, windows| window_sums::<C>(summer, scalars, bases, windows, c))
         .collect();
     let doubled = |sum: C::G1| (0..c).fold(sum, |sum, _| sum.double());
     sums.iter().flatten().rev().fold(C::G1::identity(), |sum, window| doubled(sum) + window)
+}
+
+/// Scalars by magnitude, and whether they are negative.
+#[derive(Clone, Copy)]
+struct Scalars<'a> {
+    magnitudes: &'a [Limbs],
+    signs: &'a [bool],
+}
+
+/// How many scalars have so many bits or more.
+struct Lengths([usize; 4 * 64 + 1]);
+
+impl Lengths {
+    fn new(scalars: &[Limbs]) -> Self {
+        let mut reaching = [0; 4 * 64 + 1];
+        scalars.iter().for_each(|scalar| reaching[bit_length(scalar)] += 1);
+        for bits in (1..reaching.len()).rev() {
+            reaching[bits - 1] += reaching[bits];
+        }
+        Self(reaching)
+    }
+
+    fn reaching(&self, bits: usize) -> usize {
+        self.0.get(bits).copied().unwrap_or(0)
+    }
+
+    /// Bits of the longest.
+    fn longest(&self) -> usize {
+        self.0.iter().rposition(|&reaching| reaching > 0).unwrap_or(0)
+    }
 }
 
 fn limbs<F: PrimeField>(scalar: &F) -> Limbs {
@@ -89,13 +117,10 @@ fn grid(buckets: usize) -> (usize, usize) {
     (width, buckets / width)
 }
 
-/// The window size that costs least. `lengths` are those of the scalars, in bits, ascending.
-fn window_size(lengths: &[usize]) -> usize {
-    let cost = |c: usize| {
-        let reaching = |window: usize| lengths.len() - lengths.partition_point(|&bits| bits < window * c);
-        let windows = windows(lengths.last().copied().unwrap_or(0), c);
-        (0..windows).map(|window| window_cost(reaching(window), c)).sum::<usize>()
-    };
+/// The window size that costs least.
+fn window_size(lengths: &Lengths) -> usize {
+    let windows = |c: usize| windows(lengths.longest(), c);
+    let cost = |c: usize| (0..windows(c)).map(|window| window_cost(lengths.reaching(window * c), c)).sum::<usize>();
     (1..=MAX_WINDOW).min_by_key(|&c| cost(c)).unwrap_or(1)
 }
 
@@ -123,27 +148,36 @@ fn digit(scalar: &Limbs, window: usize, c: usize) -> i32 {
     ((raw + 1) >> 1) - (raw >> c << c)
 }
 
-/// A term of a bucket.
+/// A term of a bucket: its index, and below whether it is negative.
 #[derive(Clone, Copy)]
-struct Term {
-    index: u32,
-    negative: bool,
+struct Term(u32);
+
+impl Term {
+    fn new(index: u32, negative: bool) -> Self {
+        Self(index << 1 | u32::from(negative))
+    }
+
+    fn of<C: Curve>(self, bases: &[C::G1Affine]) -> Affine<C::Base> {
+        let base = Affine::new::<C>(&bases[(self.0 >> 1) as usize]);
+        if self.0 & 1 == 1 { base.neg() } else { base }
+    }
 }
 
 /// `sum digit(scalar, window) * base` of every window.
 fn window_sums<C: Curve>(
     summer: &mut Summer<C::Base>,
-    scalars: &[Limbs],
-    bases: &[Affine<C::Base>],
+    scalars: Scalars<'_>,
+    bases: &[C::G1Affine],
     windows: &[usize],
     c: usize,
 ) -> Vec<C::G1> {
     let per_window = 1 << (c - 1);
     let terms = windows.iter().enumerate().flat_map(|(i, &window)| {
-        let digits = (0..).zip(scalars.iter().map(move |scalar| digit(scalar, window, c)));
-        digits.filter(|(_, digit)| *digit != 0).map(move |(index, digit)| {
+        let signed = scalars.magnitudes.iter().zip(scalars.signs);
+        let digits = (0..).zip(signed.map(move |(scalar, sign)| (digit(scalar, window, c), *sign)));
+        digits.filter(|(_, (digit, _))| *digit != 0).map(move |(index, (digit, sign))| {
             let bucket = i * per_window + digit.unsigned_abs() as usize - 1;
-            (bucket, Term { index, negative: digit < 0 })
+            (bucket, Term::new(index, sign != (digit < 0)))
         })
     });
     let mut lengths = vec![0; windows.len() * per_window];
@@ -157,10 +191,7 @@ fn window_sums<C: Curve>(
         (lengths, rest) = (later, after);
         summer.restart();
         summer.lengths.extend_from_slice(now);
-        summer.points.extend(terms.iter().map(|&Term { index, negative }| {
-            let base = &bases[index as usize];
-            if negative { base.neg() } else { *base }
-        }));
+        summer.points.extend(terms.iter().map(|term| term.of::<C>(bases)));
         let mut sums = summer.sum().iter();
         let sum = |length: &usize| if *length == 0 { None } else { sums.next().copied() };
         buckets.extend(now.iter().map(sum).map(|sum| sum.unwrap_or(Affine::IDENTITY)));
@@ -176,7 +207,7 @@ fn sort(terms: impl Iterator<Item = (usize, Term)>, lengths: &[usize]) -> Vec<Te
         next.push(total);
         total += length;
     }
-    let mut sorted = vec![Term { index: 0, negative: false }; total];
+    let mut sorted = vec![Term(0); total];
     for (bucket, term) in terms {
         sorted[next[bucket]] = term;
         next[bucket] += 1;
@@ -236,9 +267,9 @@ struct Affine<F> {
 impl<F: Multiply> Affine<F> {
     const IDENTITY: Self = Self { x: F::ZERO, y: F::ZERO };
 
-    fn new<C: CurveAffine<Base = F>>(point: &C) -> Self {
-        let coordinates = Option::<halo2curves::Coordinates<C>>::from(point.coordinates());
-        coordinates.map_or(Self::IDENTITY, |c| Self { x: *c.x(), y: *c.y() })
+    fn new<C: Curve<Base = F>>(point: &C::G1Affine) -> Self {
+        let (x, y) = C::coordinates(point);
+        Self { x, y }
     }
 
     fn to_curve<C: Curve<Base = F>>(self) -> C::G1Affine {

@@ -15,45 +15,61 @@
 use ff::Field;
 use rayon::prelude::*;
 
-use super::protocol::RotationSet;
+use super::protocol::{Polynomial, RotationSet};
 
 /// Coefficients that a task of a parallel loop has at least.
 const MIN_TASK: usize = 1 << 12;
 
-/// Polynomials that are opened at the same points, combined.
-pub struct OpenedSet<F> {
-    /// `P`.
-    combined: Vec<F>,
-    /// `Q`.
-    quotient: Vec<F>,
+/// The scaled polynomials of a set: `scale nu^i p_i`.
+fn terms<'a, F: Field>(
+    set: &RotationSet,
+    (nu, scale): (F, F),
+    polynomial: impl Fn(Polynomial) -> &'a [F],
+) -> Vec<(F, &'a [F])> {
+    set.polynomials.iter().map(|&(power, p)| (scale * nu.pow([power as u64]), polynomial(p))).collect()
 }
 
-impl<F: Field> OpenedSet<F> {
-    /// Combine the polynomials of a set and divide by its points, `point(rotation)`.
-    pub fn new<'a>(
-        set: &RotationSet,
-        nu: F,
-        polynomial: impl Fn(super::protocol::Polynomial) -> &'a [F],
-        point: impl Fn(i32) -> F,
-    ) -> Self {
-        let terms: Vec<_> = set.polynomials.iter().map(|&(power, p)| (nu.pow([power as u64]), polynomial(p))).collect();
-        let combined = linear_combination(&terms);
-        let mut quotient = combined.clone();
-        for &rotation in &set.rotations {
-            divide(&mut quotient, point(rotation));
-        }
-        Self { combined, quotient }
+/// `Q`, for the points `point(rotation)`.
+fn quotient<'a, F: Field>(
+    set: &RotationSet,
+    nu: F,
+    polynomial: impl Fn(Polynomial) -> &'a [F],
+    point: impl Fn(i32) -> F,
+) -> Vec<F> {
+    let mut quotient = linear_combination(&terms(set, (nu, F::ONE), polynomial));
+    for &rotation in &set.rotations {
+        divide(&mut quotient, point(rotation));
     }
+    quotient
 }
 
-/// `W`.
-pub fn first_polynomial<F: Field>(sets: &[OpenedSet<F>]) -> Vec<F> {
-    linear_combination(&sets.iter().map(|set| (F::ONE, set.quotient.as_slice())).collect::<Vec<_>>())
+/// `W`, for the points `point(rotation)`.
+pub fn first_polynomial<'a, F: Field>(
+    sets: &[RotationSet],
+    nu: F,
+    polynomial: impl Fn(Polynomial) -> &'a [F],
+    point: impl Fn(i32) -> F,
+) -> Vec<F> {
+    let mut w: Vec<F> = vec![];
+    for set in sets {
+        let mut quotient = quotient(set, nu, &polynomial, &point);
+        if quotient.len() > w.len() {
+            std::mem::swap(&mut quotient, &mut w);
+        }
+        w.par_iter_mut().zip(&quotient).with_min_len(MIN_TASK).for_each(|(sum, term)| *sum += term);
+    }
+    w
 }
 
 /// `L / (X - v)`, for the coefficients of [`super::equations::Opening`].
-pub fn last_polynomial<F: Field>(sets: &[OpenedSet<F>], w: &[F], opening: &super::equations::Opening<F>) -> Vec<F> {
-    let combined = sets.iter().zip(&opening.sets).map(|(set, &coefficient)| (coefficient, set.combined.as_slice()));
+pub fn last_polynomial<'a, F: Field>(
+    sets: &[RotationSet],
+    nu: F,
+    polynomial: impl Fn(Polynomial) -> &'a [F],
+    w: &[F],
+    opening: &super::equations::Opening<F>,
+) -> Vec<F> {
+    let combined = sets.iter().zip(&opening.sets).flat_map(|(set, &scale)| terms(set, (nu, scale), &polynomial));
     let terms: Vec<_> = combined.chain([(-opening.vanishing, w)]).collect();
     let mut l = linear_combination(&terms);
     if let Some(constant) = l.first_mut() {
@@ -92,7 +108,6 @@ mod tests {
     use halo2curves::bn256::Fr;
 
     use super::*;
-    use crate::proof::protocol::Polynomial;
 
     #[test]
     fn division_leaves_the_value() {
@@ -109,10 +124,10 @@ mod tests {
     fn quotients_leave_the_interpolation() {
         let polynomial: Vec<Fr> = (1..9).map(Fr::from).collect();
         let set = RotationSet { rotations: vec![2, 5, 11], polynomials: vec![(0, Polynomial::Advice(0))] };
-        let opened = OpenedSet::new(&set, Fr::from(7), |_| &polynomial, |rotation| Fr::from(rotation as u64));
+        let quotient = quotient(&set, Fr::from(7), |_| &polynomial, |rotation| Fr::from(rotation as u64));
         // P - Q Z has degree 2 and P's values at the points
         let z = |x: u64| set.rotations.iter().map(|&r| Fr::from(x) - Fr::from(r as u64)).product::<Fr>();
-        let remainder = |x: u64| evaluate(&polynomial, Fr::from(x)) - evaluate(&opened.quotient, Fr::from(x)) * z(x);
+        let remainder = |x: u64| evaluate(&polynomial, Fr::from(x)) - evaluate(&quotient, Fr::from(x)) * z(x);
         let third_difference =
             remainder(3) - remainder(2).double() - remainder(2) + remainder(1).double() + remainder(1) - remainder(0);
         assert_eq!(third_difference, Fr::ZERO);

@@ -9,14 +9,14 @@ use super::{
     encode,
     equations::{Evaluations, Linearisation},
     keys::{ProvingKey, Sigma, commit},
-    opening::{OpenedSet, evaluate, first_polynomial, last_polynomial, linear_combination},
+    opening::{evaluate, first_polynomial, last_polynomial, linear_combination},
     protocol::{Challenges, Polynomial},
     quotient::{Columns, EarlyChallenges, coefficients, quotient, running_product},
     transcript::Transcript,
     verifier::verify,
 };
 use crate::{
-    circuit::{LaidOut, NotPeriodic, digest::salt_element, field},
+    circuit::{LaidOut, NotPeriodic, Witness, digest::salt_element, field},
     graph::{IntegerModel, Interval, Salt},
     stages::{self, Stage},
 };
@@ -112,7 +112,8 @@ pub fn prove_salted<C: Curve>(
     let weights = pk.verifying_key().protocol().weights_words();
     let statement = Statement { context, weights, public_values: model.public_values(&trace), digests };
     let circuit = LaidOut::decided(pk.verifying_key().decisions(), model, &trace)?;
-    prove_circuit(pk, &circuit, statement, rng)
+    drop(trace);
+    prove_circuit(pk, circuit, statement, rng)
 }
 
 /// There is a salt for every digest, below the order of the curve's group.
@@ -127,7 +128,7 @@ pub fn check_salts<C: Curve>(model: &IntegerModel, salts: &[Salt]) -> Result<(),
 /// Prove the assignment of `circuit`, whatever it is: an unsatisfied one gives an error.
 fn prove_circuit<C: Curve>(
     pk: &ProvingKey<C>,
-    circuit: &LaidOut<C::Scalar>,
+    circuit: LaidOut<C::Scalar>,
     statement: Statement,
     rng: &mut (impl RngCore + CryptoRng),
 ) -> Result<Proof, ProveError> {
@@ -146,7 +147,7 @@ fn prove_circuit<C: Curve>(
 /// The words of a proof; `None` if the protocol asks for an evaluation that it has no place for, or a digest is no field element.
 fn proof_words<C: Curve>(
     pk: &ProvingKey<C>,
-    circuit: &LaidOut<C::Scalar>,
+    circuit: LaidOut<C::Scalar>,
     statement: &Statement,
     rng: &mut (impl RngCore + CryptoRng),
 ) -> Option<Vec<Word>> {
@@ -160,10 +161,9 @@ fn proof_words<C: Curve>(
         words.extend(sent);
     };
 
-    let assignment = circuit.assignment();
-    let mut rows = assignment.advice;
-    assignment.free_rows.into_iter().for_each(|row| rows[row] = C::Scalar::random(&mut *rng));
-    assignment.tied_rows.into_iter().for_each(|(row, other)| rows[other] = rows[row]);
+    let Witness { advice: mut rows, free_rows, tied_rows } = circuit.witness();
+    free_rows.into_iter().for_each(|row| rows[row] = C::Scalar::random(&mut *rng));
+    tied_rows.into_iter().for_each(|(row, other)| rows[other] = rows[row]);
     let mut advice = vec![coefficients(domain, rows.clone())];
     send(&mut transcript, commit_to(&advice[0]));
 
@@ -173,18 +173,22 @@ fn proof_words<C: Curve>(
     if protocol.phases > 1 {
         early.between[..protocol.challenges].fill_with(|| transcript.challenge());
         let mut values = circuit.second_phase(early.between)?;
+        drop(circuit);
         values.resize_with(n, || C::Scalar::random(&mut *rng));
         let polynomial = coefficients(domain, values.clone());
         send(&mut transcript, commit_to(&polynomial));
         advice.push(polynomial);
         rows.push(values);
+    } else {
+        drop(circuit);
     }
     let mut product = Vec::new();
     if protocol.permutation.is_some() {
         early.beta = transcript.challenge();
         early.gamma = transcript.challenge();
         let last = n - protocol.last_rotation().map_or(1, |last| last.unsigned_abs() as usize);
-        let mut values = running_product(&rows, &pk.sigma, protocol.omega, last, early);
+        let mut values = running_product(&rows, &pk.sigma, domain, last, early);
+        drop(rows);
         values.resize_with(n, || C::Scalar::random(&mut *rng));
         product = coefficients(domain, values);
         send(&mut transcript, commit_to(&product));
@@ -220,18 +224,18 @@ fn proof_words<C: Curve>(
     let scalars = protocol.linearisation(&challenges, &evaluations, &public_values);
     let linear: Vec<&[C::Scalar]> = protocol.shape.linear.iter().map(|&column| pk.fixed[column].as_slice()).collect();
     let linearisation = linearised(&scalars, &linear, permutation, &pieces);
+    drop(quotient);
     let opened = |polynomial| match polynomial {
         Polynomial::Linearisation => linearisation.as_slice(),
         other => opened(other),
     };
     let sets = protocol.rotation_sets();
-    let sets: Vec<_> = sets.iter().map(|set| OpenedSet::new(set, nu, opened, point)).collect();
-    let w = first_polynomial(&sets);
+    let w = first_polynomial(&sets, nu, opened, point);
     send(&mut transcript, commit_to(&w));
 
     challenges.mu = transcript.challenge();
     let opening = protocol.opening(&challenges, &evaluations);
-    let last = last_polynomial(&sets, &w, &opening);
+    let last = last_polynomial(&sets, nu, opened, &w, &opening);
     words.extend(C::last_point(&commit::<C>(&last, &pk.powers)));
     Some(words)
 }
@@ -341,16 +345,16 @@ mod tests {
         let public_values = model.public_values(&trace);
         let statement = Statement { context: [0; 32], weights: vec![], public_values, digests: vec![] };
         let honest = LaidOut::<Fr>::new(Layout::General, &model, &trace).unwrap();
-        prove_circuit(&pk, &honest, statement.clone(), &mut rng()).unwrap();
+        prove_circuit(&pk, honest.clone(), statement.clone(), &mut rng()).unwrap();
         for row in (0..honest.rows()).step_by(7) {
             let LaidOut::General(mut forged) = honest.clone() else { panic!("another layout") };
             forged.layout.a[row] += Fr::ONE;
             let forged = LaidOut::General(forged);
-            assert!(prove_circuit(&pk, &forged, statement.clone(), &mut rng()).is_err(), "row {row}");
+            assert!(prove_circuit(&pk, forged, statement.clone(), &mut rng()).is_err(), "row {row}");
         }
         let mut forged = statement.clone();
         forged.public_values[0] += 1;
-        assert!(prove_circuit(&pk, &honest, forged, &mut rng()).is_err());
+        assert!(prove_circuit(&pk, honest, forged, &mut rng()).is_err());
     }
 
     #[test]

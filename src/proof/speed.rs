@@ -115,11 +115,11 @@ impl Speed {
     pub fn measure<C: Curve>(protocol: &Protocol<C>) -> Self {
         let threads = rayon::current_num_threads();
         let scalars = random_scalars::<C>(1 << ROWS.max(MAX_TERMS));
-        let log_len = (protocol.k + 1).min(MAX_FFT);
+        let log_len = protocol.k.min(MAX_FFT);
         let len = 1usize << log_len;
-        let domain = Domain::<C::Scalar>::new(log_len - 1);
-        let coefficients: Vec<C::Scalar> = scalars.iter().copied().cycle().take(len / 2).collect();
-        let transform = Time::quickest(|| domain.extend(&coefficients));
+        let domain = Domain::<C::Scalar>::new(log_len);
+        let coefficients: Vec<C::Scalar> = scalars.iter().copied().cycle().take(len).collect();
+        let transform = Time::quickest(|| domain.extend(&coefficients, 0));
 
         let terms = 1usize << (protocol.k + 1).min(MAX_TERMS);
         let points = some_points::<C>(terms);

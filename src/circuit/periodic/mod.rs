@@ -79,7 +79,7 @@ use self::{
     plan::Plan,
     program::Program,
 };
-use super::{Assignment, PublicRow, Shape};
+use super::{Assignment, PublicRow, Shape, Witness};
 use crate::graph::{IntegerModel, Trace};
 
 /// Why a model has no periodic layout.
@@ -155,17 +155,17 @@ impl<F: PrimeField> PeriodicCircuit<F> {
         Shape { instance_columns, periodic: Some(self.geometry.periodic()), linear: vec![0] }
     }
 
-    /// The columns as the prover commits to them.
-    pub fn assignment(&self) -> Assignment<F> {
+    /// The column that the prover commits to.
+    pub fn witness(&self) -> Witness<F> {
         let n = self.geometry.rows();
-        Assignment {
-            k: self.geometry.k,
-            advice: self.advice.clone(),
-            fixed: vec![self.fixed.clone()],
-            copies: Vec::new(),
-            free_rows: (n - FREE_ROWS..n).collect(),
-            tied_rows: Vec::new(),
-        }
+        Witness { advice: self.advice.clone(), free_rows: (n - FREE_ROWS..n).collect(), tied_rows: Vec::new() }
+    }
+
+    /// The same with the fixed column.
+    pub fn assignment(&self) -> Assignment<F> {
+        let Witness { advice, free_rows, tied_rows } = self.witness();
+        let fixed = vec![self.fixed.clone()];
+        Assignment { k: self.geometry.k, advice, fixed, copies: Vec::new(), free_rows, tied_rows }
     }
 }
 

@@ -80,7 +80,7 @@ use tables::Table;
 
 use super::{
     model::{MIN_K, lay_out},
-    shape::{Assignment, Shape},
+    shape::{Assignment, Shape, Witness, padded},
 };
 use crate::graph::{IntegerModel, Trace};
 
@@ -104,6 +104,11 @@ pub struct Decisions {
 /// The domain that holds so many rows has `2^k`.
 fn k_of(rows: usize) -> u32 {
     (rows + TAIL).next_power_of_two().ilog2().max(MIN_K)
+}
+
+/// Rows of `a` that are tied in pairs, for the first row of the tail.
+fn tied(tail: usize) -> [(usize, usize); TIED.len()] {
+    TIED.map(|(left, right)| (tail + left, tail + right))
 }
 
 /// An integer model laid out on the columns, with the witness of one run.
@@ -171,26 +176,23 @@ impl<F: PrimeField> PhasedCircuit<F> {
     }
 
     /// What the prover commits to, but for `c`.
-    pub fn assignment(&self) -> Assignment<F> {
+    pub fn witness(&self) -> Witness<F> {
         let n = 1usize << self.k;
-        let padded = |mut column: Vec<F>| {
-            column.resize(n, F::ZERO);
-            column
-        };
         let tail = n - TAIL;
-        let mut copies = self.layout.copies.clone();
+        Witness { advice: padded(&self.layout.a, n), free_rows: (tail..n).collect(), tied_rows: tied(tail).into() }
+    }
+
+    /// The same with the fixed columns and the copies.
+    pub fn assignment(&self) -> Assignment<F> {
+        let Witness { advice, free_rows, tied_rows } = self.witness();
+        let n = 1usize << self.k;
+        let PhasedBuilder { copies, pins, .. } = &self.layout;
         // cells of `c` follow those of `a`
-        copies.extend(self.layout.pins.iter().map(|&(start, end)| (n + start, n + end)));
-        let tied = TIED.map(|(left, right)| (tail + left, tail + right));
-        copies.extend(tied);
-        Assignment {
-            k: self.k,
-            advice: padded(self.layout.a.clone()),
-            fixed: self.layout.fixed().into_iter().map(padded).collect(),
-            copies,
-            free_rows: (tail..n).collect(),
-            tied_rows: tied.into(),
-        }
+        let pins = pins.iter().map(|&(start, end)| (n + start, n + end));
+        let copies = copies.iter().copied().chain(pins).chain(tied(n - TAIL)).collect();
+        let mut fixed = self.layout.fixed();
+        fixed.iter_mut().for_each(|column| column.resize(n, F::ZERO));
+        Assignment { k: self.k, advice, fixed, copies, free_rows, tied_rows }
     }
 
     /// The cells of `c` for the challenges `alpha` and `theta`, from row 0 to the first of the tail; the random ones follow.
