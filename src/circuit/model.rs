@@ -126,6 +126,8 @@ fn last_readers(model: &IntegerModel, hashed: &[HashedWords]) -> Vec<Option<usiz
     let mut readers = vec![None; model.nodes.len() + 1];
     for (i, node) in model.nodes.iter().enumerate() {
         node.inputs.iter().for_each(|&input| readers[input] = Some(i));
+        let conjunctions = (0..model.tensor_len(i + 1)).filter_map(|element| model.conjunction(i, element));
+        conjunctions.flat_map(|of| [of.left, of.right]).for_each(|(tensor, _)| readers[tensor] = Some(i));
     }
     let hashed = hashed.iter().flat_map(|hashed| &hashed.values).map(|value| value.tensor);
     model.outputs.iter().map(|output| output.tensor).chain(hashed).for_each(|tensor| readers[tensor] = None);
