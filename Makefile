@@ -25,7 +25,7 @@ test: setup
 	done
 	$(MAKE) web
 
-# packages/hallmark: types, and viem and ethers against the contracts on anvil.
+# packages/hallmark: types, and viem, ethers and cast against the contracts on anvil.
 web: setup build
 	script/web
 

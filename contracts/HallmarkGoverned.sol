@@ -153,7 +153,7 @@ abstract contract HallmarkGoverned is Ownable2Step {
         guardian = guardian_;
     }
 
-    /// @dev What `timelocked` does, for functions that ask when the call was announced.
+    /// @notice What `timelocked` does, for functions that ask when the call was announced.
     /// @param id hash of the call.
     /// @return announcedAt when it was.
     function _execute(bytes32 id) internal returns (uint256 announcedAt) {

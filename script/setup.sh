@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes forge, anvil and solc available: reports the native ones; where one is missing, installs npm's pinned packages. The contracts
+# Makes forge, anvil, cast and solc available: reports the native ones; where one is missing, installs npm's pinned packages. The contracts
 # that ours import come from npm in any case.
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -34,21 +34,22 @@ npm_install() {
     cp "$lock" "$root/node_modules/$stamp"
 }
 
-if forge=$(native_tool forge) && anvil=$(native_tool anvil) && solc=$(any_native_solc); then
+if forge=$(native_tool forge) && anvil=$(native_tool anvil) && cast=$(native_tool cast) && solc=$(any_native_solc); then
     npm_install .contracts-lock.json "imported contracts" --omit=dev --omit=optional
     echo "forge: $forge"
     echo "anvil: $anvil"
+    echo "cast:  $cast"
     echo "solc:  $solc"
     exit 0
 fi
 
-npm_install .installed-lock.json "imported contracts, forge, anvil and solc"
+npm_install .installed-lock.json "imported contracts, forge, anvil, cast and solc"
 
-for tool in forge anvil; do
+for tool in forge anvil cast; do
     found=$(native_tool $tool || npm_tool $tool) || {
         echo "setup: npm has no $tool for $(uname -s)-$(uname -m); install Foundry and run this script again" >&2
         exit 1
     }
-    echo "$tool: $found"
+    printf '%-6s %s\n' "$tool:" "$found"
 done
 echo "solc:  $(any_native_solc || echo "$root/script/solc ($(pinned_solc), npm)")"

@@ -7,7 +7,7 @@ pinned_solc() {
     sed -n 's/^ *"solc": "\([0-9.]*\)".*/\1/p' "$root/package.json"
 }
 
-# native_tool forge|anvil|solc: the user's own installation. npm's launchers on PATH are not one.
+# native_tool forge|anvil|cast|solc: the user's own installation. npm's launchers on PATH are not one.
 native_tool() {
     found=$(command -v "$1" 2>/dev/null) || found=
     case $found in
@@ -16,7 +16,7 @@ native_tool() {
     [ -x "$found" ] && echo "$found"
 }
 
-# npm_tool forge|anvil: the executable of npm's package for this platform.
+# npm_tool forge|anvil|cast: the executable of npm's package for this platform.
 npm_tool() {
     case $(uname -s)-$(uname -m) in
         Linux-x86_64) platform=linux-amd64 ;;

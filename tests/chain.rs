@@ -319,6 +319,7 @@ fn tools_that_do_not_work_are_reported_in_their_own_words() {
         program: shell,
         arguments: vec!["-c".into(), "echo wrong platform >&2; exit 3".into()],
         location: "tool".into(),
+        hidden: Vec::new(),
     };
     let error = compile(&broken, &sources(), "Store", &CompileSettings::default()).unwrap_err();
     assert!(matches!(error, ChainError::SolcFailed { .. }) && error.to_string().contains("wrong platform"), "{error}");

@@ -3,7 +3,6 @@
 use std::{
     io,
     net::TcpListener,
-    process::Command,
     time::{Duration, Instant},
 };
 
@@ -91,8 +90,8 @@ impl Anvil {
         {
             return Err(ChainError::PortInUse { port });
         }
-        let mut command = Command::new(&tool.program);
-        command.args(&tool.arguments).args(["--hardfork", "osaka", "--host", "127.0.0.1", "--port", &port.to_string()]);
+        let mut command = tool.command();
+        command.args(["--hardfork", "osaka", "--host", "127.0.0.1", "--port", &port.to_string()]);
         command.env("NO_COLOR", "1").env("FOUNDRY_DISABLE_NIGHTLY_WARNING", "1");
         let anvil = tool.location.clone();
         let server = Server::start(command, options.startup_timeout).map_err(|error| match error {

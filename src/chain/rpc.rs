@@ -23,6 +23,9 @@ use tokio::runtime::Runtime;
 
 use super::http;
 
+/// The environment variable that holds an endpoint's URL.
+pub const URL_VARIABLE: &str = "ETH_RPC_URL";
+
 /// How long to bear with an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Patience {

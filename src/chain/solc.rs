@@ -1,9 +1,15 @@
 //! Compiles Solidity sources held in memory.
 
-use std::{ops::Range, path::PathBuf};
+use std::{
+    io::Write,
+    ops::Range,
+    path::PathBuf,
+    process::Stdio,
+    sync::{Mutex, PoisonError},
+};
 
 use alloy::json_abi::JsonAbi;
-use foundry_compilers::solc::Solc;
+use foundry_compilers::error::SolcError;
 pub use foundry_compilers_artifacts::EvmVersion;
 use foundry_compilers_artifacts::{
     BytecodeHash, CompilerOutput, Contract, Settings, SettingsMetadata, Severity, SolcInput, SolcLanguage, Source,
@@ -76,11 +82,11 @@ pub fn compile(
     settings: &CompileSettings,
 ) -> Result<Compiled, ChainError> {
     let failed = |error| ChainError::SolcFailed { solc: solc.location.clone(), source: Box::new(error) };
-    let compiler = Solc::new_with_args(&solc.program, &solc.arguments).map_err(failed)?;
+    let solc_version = version(solc).map_err(failed)?;
+    let parsed = solc_version.parse().map_err(|error| failed(SolcError::msg(format!("{solc_version}: {error}"))))?;
     let sources = sources.iter().map(|(name, text)| (name.clone(), Source::new(text))).collect();
-    let input =
-        SolcInput::new(SolcLanguage::Solidity, sources, standard_settings(settings)).sanitized(&compiler.version);
-    let output = compiler.compile_exact(&input).map_err(failed)?;
+    let input = SolcInput::new(SolcLanguage::Solidity, sources, standard_settings(settings)).sanitized(&parsed);
+    let output = standard_json(solc, &input).map_err(failed)?;
 
     let messages = |wanted: Severity| -> Vec<String> {
         let chosen = output.errors.iter().filter(|error| error.severity == wanted);
@@ -88,7 +94,7 @@ pub fn compile(
     };
     let errors = messages(Severity::Error);
     if !errors.is_empty() {
-        return Err(ChainError::Compile { version: compiler.version.to_string(), messages: errors.join("\n") });
+        return Err(ChainError::Compile { version: solc_version, messages: errors.join("\n") });
     }
     let warnings = messages(Severity::Warning);
 
@@ -111,8 +117,48 @@ pub fn compile(
     let abi = artifact.abi.unwrap_or_default();
     let evm_version = input.settings.evm_version.unwrap_or(settings.evm_version);
     let settings = CompileSettings { evm_version, ..settings.clone() };
-    let solc_version = compiler.version.to_string();
     Ok(Compiled { init_code, runtime_code, abi, origins, settings, solc_version, warnings })
+}
+
+/// The compiler's full version; every compiler is asked once.
+fn version(solc: &Tool) -> Result<String, SolcError> {
+    static ASKED: Mutex<Vec<(Tool, String)>> = Mutex::new(Vec::new());
+    let mut asked = ASKED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((_, version)) = asked.iter().find(|(tool, _)| tool == solc) {
+        return Ok(version.clone());
+    }
+    let output = run(solc, "--version", &[])?;
+    let text = String::from_utf8_lossy(&output);
+    let line = text.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default();
+    // a plus may stand once in a version, and solc's own names g++
+    let version = line.trim().trim_start_matches("Version: ").replace(".g++", ".gcc");
+    asked.push((solc.clone(), version.clone()));
+    Ok(version)
+}
+
+/// What the compiler makes of these sources alone.
+fn standard_json(solc: &Tool, input: &SolcInput) -> Result<CompilerOutput, SolcError> {
+    let output = run(solc, "--standard-json", &serde_json::to_vec(input)?)?;
+    let mut output: CompilerOutput = serde_json::from_slice(&output)?;
+    output.retain_files(input.sources.keys().map(PathBuf::as_path));
+    Ok(output)
+}
+
+/// Standard output of the compiler, which reads its input to the end before it writes.
+fn run(solc: &Tool, argument: &str, input: &[u8]) -> Result<Vec<u8>, SolcError> {
+    let io = |error| SolcError::io(error, &solc.program);
+    let mut command = solc.command();
+    command.arg(argument).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().map_err(io)?;
+    // dropped, and so closed, at the end of the statement
+    let written = child.stdin.take().map_or(Ok(()), |mut stdin| stdin.write_all(input));
+    let output = child.wait_with_output().map_err(io)?;
+    // why it ended says more than that it did not read on
+    if !output.status.success() {
+        return Err(SolcError::solc_output(&output));
+    }
+    written.map_err(io)?;
+    Ok(output.stdout)
 }
 
 fn standard_settings(settings: &CompileSettings) -> Settings {

@@ -5,15 +5,23 @@ use std::{
     ffi::OsString,
     fs,
     path::{Path, PathBuf},
+    process::Command,
 };
 
-use super::ChainError;
+use super::{
+    ChainError,
+    rpc::URL_VARIABLE,
+    submit::signer::{KEY_VARIABLE, PASSWORD_VARIABLE},
+};
 
 /// A `solc` command line over npm's compiler; run by `node -e`, so that an installed binary needs no file of it.
 const SOLC_SCRIPT: &str = include_str!("../../script/solc");
 
 /// The oldest compiler that generated contracts support.
 const MINIMUM_SOLC: Version = [0, 8, 20];
+
+/// Environment variables that may hold secrets. No tool needs them.
+const SECRETS: [&str; 3] = [KEY_VARIABLE, PASSWORD_VARIABLE, URL_VARIABLE];
 
 type Version = [u64; 3];
 
@@ -26,12 +34,24 @@ pub struct Tool {
     pub arguments: Vec<String>,
     /// Where the tool was found, for people; npm's solc has `node` as its program.
     pub location: PathBuf,
+    /// Further environment variables that it does not inherit; those of this program that hold secrets are hidden anyway.
+    pub hidden: Vec<String>,
 }
 
 impl Tool {
     /// An executable that needs no arguments of its own.
     pub fn native(program: PathBuf) -> Self {
-        Self { location: program.clone(), program, arguments: Vec::new() }
+        Self { location: program.clone(), program, arguments: Vec::new(), hidden: Vec::new() }
+    }
+
+    /// How it is run, up to the arguments that are the tool's own.
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(&self.arguments);
+        for name in SECRETS.into_iter().chain(self.hidden.iter().map(String::as_str)) {
+            command.env_remove(name);
+        }
+        command
     }
 }
 
@@ -165,7 +185,7 @@ impl Search {
         let package = self.node_module("solc", looked)?;
         let node = self.on_path("node", looked)?;
         let arguments = ["-e", SOLC_SCRIPT, "--", "--package", package.to_str()?].map(String::from).to_vec();
-        Some(Tool { program: node.program, arguments, location: package })
+        Some(Tool { arguments, location: package, ..node })
     }
 
     fn node_module(&self, package: &str, looked: &mut Vec<String>) -> Option<PathBuf> {
@@ -282,6 +302,18 @@ mod tests {
         assert_eq!(search.solc().unwrap().program, old);
         search.solc = Some("0.8.10".into());
         assert!(search.solc().unwrap_err().to_string().contains("0.8.10"));
+    }
+
+    #[test]
+    fn no_tool_inherits_a_secret() {
+        let (arguments, hidden) = (vec!["-e".into()], vec!["MY_KEY".into()]);
+        let tool = Tool { arguments, hidden, ..Tool::native("tool".into()) };
+        let command = tool.command();
+        assert_eq!(command.get_args().collect::<Vec<_>>(), ["-e"]);
+        let mut removed: Vec<_> = command.get_envs().map(|(name, value)| (name.to_str().unwrap(), value)).collect();
+        removed.sort();
+        let names = ["ETH_RPC_URL", "HALLMARK_KEYSTORE_PASSWORD", "HALLMARK_PRIVATE_KEY", "MY_KEY"];
+        assert_eq!(removed, names.map(|name| (name, None)));
     }
 
     #[test]

@@ -9,9 +9,13 @@ use std::{
 
 use alloy::primitives::{Address, U256, utils::parse_units};
 use hallmark::chain::{
-    CompileSettings, Compiled, Endpoint, KnownErrors, Patience, Search, compile,
+    CompileSettings, Compiled, Endpoint, KnownErrors, Patience, Tool, compile,
     deploy::Compiler,
-    submit::{FeeCaps, Options, Progress, Signer, SignerError, SubmitError, Submitter},
+    rpc::URL_VARIABLE,
+    submit::{
+        FeeCaps, Options, Progress, Signer, SignerError, SubmitError, Submitter,
+        signer::{KEY_VARIABLE, PASSWORD_VARIABLE},
+    },
 };
 use zeroize::Zeroizing;
 
@@ -35,7 +39,7 @@ pub struct RpcArgs {
 impl RpcArgs {
     /// The endpoint, and the id of its chain.
     pub fn connect(&self) -> Result<(Endpoint, u64), Failure> {
-        let variable = || env::var("ETH_RPC_URL").ok().filter(|url| !url.is_empty());
+        let variable = || env::var(URL_VARIABLE).ok().filter(|url| !url.is_empty());
         let url = self.rpc.clone().or_else(variable).ok_or("no endpoint: give --rpc URL, or set ETH_RPC_URL")?;
         let patience = Patience { outage: Duration::from_secs(self.rpc_patience), ..Patience::default() };
         let endpoint = Endpoint::new(&url, patience)?;
@@ -58,11 +62,9 @@ pub struct SignerArgs {
     #[arg(long, value_name = "FILE", requires = "keystore")]
     password_file: Option<PathBuf>,
     /// Without a keystore: the environment variable that holds the private key, in hex.
-    #[arg(long, value_name = "NAME", default_value = "HALLMARK_PRIVATE_KEY", conflicts_with = "keystore")]
-    key_env: String,
+    #[arg(long, value_name = "NAME", default_value = KEY_VARIABLE, conflicts_with = "keystore")]
+    pub key_env: String,
 }
-
-const PASSWORD_VARIABLE: &str = "HALLMARK_KEYSTORE_PASSWORD";
 
 impl SignerArgs {
     pub fn signer(&self) -> Result<Signer, Failure> {
@@ -170,9 +172,8 @@ pub fn tell(step: &Step) -> impl FnMut(Progress) {
 }
 
 /// A contract's source, compiled as everything here compiles it: a file alone, with the default settings.
-pub fn compiled(name: &str, source: &str, settings: &CompileSettings) -> Result<Compiled, Failure> {
-    let solc = Search::default().solc()?;
-    Ok(compile(&solc, &[(format!("{name}.sol").into(), source.into())], name, settings)?)
+pub fn compiled(solc: &Tool, name: &str, source: &str, settings: &CompileSettings) -> Result<Compiled, Failure> {
+    Ok(compile(solc, &[(format!("{name}.sol").into(), source.into())], name, settings)?)
 }
 
 /// What a record says of the compiler.

@@ -3,7 +3,7 @@
 use alloy::primitives::{B256, keccak256};
 use hallmark::{
     chain::{
-        CompileSettings, KnownErrors,
+        CompileSettings, KnownErrors, Search, Tool,
         deploy::{DEPLOYER, Deployable, Deployed, Record},
         submit::{LOCAL_CHAINS, on_chain},
     },
@@ -58,7 +58,8 @@ pub fn run(args: &Args, output: &Output) -> Outcome {
     let folder = &args.folder.folder;
     let project = Project::open(folder)?;
     let (name, source) = if args.batch { project.batch_contract()? } else { project.contract()? };
-    let compiled = compiled(&name, &source, &CompileSettings::default())?;
+    let solc = Tool { hidden: vec![args.signer.key_env.clone()], ..Search::default().solc()? };
+    let compiled = compiled(&solc, &name, &source, &CompileSettings::default())?;
     let mut errors = KnownErrors::default();
     errors.add_source(&source);
     let deployable = Deployable {

@@ -5,7 +5,7 @@ use std::{fmt::Write, path::PathBuf};
 use alloy::primitives::{Address, B256, Bytes, U256, keccak256};
 use hallmark::{
     chain::{
-        CompileSettings, Endpoint, RpcFailure,
+        CompileSettings, Endpoint, RpcFailure, Search,
         compare::{Comparison, compare},
         rpc::Call,
         solc::EvmVersion,
@@ -74,7 +74,8 @@ pub fn run(args: &Args, output: &Output) -> Outcome {
     on_chain(&endpoint, chain_id)?;
     let subject = subject(args, |stage| step.set(stage))?;
     step.set("compiling the contract");
-    let mut ours = compiled(&subject.name, &subject.source, &CompileSettings::default())?;
+    let solc = Search::default().solc()?;
+    let mut ours = compiled(&solc, &subject.name, &subject.source, &CompileSettings::default())?;
     let mut comparison = compare(&subject.source, &ours.runtime_code, &code);
     let said = if code.is_empty() { None } else { contract_id(&endpoint, args.address)? };
     let claims_to_be = said.is_some_and(|id| hex::encode(id) == subject.contract_id);
@@ -82,7 +83,7 @@ pub fn run(args: &Args, output: &Output) -> Outcome {
         step.set("trying other settings of the compiler");
         for other in other_settings() {
             // Not every source compiles with every setting.
-            let Ok(attempt) = compiled(&subject.name, &subject.source, &other) else { continue };
+            let Ok(attempt) = compiled(&solc, &subject.name, &subject.source, &other) else { continue };
             let compared = compare(&subject.source, &attempt.runtime_code, &code);
             if compared.is_match() {
                 (ours, comparison) = (attempt, compared);

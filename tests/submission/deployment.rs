@@ -315,17 +315,39 @@ fn a_contract_matches_its_model_and_no_other() {
     assert_eq!((exit, &json["comparison"]["verdict"]), (3, &json!("other_instructions")), "{json}");
 }
 
+#[test]
+fn the_compiler_sees_no_secret() {
+    let verifier = Verifier::new(&[]);
+    let seen = verifier.dir.path().join("seen");
+    let solc = compiler(&verifier.dir.path().join("solc"), &format!("env >> '{}'", seen.display()));
+    let variables = [
+        ("FOUNDRY_SOLC", &*solc),
+        ("MY_KEY", Path::new(KEYS[1])),
+        ("HALLMARK_KEYSTORE_PASSWORD", Path::new("hunter2")),
+        ("NO_SECRET", Path::new("seen")),
+    ];
+    let (code, json) = verifier.hallmark_with(&variables, &["deploy", "credit", "--key-env", "MY_KEY"]);
+    assert_eq!(code, 0, "{json}");
+    let seen = fs::read_to_string(seen).unwrap();
+    assert!(seen.contains("NO_SECRET=seen"), "{seen}");
+    for secret in [KEYS[0], KEYS[1], "hunter2", &verifier.anvil.endpoint()] {
+        assert!(!seen.contains(secret), "{seen}");
+    }
+}
+
 /// A compiler that compiles once.
 fn fails_after_once(path: &Path) -> PathBuf {
+    let used = path.with_extension("used");
+    let used = used.display();
+    compiler(path, &format!("case \"$*\" in *--standard-json*) [ -e '{used}' ] && exit 1; : > '{used}';; esac"))
+}
+
+/// A compiler in front of which a line of shell runs.
+fn compiler(path: &Path, first: &str) -> PathBuf {
     let solc = Search::default().solc().unwrap();
     let words = std::iter::once(solc.program.to_str().unwrap()).chain(solc.arguments.iter().map(String::as_str));
     let quoted: Vec<String> = words.map(|word| format!("'{}'", word.replace('\'', "'\\''"))).collect();
-    let used = path.with_extension("used");
-    let used = used.display();
-    let script = format!(
-        "#!/bin/sh\ncase \"$*\" in *--standard-json*) [ -e '{used}' ] && exit 1; : > '{used}';; esac\nexec {} \"$@\"\n",
-        quoted.join(" ")
-    );
+    let script = format!("#!/bin/sh\n{first}\nexec {} \"$@\"\n", quoted.join(" "));
     fs::write(path, script).unwrap();
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
     path.into()

@@ -9,12 +9,12 @@ import { after, before, test } from "node:test";
 import { JsonRpcProvider } from "ethers";
 import type { Address } from "viem";
 
-import { readProof, toDecimal } from "../src/index.js";
+import { readProof, toCalldata, toContext, toDecimal } from "../src/index.js";
 import { submission } from "./app/any.js";
 import { record } from "./app/consumer.js";
 import { decision } from "./app/ethers.js";
 import { verifiedScore } from "./app/viem.js";
-import { Chain, HALLMARK, ROOT, build, consumer as consumerArtifact, output, scratch, text } from "./support.js";
+import { Chain, HALLMARK, ROOT, build, consumer as consumerArtifact, output, scratch, text, tool } from "./support.js";
 
 const README = "packages/hallmark/README.md";
 const EXAMPLES = ["viem", "ethers", "consumer", "any"];
@@ -93,13 +93,25 @@ test("a consumer accepts the proof that was made for it", async () => {
   assert.equal((await receipt("2", 1n)).status, "reverted");
 });
 
-test("cast is used as contracts/README.md says", { skip: !(await output("sh", ["-c", "command -v cast || true"])) }, async () => {
+test("cast is used as contracts/README.md says", async () => {
   const lines = (await text("contracts/README.md")).match(/^ {4}cast .*$/gm) ?? [];
-  assert.equal(lines.length, 2);
-  const env = { ...process.env, VERIFIER: verifier, RPC: chain.url };
-  const cast = (line: string): Promise<string> => output("sh", ["-e", "-c", line], { cwd: work.path, env });
-  const [verify, modelId] = lines as [string, string];
-  assert.equal((await cast(verify)).trim(), "0x");
-  assert.equal((await cast(modelId)).trim(), readProof(await readFile(proofFile, "utf8")).modelId);
-  await assert.rejects(cast(verify.replace(/\$\(.*\)/, "0x12345678")));
+  assert.equal(lines.length, 5);
+  const [verify, selector, modelId, contextOf, send] = lines as [string, string, string, string, string];
+  const proof = readProof(await readFile(proofFile, "utf8"));
+  const about = { name: "ScoreConsumer", version: "1", chainId: 31337, address: consumer };
+  const use = { caller: chain.account, action: proof.modelId, nonce: 0n, deadline: 1n << 40n };
+  const named = { VERIFIER: verifier, LENDER: consumer, CALLER: use.caller, ACTION: use.action, DEADLINE: String(use.deadline) };
+  const env = { ...process.env, ...named, RPC: chain.url, PATH: [dirname(await tool("cast")), process.env["PATH"]].join(delimiter) };
+  const cast = async (line: string): Promise<string> => (await output("sh", ["-e", "-c", line], { cwd: work.path, env })).trim();
+
+  assert.equal(await cast(verify), "0x");
+  assert.equal(await cast(modelId), proof.modelId);
+  assert.equal(await cast(contextOf), toContext("sequential", about, use).context);
+  assert.match(await cast(send), /^status +1 \(success\)$/m);
+
+  const [score, ...others] = proof.outputs;
+  assert(score);
+  const another = toCalldata({ ...proof, outputs: [{ ...score, integer: score.integer + 1n }, ...others] });
+  const rejected = new RegExp(`data: "${await cast(selector)}"`);
+  for (const line of [verify, send]) await assert.rejects(cast(line.replace(/\$\(.*\)/, another)), rejected);
 });

@@ -84,6 +84,13 @@ async function artifact(out: string, file: string, name: string): Promise<Artifa
   return JSON.parse(await readFile(join(out, file, `${name}.json`), "utf8")) as Artifact;
 }
 
+/** Where a tool of Foundry's is, as the scripts look for it. */
+export async function tool(name: "anvil" | "cast"): Promise<string> {
+  const script = `root=$1; . "$root/script/tools.sh"; native_tool ${name} || npm_tool ${name}`;
+  const found = await output("sh", ["-c", script, "sh", ROOT]).catch(() => assert.fail(`${name}: not found; run script/setup.sh`));
+  return found.trim();
+}
+
 /** A fresh chain, with one account that signs without a key. */
 export class Chain {
   readonly wallet;
@@ -100,11 +107,10 @@ export class Chain {
   }
 
   static async start(): Promise<Chain> {
-    const script = `root=$1; . "$root/script/tools.sh"; echo "\${HALLMARK_ANVIL:-$(native_tool anvil || npm_tool anvil)}"`;
-    const anvil = (await output("sh", ["-c", script, "sh", ROOT])).trim();
-    const process = spawn(anvil, ["--hardfork", "osaka", "--host", "127.0.0.1", "--port", "0"], { stdio: ["ignore", "pipe", "inherit"] });
-    const lines = createInterface({ input: process.stdout });
-    const ended = new Promise<never>((_, reject) => process.once("exit", (code) => reject(new Error(`${anvil} ended with ${code}`))));
+    const anvil = process.env["HALLMARK_ANVIL"] || (await tool("anvil"));
+    const child = spawn(anvil, ["--hardfork", "osaka", "--host", "127.0.0.1", "--port", "0"], { stdio: ["ignore", "pipe", "inherit"] });
+    const lines = createInterface({ input: child.stdout });
+    const ended = new Promise<never>((_, reject) => child.once("exit", (code) => reject(new Error(`${anvil} ended with ${code}`))));
     ended.catch(() => undefined);
     const listening = new Promise<string>((resolve) => {
       lines.on("line", (line) => {
@@ -116,7 +122,7 @@ export class Chain {
     const client = createPublicClient({ chain: foundry, transport: http(url) });
     const [account] = (await client.request({ method: "eth_accounts" as never })) as unknown as Address[];
     assert(account);
-    return new Chain(url, account, process);
+    return new Chain(url, account, child);
   }
 
   stop(): void {

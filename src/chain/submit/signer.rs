@@ -15,6 +15,12 @@ use serde::Deserialize;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
+/// The environment variable that holds a private key, unless another one is named.
+pub const KEY_VARIABLE: &str = "HALLMARK_PRIVATE_KEY";
+
+/// The environment variable that holds a keystore's password.
+pub const PASSWORD_VARIABLE: &str = "HALLMARK_KEYSTORE_PASSWORD";
+
 /// Why there is no signer. No message holds a secret.
 #[derive(Debug, Error)]
 pub enum SignerError {
