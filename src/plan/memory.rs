@@ -10,7 +10,7 @@ use crate::{
 /// Memory of a process that does nothing: most of it is the program.
 const PROCESS_BYTES: u64 = 19 << 20;
 /// What an allocator takes from the system for a byte that is in use at the peak.
-const RESIDENT: f64 = 1.2;
+const RESIDENT: f64 = 1.3;
 
 /// Memory of a prover at its peak, as the system accounts it: while proving, or while laying out a model that is large beside its
 /// circuit.
