@@ -7,7 +7,7 @@ use halo2_proofs::plonk::{Circuit, ConstraintSystem};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Assignment, ModelCircuit, NotPeriodic, PeriodicCircuit, PhasedCircuit, Shape, Witness,
+    ModelCircuit, NotPeriodic, PeriodicCircuit, PhasedCircuit, Preprocessed, Shape, Witness,
     phased::{self, PhasedConfig},
 };
 use crate::{
@@ -203,10 +203,10 @@ impl<F: PrimeField> LaidOut<F> {
         any!(self, circuit => circuit.witness())
     }
 
-    /// The same with what key generation commits to.
-    pub fn assignment(&self) -> Assignment<F> {
+    /// What key generation commits to.
+    pub fn preprocessed(&self) -> Preprocessed<F> {
         let _stage = stages::enter(Stage::LayingOut);
-        any!(self, circuit => circuit.assignment())
+        any!(self, circuit => circuit.preprocessed())
     }
 
     /// The advice column of the second phase for the challenges between the phases, as far as it follows from the first;

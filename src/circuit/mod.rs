@@ -36,4 +36,4 @@ pub use laid_out::{Decisions, LaidOut, Layout};
 pub use model::ModelCircuit;
 pub use periodic::{NotPeriodic, PeriodicCircuit};
 pub use phased::PhasedCircuit;
-pub use shape::{Assignment, InstanceColumn, Periodic, PublicRow, PublicRun, Shape, Witness, domain_generator};
+pub use shape::{InstanceColumn, Periodic, Preprocessed, PublicRow, PublicRun, Shape, Witness, domain_generator};

@@ -11,7 +11,7 @@ use super::{
     config::{GeneralConfig, RESERVED_ROWS, UNUSABLE_ROWS},
     digest,
     gadgets::{Expr, Gadgets, field},
-    shape::{Assignment, MANY_PUBLIC_VALUES, Shape, Witness, padded},
+    shape::{MANY_PUBLIC_VALUES, Preprocessed, Shape, Witness, padded},
 };
 use crate::{
     graph::{
@@ -77,12 +77,11 @@ impl<F: PrimeField> ModelCircuit<F> {
         }
     }
 
-    /// The same with the fixed columns and the copies.
-    pub fn assignment(&self) -> Assignment<F> {
-        let Witness { advice, free_rows, tied_rows } = self.witness();
+    /// The fixed columns and the copies.
+    pub fn preprocessed(&self) -> Preprocessed<F> {
         let q: Vec<F> = self.layout.q.iter().map(|&q| F::from(u64::from(q))).collect();
         let fixed = [&self.layout.w, &q].map(|column| padded(column, 1 << self.k)).into();
-        Assignment { k: self.k, advice, fixed, copies: self.layout.copies.clone(), free_rows, tied_rows }
+        Preprocessed { k: self.k, fixed, copies: self.layout.copies.clone() }
     }
 }
 
@@ -121,25 +120,12 @@ fn uses(model: &IntegerModel, hashed: &[HashedWords]) -> Vec<Vec<usize>> {
     uses
 }
 
-/// Per tensor, the last node that reads it; none for what is read after all nodes, or never.
-fn last_readers(model: &IntegerModel, hashed: &[HashedWords]) -> Vec<Option<usize>> {
-    let mut readers = vec![None; model.nodes.len() + 1];
-    for (i, node) in model.nodes.iter().enumerate() {
-        node.inputs.iter().for_each(|&input| readers[input] = Some(i));
-        let conjunctions = (0..model.tensor_len(i + 1)).filter_map(|element| model.conjunction(i, element));
-        conjunctions.flat_map(|of| [of.left, of.right]).for_each(|(tensor, _)| readers[tensor] = Some(i));
-    }
-    let hashed = hashed.iter().flat_map(|hashed| &hashed.values).map(|value| value.tensor);
-    model.outputs.iter().map(|output| output.tensor).chain(hashed).for_each(|tensor| readers[tensor] = None);
-    readers
-}
-
 /// Lay out a model, node by node, with the gadgets of some layout. Expressions of a tensor are kept until its last reader has them.
 pub(super) fn lay_out<F: PrimeField, G: Gadgets<F>>(mut builder: G, model: &IntegerModel, trace: &Trace) -> G {
     let mut tensors: Vec<Vec<Expr<F>>> = Vec::with_capacity(trace.len());
     let hashed: Vec<HashedWords> = model.digests.iter().map(|digest| model.hashed(digest)).collect();
     let uses = uses(model, &hashed);
-    let last_readers = last_readers(model, &hashed);
+    let last_readers = model.last_readers();
 
     let inputs = model.features.iter().zip(&trace[0]).map(|(feature, &value)| {
         let (value, max) = (value.abs_diff(feature.range.lo), feature.range.hi.abs_diff(feature.range.lo));
@@ -156,19 +142,20 @@ pub(super) fn lay_out<F: PrimeField, G: Gadgets<F>>(mut builder: G, model: &Inte
         let inputs: Vec<Expr<F>> = node.inputs.iter().enumerate().flat_map(operand).collect();
         let values: Vec<i128> = node.inputs.iter().flat_map(|&id| trace[id].iter().copied()).collect();
         let ranges: Vec<_> = node.inputs.iter().flat_map(|&id| model.ranges(id)).collect();
-        let outputs = match node.op {
-            Op::Relu => {
-                let each = (0..inputs.len()).flat_map(|j| {
-                    let conjunction =
-                        model.conjunction(i, j).and_then(|of| conjunction(&mut builder, &tensors, trace, of));
-                    conjunction.map(|expr| vec![expr]).unwrap_or_else(|| {
-                        node.op.lay_out(&mut builder, &inputs[j..=j], &values[j..=j], &ranges[j..=j])
-                    })
-                });
-                each.collect()
+        let mut outputs = Vec::with_capacity(node.ranges.len());
+        if node.op == Op::Relu {
+            for j in 0..inputs.len() {
+                let product = model.conjunction(i, j).and_then(|of| conjunction(&mut builder, &tensors, trace, of));
+                match product {
+                    Some(product) => outputs.push(product),
+                    None => {
+                        outputs.extend(node.op.lay_out(&mut builder, &inputs[j..=j], &values[j..=j], &ranges[j..=j]))
+                    }
+                }
             }
-            _ => node.op.lay_out(&mut builder, &inputs, &values, &ranges),
-        };
+        } else {
+            outputs = node.op.lay_out(&mut builder, &inputs, &values, &ranges);
+        }
         tensors.push(share(&mut builder, outputs, &uses[i + 1]));
     }
 
@@ -354,7 +341,8 @@ mod tests {
         let mut cs = ConstraintSystem::default();
         GeneralConfig::configure(&mut cs);
         let n = 1 << circuit.k;
-        let Assignment { mut advice, fixed, free_rows, .. } = circuit.assignment();
+        let Witness { mut advice, free_rows, .. } = circuit.witness();
+        let fixed = circuit.preprocessed().fixed;
         let instance = circuit.shape().instance_values(circuit.k, &claims(circuit));
         let mut draw = Draw::new(1);
         free_rows.into_iter().for_each(|row| advice[row] = Fr::from_u128(draw.integer(1, 1 << 62) as u128).square());

@@ -168,21 +168,15 @@ pub struct Witness<F> {
     pub tied_rows: Vec<(usize, usize)>,
 }
 
-/// A layout with the witness of one run, as keys and proofs commit to it.
+/// What is the same for every run, as keys commit to it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Assignment<F> {
+pub struct Preprocessed<F> {
     /// The domain has `2^k` rows.
     pub k: u32,
-    /// The advice column of the first phase, all `2^k` rows.
-    pub advice: Vec<F>,
     /// The fixed columns, all `2^k` rows of each.
     pub fixed: Vec<Vec<F>>,
     /// Pairs of cells of the advice columns that hold the same value: row `i` of column `j` is `2^k j + i`.
     pub copies: Vec<(usize, usize)>,
-    /// Rows of the first column whose advice no constraint reads: the prover puts random values there, which hide the witness.
-    pub free_rows: Vec<usize>,
-    /// Pairs of free rows with the same random value.
-    pub tied_rows: Vec<(usize, usize)>,
 }
 
 /// The column in all `n` rows of a domain, zero below its own.

@@ -35,6 +35,20 @@ impl IntegerModel {
         let boolean = |column| self.place(&sums.inputs, column).filter(|&place| self.range(place) == BOOLEAN);
         Some(Conjunction { left: boolean(left)?, right: boolean(right)?, negated })
     }
+
+    /// Per tensor, the last node that reads it, as an operand or as one of a conjunction; none for what the public values read, and
+    /// for what nothing reads.
+    pub fn last_readers(&self) -> Vec<Option<usize>> {
+        let mut readers = vec![None; self.nodes.len() + 1];
+        for (i, node) in self.nodes.iter().enumerate() {
+            node.inputs.iter().for_each(|&input| readers[input] = Some(i));
+            let conjunctions = (0..node.ranges.len()).filter_map(|element| self.conjunction(i, element));
+            conjunctions.flat_map(|of| [of.left, of.right]).for_each(|(tensor, _)| readers[tensor] = Some(i));
+        }
+        let hashed = self.digests.iter().flat_map(|digest| self.hashed(digest).values).map(|value| value.tensor);
+        self.outputs.iter().map(|output| output.tensor).chain(hashed).for_each(|tensor| readers[tensor] = None);
+        readers
+    }
 }
 
 #[cfg(test)]

@@ -141,7 +141,7 @@ mod tests {
         };
         let differ = |one: &IntegerModel, other: &IntegerModel, layout| {
             let [one, other] = [one, other].map(|m| LaidOut::<Fr>::for_keygen(layout, m).unwrap());
-            let (shapes, [one, other]) = ([one.shape(), other.shape()], [one, other].map(|c| c.assignment()));
+            let (shapes, [one, other]) = ([one.shape(), other.shape()], [one, other].map(|c| c.preprocessed()));
             assert_eq!(shapes[0], shapes[1]);
             assert_eq!((one.k, &one.copies), (other.k, &other.copies));
             assert_ne!(one.fixed[0], other.fixed[0]);

@@ -46,11 +46,7 @@ fn model_bytes(model: &IntegerModel) -> u64 {
 fn expression_bytes<C: Curve>(model: &IntegerModel) -> u64 {
     let (expression, term) = (size_of::<Expr<C::Scalar>>(), size_of::<(usize, C::Scalar)>());
     let varies = |range: &Interval| range.lo < range.hi;
-    let mut last_reader = vec![usize::MAX; model.nodes.len() + 1];
-    for (i, node) in model.nodes.iter().enumerate() {
-        node.inputs.iter().for_each(|&input| last_reader[input] = i);
-    }
-    model.outputs.iter().for_each(|output| last_reader[output.tensor] = usize::MAX);
+    let last_readers = model.last_readers();
     let mut sizes = vec![model.features.len() * (expression + term)];
     let (mut held, mut widest) = (sizes[0], 0);
     for (i, node) in model.nodes.iter().enumerate() {
@@ -66,7 +62,7 @@ fn expression_bytes<C: Curve>(model: &IntegerModel) -> u64 {
         sizes.push(size);
         held += size;
         widest = widest.max(held + values);
-        for &input in node.inputs.iter().filter(|&&input| last_reader[input] == i) {
+        for &input in node.inputs.iter().filter(|&&input| last_readers[input] == Some(i)) {
             held -= std::mem::take(&mut sizes[input]);
         }
     }

@@ -22,7 +22,7 @@ use super::{
     srs::{Srs, SrsOrigin, ethereum_s_g2},
 };
 use crate::{
-    circuit::{Assignment, Decisions, LaidOut, Layout},
+    circuit::{Decisions, LaidOut, Layout, Preprocessed},
     graph::{IntegerModel, Interval},
     stages::{self, Stage},
 };
@@ -111,7 +111,7 @@ impl<C: Curve> VerifyingKey<C> {
         let scalars = std::iter::successors(Some(C::Scalar::DELTA), |scalar| Some(*scalar * C::Scalar::DELTA));
         let mut points = scalars.map(|scalar| (C::G1Affine::generator() * scalar).to_affine());
         let is_zero = |column: &Vec<C::Scalar>| column.iter().all(|value| value.is_zero_vartime());
-        let columns = circuit.assignment().fixed;
+        let columns = circuit.preprocessed().fixed;
         let commitment = |(column, point)| if is_zero(column) { C::G1Affine::identity() } else { point };
         let fixed = columns.iter().zip(points.by_ref()).map(commitment).collect();
         let sigma = points.take(cs.permutation().get_columns().len()).collect();
@@ -253,7 +253,7 @@ struct FixedPolynomials<F: ff::WithSmallOrderMulGroup<3> + Multiply> {
 
 impl<F: ff::WithSmallOrderMulGroup<3> + Multiply> FixedPolynomials<F> {
     fn new(circuit: &LaidOut<F>) -> Self {
-        let Assignment { k, fixed, copies, .. } = circuit.assignment();
+        let Preprocessed { k, fixed, copies } = circuit.preprocessed();
         let domain = Domain::new(k);
         let permuted = circuit.constraint_system().permutation().get_columns().len();
         let next = if permuted > 0 { sigma(permuted, 1 << k, &copies) } else { vec![] };

@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use ff::{Field, PrimeField};
 use hallmark::{
-    circuit::{self, Assignment, InstanceColumn, LaidOut, PeriodicCircuit, periodic::config::UNUSABLE_ROWS},
+    circuit::{self, InstanceColumn, LaidOut, PeriodicCircuit, periodic::config::UNUSABLE_ROWS},
     graph::IntegerModel,
     proof::{ProvingKey, Srs},
 };
@@ -59,7 +59,8 @@ struct Liar<'a> {
     circuit: &'a PeriodicCircuit<Fr>,
     model: &'a IntegerModel,
     input: &'a [i128],
-    columns: Assignment<Fr>,
+    advice: Vec<Fr>,
+    fixed: Vec<Fr>,
     /// Rows of the right registers of public values, in the last block.
     public_rows: Vec<usize>,
 }
@@ -71,22 +72,23 @@ impl<'a> Liar<'a> {
             _ => vec![],
         };
         let public_rows = circuit.shape().instance_columns.iter().flat_map(rows).collect();
-        Self { circuit, model, input, columns: circuit.assignment(), public_rows }
+        let (advice, fixed) = (circuit.witness().advice, circuit.preprocessed().fixed.concat());
+        Self { circuit, model, input, advice, fixed, public_rows }
     }
 
     fn honest(&self) -> &[Fr] {
-        &self.columns.advice
+        &self.advice
     }
 
     fn blocks(&self) -> Blocks<'_, Fr> {
-        Blocks { geometry: self.circuit.geometry(), fixed: &self.columns.fixed[0] }
+        Blocks { geometry: self.circuit.geometry(), fixed: &self.fixed }
     }
 
     /// The public values that a witness arrives at: the right ones, and what their registers lack from the last block
     /// to the first, which is nothing in the honest witness.
     fn claims(&self, advice: &[Fr]) -> Vec<Fr> {
         let period = self.circuit.geometry().period();
-        let step = |a: &[Fr], row: usize| a[row % period] - a[row] - self.columns.fixed[0][row] * a[row + 1];
+        let step = |a: &[Fr], row: usize| a[row % period] - a[row] - self.fixed[row] * a[row + 1];
         let outputs = outputs(self.model, self.input);
         let rows = self.public_rows.iter();
         rows.zip(outputs).map(|(&row, output)| output + step(advice, row) - step(self.honest(), row)).collect()
@@ -101,7 +103,7 @@ impl<'a> Liar<'a> {
     /// Of these, those that public values depend on; if there are any, those that nothing else reads: lies in other
     /// blocks do not tell, or are told by ties.
     fn heard(&self) -> Vec<(usize, usize)> {
-        let (geometry, fixed) = (self.circuit.geometry(), &self.columns.fixed[0]);
+        let (geometry, fixed) = (self.circuit.geometry(), &self.fixed);
         let writes = |block: usize, j: usize| fixed[self.blocks().row(block, geometry.right_register(j))] != Fr::ZERO;
         let publics = self.public_rows.len();
         let mut heard = self.working();
@@ -126,7 +128,7 @@ impl<'a> Liar<'a> {
             input[feature] = [range.lo - by, range.hi + by][draw.index(2)];
             // of a trace, the layout reads the input
             let outside = PeriodicCircuit::new(self.model, &vec![input].into()).ok()?;
-            let advice = outside.assignment().advice;
+            let advice = outside.witness().advice;
             // inputs that no output depends on have no register
             (advice != self.honest()).then(|| self.blocks().complete(&advice, &[]))
         };

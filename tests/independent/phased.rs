@@ -37,7 +37,7 @@ impl Layout for PhasedCircuit<Fr> {
     }
 
     fn tied_rows(&self) -> Vec<(usize, usize)> {
-        self.assignment().tied_rows
+        self.witness().tied_rows
     }
 
     fn lies(&self, model: &IntegerModel, input: &[i128], draw: &mut Draw) -> Vec<Lie<Self>> {

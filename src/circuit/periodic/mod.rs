@@ -79,7 +79,7 @@ use self::{
     plan::Plan,
     program::Program,
 };
-use super::{Assignment, PublicRow, Shape, Witness};
+use super::{Preprocessed, PublicRow, Shape, Witness};
 use crate::graph::{IntegerModel, Trace};
 
 /// Why a model has no periodic layout.
@@ -161,11 +161,9 @@ impl<F: PrimeField> PeriodicCircuit<F> {
         Witness { advice: self.advice.clone(), free_rows: (n - FREE_ROWS..n).collect(), tied_rows: Vec::new() }
     }
 
-    /// The same with the fixed column.
-    pub fn assignment(&self) -> Assignment<F> {
-        let Witness { advice, free_rows, tied_rows } = self.witness();
-        let fixed = vec![self.fixed.clone()];
-        Assignment { k: self.geometry.k, advice, fixed, copies: Vec::new(), free_rows, tied_rows }
+    /// The fixed column; there are no copies.
+    pub fn preprocessed(&self) -> Preprocessed<F> {
+        Preprocessed { k: self.geometry.k, fixed: vec![self.fixed.clone()], copies: Vec::new() }
     }
 }
 

@@ -100,7 +100,7 @@ fn free_rows_are_free() {
     let case = Case::<Fr>::new(&model);
     let input = random_input(&model, &mut Draw::new(3));
     let mut advice = case.honest(&input);
-    let free_rows = case.circuit.assignment().free_rows;
+    let free_rows = case.circuit.witness().free_rows;
     assert_eq!(free_rows.len(), FREE_ROWS);
     for row in free_rows {
         advice[row] = Fr::from(row as u64).square();
@@ -122,8 +122,8 @@ fn every_input_satisfies_one_layout<F: PrimeField + Ord>(seed: u64) {
         assert!(case.tells_the_truth(&honest));
         assert_eq!(case.complete(&honest, &[]), honest);
         let circuit = PeriodicCircuit::<F>::new(&model, &model.trace(&input)).unwrap();
-        assert_eq!(circuit.assignment().advice, honest);
-        assert_eq!(circuit.assignment().fixed, case.circuit.assignment().fixed);
+        assert_eq!(circuit.witness().advice, honest);
+        assert_eq!(circuit.preprocessed().fixed, case.circuit.preprocessed().fixed);
         assert_eq!(circuit.shape(), case.circuit.shape());
         assert_eq!(PeriodicCircuit::<F>::plan(&model), Ok(circuit.geometry()));
     }

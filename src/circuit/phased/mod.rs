@@ -80,7 +80,7 @@ use tables::Table;
 
 use super::{
     model::{MIN_K, lay_out},
-    shape::{Assignment, Shape, Witness, padded},
+    shape::{Preprocessed, Shape, Witness, padded},
 };
 use crate::graph::{IntegerModel, Trace};
 
@@ -182,9 +182,8 @@ impl<F: PrimeField> PhasedCircuit<F> {
         Witness { advice: padded(&self.layout.a, n), free_rows: (tail..n).collect(), tied_rows: tied(tail).into() }
     }
 
-    /// The same with the fixed columns and the copies.
-    pub fn assignment(&self) -> Assignment<F> {
-        let Witness { advice, free_rows, tied_rows } = self.witness();
+    /// The fixed columns and the copies.
+    pub fn preprocessed(&self) -> Preprocessed<F> {
         let n = 1usize << self.k;
         let PhasedBuilder { copies, pins, .. } = &self.layout;
         // cells of `c` follow those of `a`
@@ -192,7 +191,7 @@ impl<F: PrimeField> PhasedCircuit<F> {
         let copies = copies.iter().copied().chain(pins).chain(tied(n - TAIL)).collect();
         let mut fixed = self.layout.fixed();
         fixed.iter_mut().for_each(|column| column.resize(n, F::ZERO));
-        Assignment { k: self.k, advice, fixed, copies, free_rows, tied_rows }
+        Preprocessed { k: self.k, fixed, copies }
     }
 
     /// The cells of `c` for the challenges `alpha` and `theta`, from row 0 to the first of the tail; the random ones follow.

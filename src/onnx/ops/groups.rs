@@ -131,10 +131,11 @@ impl Rows {
                 let half = len.div_ceil(2);
                 for place in start..start + half {
                     left.push(place);
-                    match neutral {
-                        _ if place + half < start + *len => right.push(vec![(place + half, 1.0)], 0.0),
-                        Neutral::One => right.push(vec![], 1.0),
-                        Neutral::Any => right.push(vec![(place, 1.0)], 0.0),
+                    let partner = Some(place + half).filter(|&partner| partner < start + *len);
+                    match (partner, neutral) {
+                        (Some(partner), _) => right.push(vec![(partner, 1.0)], 0.0),
+                        (None, Neutral::One) => right.push(vec![], 1.0),
+                        (None, Neutral::Any) => right.push(vec![(place, 1.0)], 0.0),
                     }
                 }
                 start += *len;

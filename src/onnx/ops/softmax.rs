@@ -75,20 +75,14 @@ fn of_some(lowering: &mut Lowering, node: &Node, x: &Value, kept: &[f64]) -> Res
     }
     let lengths = kept.chunks(size).map(|row| row.iter().filter(|&&k| k != 0.0).count());
     let rows = Rows::of_lengths(lengths.filter(|&len| len > 0).collect());
-    let compact = lowering.select(node, x, vec![places.len()], places.clone())?;
+    let mut spread = AffineBuilder::new(places.len());
+    let compact = lowering.select(node, x, vec![places.len()], places)?;
     let found = Exponentials::new(lowering, node, &rows, &compact)?;
     let shares = shares(lowering, node, &rows, &found)?;
     lowering.charge_shape(node, x.shape())?;
-    let mut spread = AffineBuilder::new(places.len());
-    let mut next = 0;
-    for &kept in kept {
-        if kept != 0.0 {
-            spread.push(vec![(next, 1.0)], 0.0);
-            next += 1;
-        } else {
-            spread.push(vec![], 0.0);
-        }
-    }
+    let mut next = 0..;
+    kept.iter()
+        .for_each(|&kept| spread.push(next.by_ref().take(usize::from(kept != 0.0)).map(|i| (i, 1.0)).collect(), 0.0));
     lowering.affine(node, &[&shares], spread.finish(), x.shape().to_vec(), Kind::Float)
 }
 
