@@ -204,7 +204,7 @@ impl Graph {
     }
 
     /// Appends a node and returns its value's id.
-    pub(super) fn append(&mut self, node: FloatNode) -> usize {
+    pub(crate) fn append(&mut self, node: FloatNode) -> usize {
         self.nodes.push(node);
         self.inputs.len() + self.nodes.len() - 1
     }

@@ -5,6 +5,7 @@
 
 mod activations;
 pub mod affine;
+mod bilinear;
 mod conjunction;
 pub mod digest;
 pub mod float;
@@ -14,8 +15,10 @@ pub mod integer;
 pub mod interval;
 mod norms;
 pub mod packing;
+mod parts;
 mod ranges;
 mod repeated;
+mod spans;
 
 pub use affine::AffineBuilder;
 pub use conjunction::Conjunction;
@@ -25,3 +28,4 @@ pub use function::Function;
 pub use integer::{Feature, IntegerModel, IntegerNode, MAX_ELEMENTS, Output, Trace};
 pub use interval::{Interval, MAX_BITS};
 pub use packing::{PUBLIC_INPUTS, PackedInput};
+pub use spans::Spans;

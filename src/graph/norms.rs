@@ -6,12 +6,25 @@
 use super::float::{FloatNode, FloatOp, Graph};
 use super::{Affine, AffineBuilder};
 
+/// What bounds are widened by: enough for the roundings of most models, so that clamps are proved to do nothing, and cost nothing.
+const ROOM: f64 = 1.0 + 1.0 / 64.0;
+
 /// One element of a value, times a factor.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Term {
     id: usize,
     element: usize,
     factor: f64,
+}
+
+/// An element of a normalised vector: a multiple of an element of one whose squares add up to at most one.
+pub(super) struct Normalised {
+    /// The root that divides them.
+    pub group: (usize, usize),
+    /// What is divided, but for a factor.
+    pub member: (usize, usize),
+    /// What it is times, as an element of such a vector: its bound, or less that.
+    pub reach: f64,
 }
 
 impl Graph {
@@ -22,6 +35,7 @@ impl Graph {
             let bounds = graph.quotient_bounds(&node);
             let (name, onnx_op) = (node.name.clone(), node.onnx_op.clone());
             let id = graph.append(node);
+            let bounds = bounds.map(|bounds| bounds.into_iter().map(|bound| bound * ROOM).collect::<Vec<_>>());
             bounds.map_or(id, |bounds| graph.clamp(id, &bounds, &name, &onnx_op))
         });
     }
@@ -42,39 +56,39 @@ impl Graph {
     /// The bound of every element of a quotient by norms of what is divided.
     fn quotient_bounds(&self, node: &FloatNode) -> Option<Vec<f64>> {
         let (FloatOp::Quotient, &[a, d]) = (&node.op, node.inputs.as_slice()) else { return None };
-        (0..self.value_len(a)).map(|i| self.quotient_bound(a, d, i)).collect()
+        (0..self.value_len(a)).map(|i| self.normalised(a, d, i).map(|element| element.reach.abs())).collect()
     }
 
-    /// The least `bound` known with `|a[i]| <= bound * d[i]`.
-    fn quotient_bound(&self, a: usize, d: usize, i: usize) -> Option<f64> {
+    /// What is known of `a[i] / d[i]` if `d[i]` is at least a multiple of a root of a sum of squares, that of `a[i]` among them.
+    pub(super) fn normalised(&self, a: usize, d: usize, i: usize) -> Option<Normalised> {
         // d >= factor * root
         let root = self.at_least(Term { id: d, element: i, factor: 1.0 });
         let FloatOp::Sqrt = self.op(root.id)? else { return None };
         let numerator = self.equal(Term { id: a, element: i, factor: 1.0 });
-        let (map, inputs) = match self.op_and_inputs(self.inputs_of(root.id)?[0])? {
-            (FloatOp::Affine(map), inputs) => (map, inputs),
-            // the root of a square
-            (FloatOp::Square, inputs) => {
-                let squared = self.equal(Term { id: inputs[0], element: root.element, factor: 1.0 });
-                return self.ratio(numerator, squared, 1.0, root.factor);
-            }
-            _ => return None,
-        };
-        if map.bias[root.element] < 0.0 {
-            return None;
-        }
+        let radicand = self.at_least(Term { id: self.inputs_of(root.id)?[0], element: root.element, factor: 1.0 });
         let mut bound = None;
-        for (column, weight) in map.row(root.element) {
-            let (id, element) = self.place(inputs, column)?;
-            match self.op_and_inputs(id) {
-                Some((FloatOp::Square, operand)) if weight > 0.0 => {
-                    let squared = self.equal(Term { id: operand[0], element, factor: 1.0 });
-                    bound = bound.or(self.ratio(numerator, squared, weight, root.factor));
+        let mut include = |mut term: Term| {
+            term = self.equal(term);
+            let (FloatOp::Square, operand) = self.op_and_inputs(term.id)? else { return None };
+            let squared = self.equal(Term { id: operand[0], element: term.element, factor: 1.0 });
+            bound = bound.or(self.ratio(numerator, squared, term.factor, root.factor));
+            (term.factor > 0.0).then_some(())
+        };
+        match self.op_and_inputs(radicand.id)? {
+            (FloatOp::Affine(map), inputs) => {
+                if map.bias[radicand.element] < 0.0 {
+                    return None;
                 }
-                _ => return None,
+                for (column, weight) in map.row(radicand.element) {
+                    let (id, element) = self.place(inputs, column)?;
+                    include(Term { id, element, factor: radicand.factor * weight })?;
+                }
             }
+            // the root of a square
+            _ => include(radicand)?,
         }
-        bound
+        let group = (root.id, root.element);
+        Some(Normalised { group, member: (numerator.id, numerator.element), reach: bound?.copysign(numerator.factor) })
     }
 
     /// `|numerator| / (factor * sqrt(weight) * |squared|)` if both are multiples of one element.
@@ -92,13 +106,13 @@ impl Graph {
         Some(self.op_and_inputs(id)?.1)
     }
 
-    fn op_and_inputs(&self, id: usize) -> Option<(&FloatOp, &[usize])> {
+    pub(super) fn op_and_inputs(&self, id: usize) -> Option<(&FloatOp, &[usize])> {
         let node = &self.nodes[id.checked_sub(self.inputs.len())?];
         Some((&node.op, &node.inputs))
     }
 
     /// The value and the element that a column of an affine map over `inputs` reads.
-    fn place(&self, inputs: &[usize], mut column: usize) -> Option<(usize, usize)> {
+    pub(super) fn place(&self, inputs: &[usize], mut column: usize) -> Option<(usize, usize)> {
         for &id in inputs {
             match column.checked_sub(self.value_len(id)) {
                 None => return Some((id, column)),

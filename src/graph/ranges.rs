@@ -7,10 +7,12 @@
 //! - the product of a boolean and a number is 0 or the number, so `b + c (a - b)` is `b` or `a`: selections;
 //! - of a one-hot encoding exactly one element is 1: look-ups in tables and in tensors;
 //! - `a - d floor(a / d)` is a remainder, which is not negative and less than `d`.
+//!
+//! What is divided by a norm of its own is a fifth one: see [`super::parts`].
 
 use std::collections::BTreeMap;
 
-use super::{Affine, IntegerModel, Interval, MAX_BITS};
+use super::{Affine, IntegerModel, Interval, MAX_BITS, parts::Parts};
 use crate::ops::{BoundError, Divide, Op, Rescale};
 
 /// The most terms of a sum whose cases are told apart.
@@ -99,10 +101,15 @@ impl IntegerModel {
                 *bound = refined(j).and_then(|interval| intersection(*bound, interval)).unwrap_or(*bound);
             }
         }
+        if let Some(known) = Parts::new(self).ranges(op, inputs) {
+            for (bound, known) in bounds.iter_mut().zip(known) {
+                *bound = known.and_then(|interval| intersection(*bound, interval)).unwrap_or(*bound);
+            }
+        }
         Ok(bounds)
     }
 
-    fn op(&self, tensor: usize) -> Option<&Op> {
+    pub(super) fn op(&self, tensor: usize) -> Option<&Op> {
         Some(&self.nodes.get(tensor.checked_sub(1)?)?.op)
     }
 

@@ -10,7 +10,7 @@ use super::OnnxError;
 use super::scope::Scope;
 use super::shape::{MAX_ELEMENTS, element_count};
 use super::tensor::{Constant, Kind};
-use crate::graph::{Affine, AffineBuilder, FloatNode, FloatOp};
+use crate::graph::{Affine, AffineBuilder, FloatNode, FloatOp, Graph, GraphInput, Spans};
 
 /// The most weights and constants that an import may create in total.
 pub(super) const MAX_TOTAL: u64 = 1 << 26;
@@ -207,15 +207,15 @@ impl<'a> Node<'a> {
 
 /// The float graph under construction.
 pub(super) struct Lowering {
-    pub nodes: Vec<FloatNode>,
-    /// Number of graph inputs: node `i` defines value `first + i`.
-    first: usize,
+    /// Without outputs.
+    pub graph: Graph,
+    spans: Option<Spans>,
     spent: u64,
 }
 
 impl Lowering {
-    pub fn new(inputs: usize) -> Self {
-        Self { nodes: vec![], first: inputs, spent: 0 }
+    pub fn new(inputs: Vec<GraphInput>) -> Self {
+        Self { graph: Graph { inputs, nodes: vec![], outputs: vec![] }, spans: None, spent: 0 }
     }
 
     /// Accounts for `elements` weights or constants before they are made, so that a small file cannot ask for a graph
@@ -272,13 +272,24 @@ impl Lowering {
 
     /// Appends a node and returns its value id.
     pub fn append(&mut self, name: &str, onnx_op: &str, op: FloatOp, inputs: Vec<usize>) -> usize {
-        self.nodes.push(FloatNode { name: name.into(), onnx_op: onnx_op.into(), op, inputs });
-        self.first + self.nodes.len() - 1
+        self.graph.append(FloatNode { name: name.into(), onnx_op: onnx_op.into(), op, inputs })
+    }
+
+    /// The least and the greatest number that every element of `value` may be, as far as that is known without a domain.
+    pub fn spans(&mut self, value: &Value) -> Vec<(f64, f64)> {
+        match value {
+            Value::Constant(c) => c.data.iter().map(|&v| (v, v)).collect(),
+            Value::Activation(a) => {
+                let spans = self.spans.get_or_insert_with(|| Spans::of_any_input(&self.graph));
+                spans.extend(&self.graph);
+                spans.of(a.id).to_vec()
+            }
+        }
     }
 
     /// The node that defines the value `id`; none for inputs.
     pub fn producer(&self, id: usize) -> Option<&FloatNode> {
-        self.nodes.get(id.checked_sub(self.first)?)
+        self.graph.nodes.get(id.checked_sub(self.graph.inputs.len())?)
     }
 
     /// The elements of `value` at the flat indices `columns`, with shape `shape`.

@@ -89,7 +89,7 @@ fn collect(model: &ModelProto) -> Result<Graph, Found> {
         });
         scope.define(&input.name, value);
     }
-    let mut lowering = Lowering::new(inputs.len());
+    let mut lowering = Lowering::new(inputs);
     let results = block.lower(&mut lowering, scope, &mut found);
     let mut outputs = vec![];
     for (output, value) in proto.output.iter().zip(results) {
@@ -105,7 +105,7 @@ fn collect(model: &ModelProto) -> Result<Graph, Found> {
     if !found.is_empty() {
         return Err(found);
     }
-    let mut graph = Graph { inputs, nodes: lowering.nodes, outputs };
+    let mut graph = Graph { outputs, ..lowering.graph };
     analysis::check(model, &graph)?;
     graph.recognise_activations();
     graph.fold();

@@ -13,6 +13,10 @@ use crate::ops::{Divide, OneHot, Op, Product, Rescale, Root};
 /// Bits of a function's argument beyond those that its result shows.
 const SPARE_BITS: f64 = 2.0;
 
+/// Elements of a function, at least, for a table of all of its values to be worth its rows. The argument then has no spare bits, as each
+/// doubles the table; and its interval is rounded up, so that all layers of a model have the same function.
+const TABULATED: usize = 1 << 12;
+
 /// Bits of a reciprocal beyond those of the dividend: what its rounding changes in the result is at most `2^-4` of its unit.
 const RECIPROCAL_BITS: u32 = 3;
 
@@ -49,7 +53,9 @@ pub(super) fn build(
             }
             // What the result does not show is dropped before.
             let slope = slope(function, real(range.lo, x.exponent), real(range.hi, x.exponent));
-            let useful = (f64::from(output) + slope.log2() + SPARE_BITS).ceil() as i32;
+            let tabulated = builder.model.tensor_len(x.tensor) >= TABULATED;
+            let spare = if tabulated { 0.0 } else { SPARE_BITS };
+            let useful = (f64::from(output) + slope.log2() + spare).ceil() as i32;
             let (mut x, mut range) = (x, range);
             if let Ok(shift @ 1..) = u32::try_from(x.exponent - useful) {
                 let op = Op::Rescale(Rescale { shift });
@@ -58,6 +64,11 @@ pub(super) fn build(
                     exponent: useful,
                 };
                 range = builder.hull(x.tensor);
+            }
+            if tabulated {
+                let defined =
+                    |r: &Interval| function.undefined_at(real(r.lo, x.exponent), real(r.hi, x.exponent)).is_none();
+                range = rounded_up(range).filter(defined).unwrap_or(range);
             }
             let relative = (-builder.precision - 1.0).exp2();
             let scaled = Scaled { function: *function, input: x.exponent, output, relative };
@@ -95,6 +106,20 @@ pub(super) fn build(
         }
         FloatOp::OneHot { .. } if x.exponent != 0 => Err(QuantError::NotAnInteger { node: name.into() }),
         FloatOp::OneHot { depth } => builder.push(name, Op::OneHot(OneHot { depth: *depth }), vec![x.tensor]),
+    }
+}
+
+/// An interval around `range` whose ends are powers of two, the same ones on both sides of zero; `None` beyond the greatest integers.
+fn rounded_up(range: Interval) -> Option<Interval> {
+    let above = |v: i128| v.unsigned_abs().next_power_of_two() as i128;
+    let below = |v: i128| if v > 0 { 1 << v.ilog2() } else { 0 };
+    match (range.lo < 0, range.hi > 0) {
+        (true, true) => {
+            let greatest = above(range.hi.max(-range.lo));
+            Interval::new(-greatest, greatest)
+        }
+        (true, false) => Interval::new(-above(range.lo), -below(-range.hi)),
+        _ => Interval::new(below(range.lo), above(range.hi)),
     }
 }
 

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::domain::{DeclaredFeature, Domain};
 use super::quantise::Step;
 use super::sensitivity::demands;
-use crate::graph::{Affine, FloatNode, FloatOp, Graph, MAX_BITS};
+use crate::graph::{Affine, FloatNode, FloatOp, Graph, MAX_BITS, Spans};
 
 /// Extra bits for affine maps that no ReLU reads: nothing is paid for the bits of an output.
 const FREE_BITS: i32 = 8;
@@ -168,7 +168,8 @@ const MAX_NODES_TO_TRY: usize = 24;
 impl<'a> Planner<'a> {
     /// `graph` as [`super::build::aligned`] prepares it: ReLUs and outputs read nodes, never inputs.
     pub fn new(graph: &'a Graph, domain: &Domain, samples: &[Vec<f64>]) -> Self {
-        let intervals = float_intervals(graph, domain);
+        let features = domain.features.iter().map(|f| (f.min, f.max));
+        let intervals = Spans::new(graph, features).into_values();
         let (observed, summary) = observed_magnitudes(graph, samples, &intervals);
         let integer: Vec<bool> = domain.features.iter().map(|f| f.integer).collect();
         let first = graph.inputs.len();
@@ -664,7 +665,7 @@ fn observed_magnitudes(
         let allowed = match node {
             Some(node) => {
                 let operands = node.inputs.iter().flat_map(|&id| before[id].iter().map(|&m| (-m, m)));
-                intervals_of(&node.op, &operands.collect::<Vec<_>>())
+                node.op.intervals(&operands.collect::<Vec<_>>())
             }
             None => proved[id].clone(),
         };
@@ -698,68 +699,4 @@ fn observed_magnitudes(
 
 fn magnitude((lo, hi): (f64, f64)) -> f64 {
     lo.abs().max(hi.abs())
-}
-
-/// Interval of every element of every value over the domain, in floats: for estimates only.
-fn float_intervals(graph: &Graph, domain: &Domain) -> Vec<Vec<(f64, f64)>> {
-    let mut features = domain.features.iter().map(|f| (f.min, f.max));
-    let mut values: Vec<Vec<(f64, f64)>> =
-        graph.inputs.iter().map(|input| features.by_ref().take(input.len()).collect()).collect();
-    for node in &graph.nodes {
-        let x: Vec<(f64, f64)> = node.inputs.iter().flat_map(|&id| values[id].iter().copied()).collect();
-        values.push(intervals_of(&node.op, &x));
-    }
-    values
-}
-
-/// Intervals of the result of an operator, from those of its operands.
-fn intervals_of(op: &FloatOp, x: &[(f64, f64)]) -> Vec<(f64, f64)> {
-    match op {
-        FloatOp::Relu => x.iter().map(|(lo, hi)| (lo.max(0.0), hi.max(0.0))).collect(),
-        FloatOp::Affine(map) => {
-            let sum = |j: usize| {
-                map.row(j).fold((map.bias[j], map.bias[j]), |(lo, hi), (i, w)| {
-                    let (a, b) = (w * x[i].0, w * x[i].1);
-                    (lo + a.min(b), hi + a.max(b))
-                })
-            };
-            (0..map.output_len()).map(sum).collect()
-        }
-        op => other_intervals(op, x),
-    }
-}
-
-/// Intervals of the result of an operator that is neither affine nor a ReLU, from those of its operands.
-fn other_intervals(op: &FloatOp, x: &[(f64, f64)]) -> Vec<(f64, f64)> {
-    let hull =
-        |values: [f64; 4]| values.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), &v| (a.min(v), b.max(v)));
-    let corners = |a: (f64, f64), b: (f64, f64), f: &dyn Fn(f64, f64) -> f64| {
-        hull([f(a.0, b.0), f(a.0, b.1), f(a.1, b.0), f(a.1, b.1)])
-    };
-    let map = |f: &dyn Fn((f64, f64)) -> (f64, f64)| x.iter().map(|&v| f(v)).collect();
-    let zip = |f: &dyn Fn(f64, f64) -> f64| {
-        let (a, b) = x.split_at(x.len() / 2);
-        a.iter().zip(b).map(|(&a, &b)| corners(a, b, f)).collect()
-    };
-    match op {
-        FloatOp::Affine(_) | FloatOp::Relu => x.to_vec(),
-        FloatOp::Square => map(&|(lo, hi)| {
-            let least = if lo <= 0.0 && hi >= 0.0 { 0.0 } else { lo.abs().min(hi.abs()) };
-            (least * least, lo.abs().max(hi.abs()).powi(2))
-        }),
-        FloatOp::Product(product) => {
-            let sum = |j| {
-                let terms = product.terms(j).map(|(a, b)| corners(x[a], x[b], &|a, b| a * b));
-                terms.fold((0.0, 0.0), |(lo, hi), (a, b)| (lo + a, hi + b))
-            };
-            (0..product.output_len()).map(sum).collect()
-        }
-        FloatOp::Function(function) => map(&|(lo, hi)| function.range(lo, hi)),
-        FloatOp::Quotient => zip(&|a, b| a / b),
-        FloatOp::Sqrt => map(&|(lo, hi)| (lo.max(0.0).sqrt(), hi.max(0.0).sqrt())),
-        FloatOp::Round(rounding) => map(&|(lo, hi)| (rounding.apply(lo), rounding.apply(hi))),
-        FloatOp::FloorQuotient => zip(&|a, b| (a / b).floor()),
-        FloatOp::Compare(_) => map(&|_| (0.0, 1.0)),
-        FloatOp::OneHot { depth } => vec![(0.0, 1.0); depth * x.len()],
-    }
 }

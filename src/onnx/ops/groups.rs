@@ -148,6 +148,17 @@ impl Rows {
         lowering.reshape(node, &x, vec![lengths.len()])
     }
 
+    /// Per row the greatest that its greatest element may be, if no row's is known to be more than `width` below that.
+    pub fn greatest_of_narrow(&self, spans: &[(f64, f64)], width: f64) -> Option<Vec<f64>> {
+        let mut spans = spans.iter();
+        let greatest = |&len: &usize| {
+            let none = (f64::NEG_INFINITY, f64::NEG_INFINITY);
+            let (least, greatest) = spans.by_ref().take(len).fold(none, |(a, b), &(lo, hi)| (a.max(lo), b.max(hi)));
+            (greatest - least <= width).then_some(greatest)
+        };
+        self.lengths.iter().map(greatest).collect()
+    }
+
     /// The greatest element of every row.
     pub fn maxima(&self, lowering: &mut Lowering, node: &Node, x: &Value) -> Result<Value, OnnxError> {
         self.fold(lowering, node, x, Lowering::maximum, Neutral::Any)

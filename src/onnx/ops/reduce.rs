@@ -112,30 +112,56 @@ fn log_sum_exp(lowering: &mut Lowering, node: &Node, x: &Value) -> Result<Value,
     lowering.combination(node, &[(&maxima, 1.0), (&logarithms, 1.0)], 0.0)
 }
 
-/// The exponentials of rows of numbers, each less the greatest of its row.
+/// Rows whose greatest number is known to so much need no maximum: the greatest exponential of a row is not less than `2^-12` of what it
+/// may be.
+const NARROW: f64 = 8.0;
+
+/// The exponentials of rows of numbers, each less the greatest of its row, or less the greatest that a number of the row may be.
 ///
-/// Range analysis sees that they lie in `(0, 1]` and that their sums are at least 1.
+/// Range analysis sees that they lie in `(0, 1]` and that their sums are positive.
 pub(super) struct Exponentials {
+    /// What is taken from the numbers of every row.
     pub maxima: Value,
-    /// `max(maximum - x, 0)`, which is `maximum - x`.
+    /// `maximum - x`
     pub distances: Value,
     /// `exp(-distance)`
     pub exponentials: Value,
-    /// `max(sum, 1)`, which is the sum: one of its terms is `exp(0)`.
+    /// The sum; less the maximum it is at least 1, as one of its terms is `exp(0)`.
     pub sums: Value,
 }
 
 impl Exponentials {
     pub fn new(lowering: &mut Lowering, node: &Node, rows: &Rows, x: &Value) -> Result<Self, OnnxError> {
+        let Some(greatest) = rows.greatest_of_narrow(&lowering.spans(x), NARROW) else {
+            return Self::less_maxima(lowering, node, rows, x);
+        };
+        let maxima = lowering.constant(node, vec![greatest.len()], x.kind(), greatest)?;
+        let repeated = rows.spread(lowering, node, &maxima)?;
+        let distances = lowering.combination(node, &[(&repeated, 1.0), (x, -1.0)], 0.0)?;
+        Self::of_distances(lowering, node, rows, maxima, distances)
+    }
+
+    fn of_distances(
+        lowering: &mut Lowering,
+        node: &Node,
+        rows: &Rows,
+        maxima: Value,
+        distances: Value,
+    ) -> Result<Self, OnnxError> {
+        let negative = lowering.scaled(node, &distances, |_| -1.0, |_| 0.0)?;
+        let exponentials = lowering.function(node, Function::Exp, &negative)?;
+        let sums = rows.sums(lowering, node, &exponentials, 1.0, 0.0)?;
+        Ok(Self { maxima, distances, exponentials, sums })
+    }
+
+    fn less_maxima(lowering: &mut Lowering, node: &Node, rows: &Rows, x: &Value) -> Result<Self, OnnxError> {
         let maxima = rows.maxima(lowering, node, x)?;
         let repeated = rows.spread(lowering, node, &maxima)?;
         let distances = lowering.combination(node, &[(&repeated, 1.0), (x, -1.0)], 0.0)?;
         let distances = lowering.relu(node, &distances)?;
-        let negative = lowering.scaled(node, &distances, |_| -1.0, |_| 0.0)?;
-        let exponentials = lowering.function(node, Function::Exp, &negative)?;
-        let sums = rows.sums(lowering, node, &exponentials, 1.0, 0.0)?;
-        let sums = at_least(lowering, node, &sums, 1.0)?;
-        Ok(Self { maxima, distances, exponentials, sums })
+        let all = Self::of_distances(lowering, node, rows, maxima, distances)?;
+        let sums = at_least(lowering, node, &all.sums, 1.0)?;
+        Ok(Self { sums, ..all })
     }
 
     /// Those of the elements at which `mask`, booleans, is true, and zeros at the others. A row without any has zeros and the sum 1.
@@ -150,7 +176,7 @@ impl Exponentials {
         let least = rows.fold(lowering, node, x, Lowering::minimum, Neutral::Any)?;
         let least = rows.spread(lowering, node, &least)?;
         let replaced = chosen(lowering, node, mask, x, &least)?;
-        let all = Self::new(lowering, node, rows, &replaced)?;
+        let all = Self::less_maxima(lowering, node, rows, &replaced)?;
         let exponentials = lowering.product(node, &all.exponentials, &mask.with_kind(Kind::Float))?;
         let sums = rows.sums(lowering, node, &exponentials, 1.0, 0.0)?;
         let sums = at_least(lowering, node, &sums, 1.0)?;
