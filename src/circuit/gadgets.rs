@@ -101,6 +101,15 @@ pub fn sum<F: PrimeField>(map: &Affine<i64, i128>, inputs: &[&Expr<F>], output: 
 /// An expression with its value.
 pub type Valued<'a, F> = (&'a Expr<F>, F);
 
+/// What a table has of a piecewise function at some argument.
+#[derive(Clone, Debug)]
+pub enum Tabled<F> {
+    /// The numerator, by its segment.
+    Numerator(Expr<F>),
+    /// The function's value.
+    Value(Expr<F>),
+}
+
 /// The constraints that operators are made of. What is laid out depends on the model alone, never on witness values: the same
 /// code runs for key generation and for every proof. `value` is the witness value of what it stands beside.
 pub trait Gadgets<F: PrimeField> {
@@ -142,8 +151,8 @@ pub trait Gadgets<F: PrimeField> {
     /// Booleans of which exactly one is 1: the one at `hot`.
     fn one_hot(&mut self, len: usize, hot: usize) -> OneHot<F>;
 
-    /// The numerator of a function at `x`, which is in one of its segments, if the layout has these in a table.
-    fn by_table(&mut self, _function: &Piecewise, _x: &Expr<F>, _value: i128) -> Option<Expr<F>> {
+    /// What a table has of a function at `x`, an integer of `range`, if the layout has one.
+    fn by_table(&mut self, _function: &Piecewise, _x: &Expr<F>, _value: i128, _range: Interval) -> Option<Tabled<F>> {
         None
     }
 

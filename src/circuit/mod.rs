@@ -31,7 +31,7 @@ pub mod testing;
 
 pub use builder::Builder;
 pub use config::GeneralConfig;
-pub use gadgets::{Expr, Gadgets, OneHot, Valued, field, unsigned};
+pub use gadgets::{Expr, Gadgets, OneHot, Tabled, Valued, field, unsigned};
 pub use laid_out::{Decisions, LaidOut, Layout};
 pub use model::ModelCircuit;
 pub use periodic::{NotPeriodic, PeriodicCircuit};

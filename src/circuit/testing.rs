@@ -21,7 +21,8 @@ mod random;
 pub use forgery::{Digits, claims, complete};
 pub use phased::Runs;
 pub use random::{
-    Draw, committed, linear, mlp, push, random_functions, random_general_model, random_input, random_model, reweighted,
+    Draw, committed, linear, mlp, push, random_functions, random_general_model, random_input, random_model,
+    random_values, reweighted,
 };
 
 /// Whether the constraint system accepts the circuit's assignment for these public values.

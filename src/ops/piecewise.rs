@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{BoundError, BoundReason};
 use crate::{
-    circuit::{Expr, Gadgets, field},
+    circuit::{Expr, Gadgets, Tabled, field},
     graph::{Interval, MAX_BITS},
 };
 
@@ -69,7 +69,8 @@ impl Piecewise {
             && (0..self.segments.len()).all(fits)
     }
 
-    fn apply(&self, x: i128) -> i128 {
+    /// The value at `x`, which lies between the first start and `end`.
+    pub(crate) fn apply(&self, x: i128) -> i128 {
         let segment = &self.segments[self.segment(x)];
         segment.numerator(x - segment.start) >> self.shift
     }
@@ -79,7 +80,7 @@ impl Piecewise {
     }
 
     /// Exact: a quadratic is greatest and least at the ends or beside its vertex, and division keeps the order.
-    pub(super) fn bounds(&self, inputs: &[&[Interval]]) -> Result<Vec<Interval>, BoundError> {
+    pub(crate) fn bounds(&self, inputs: &[&[Interval]]) -> Result<Vec<Interval>, BoundError> {
         let bound = |(element, x): (usize, Interval)| {
             if x.lo < self.segments[0].start || x.hi > self.end {
                 return Err(BoundError { element, reason: BoundReason::OutsideTable });
@@ -112,7 +113,7 @@ impl Piecewise {
     }
 
     /// The numerator is within the bound of `accepts`, so it does not wrap, and its expansion has one quotient and one remainder.
-    pub(super) fn lay_out<F: PrimeField>(
+    pub(crate) fn lay_out<F: PrimeField>(
         &self,
         gadgets: &mut impl Gadgets<F>,
         x: &Expr<F>,
@@ -123,9 +124,11 @@ impl Piecewise {
         if bounds.lo == bounds.hi {
             return Expr::constant(field(bounds.lo));
         }
-        let several = self.segment(range.lo) < self.segment(range.hi);
-        let by_table = if several { gadgets.by_table(self, x, value) } else { None };
-        let numerator = by_table.unwrap_or_else(|| self.numerator(gadgets, x, value, range));
+        let numerator = match gadgets.by_table(self, x, value, range) {
+            Some(Tabled::Value(result)) => return result,
+            Some(Tabled::Numerator(numerator)) => numerator,
+            None => self.numerator(gadgets, x, value, range),
+        };
         if self.shift == 0 {
             return numerator;
         }

@@ -12,7 +12,8 @@ pub use blocks::Blocks;
 pub use forgery::{Digits, claims, complete};
 pub use phased::{Division, Rectified, Runs};
 pub use random::{
-    Draw, committed, linear, mlp, push, random_functions, random_general_model, random_input, random_model, reweighted,
+    Draw, committed, linear, mlp, push, random_functions, random_general_model, random_input, random_model,
+    random_values, reweighted,
 };
 
 use hallmark::{

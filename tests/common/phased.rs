@@ -34,6 +34,8 @@ pub struct Runs<'a> {
     starts: HashMap<usize, usize>,
     /// How many times a row with a pair has the next cell in its second component.
     pairs: HashMap<usize, Fr>,
+    /// The second component of an entry by the first, which is the only one in tables of values.
+    seconds: HashMap<Fr, Fr>,
 }
 
 /// What an element looks up of the segments of a function: rows, and those of the entries.
@@ -65,7 +67,10 @@ impl<'a> Runs<'a> {
             starts.entry(end).and_modify(|first: &mut usize| *first = start.max(*first)).or_insert(start);
         }
         let pairs = circuit.layout.pairs.iter().copied().collect();
-        Self { circuit, sources, starts, pairs }
+        let mut runs = Self { circuit, sources, starts, pairs, seconds: HashMap::new() };
+        let entries = runs.entries().into_iter().map(|entry| runs.pair(entry, &circuit.layout.a));
+        runs.seconds = entries.map(|[first, second]| (first, second)).collect();
+        runs
     }
 
     /// Rows before the tables.
@@ -90,13 +95,39 @@ impl<'a> Runs<'a> {
         [first, self.pairs.get(&row).map_or(Fr::ZERO, |coefficient| coefficient * below)]
     }
 
-    /// Elements of functions of which there are tables. The first pair of an element ends in a cell of its own, its key.
+    /// Rows that look up a pair, and those of the entries.
+    fn looked_up(&self) -> Numbers {
+        let a = &self.circuit.layout.a;
+        let entries: HashMap<[Fr; 2], usize> =
+            self.entries().iter().map(|&entry| (self.pair(entry, a), entry)).collect();
+        let pairs = self.circuit.layout.pairs.iter().map(|pair| pair.0);
+        let looks_up = pairs.filter(|&row| self.circuit.layout.lookup[row] > 0);
+        looks_up.map(|row| (row, entries[&self.pair(row, a)])).collect()
+    }
+
+    /// Elements of functions whose values are looked up: the rows of the arguments, and those of the entries.
+    pub fn values(&self) -> Numbers {
+        self.looked_up().into_iter().filter(|pair| self.is_value(pair.0)).collect()
+    }
+
+    /// Whether a row looks up a value: it is a copy of the argument, and no key, above a cell of its own. A key's cell is below one that is
+    /// paired with it.
+    fn is_value(&self, row: usize) -> bool {
+        let is_key = |&cell: &usize| cell > 0 && [cell - 1, cell].iter().all(|row| self.pairs.contains_key(row));
+        let looks_up = self.pairs.contains_key(&row) && self.circuit.layout.lookup[row] > 0;
+        looks_up && !self.is_copy(row + 1) && self.sources.get(&row).is_some_and(|source| !is_key(source))
+    }
+
+    /// The value that a row should hold for the argument above it, if it holds one and the argument has an entry.
+    fn value(&self, row: usize, a: &[Fr]) -> Option<Fr> {
+        let argument = row.checked_sub(1).filter(|&row| self.is_value(row))?;
+        self.seconds.get(&self.pair(argument, a)[0]).copied()
+    }
+
+    /// Elements of functions whose segments are looked up. The first pair of an element ends in a cell of its own, its key.
     pub fn elements(&self) -> Vec<Numbers> {
-        let (layout, mut elements) = (&self.circuit.layout, Vec::<Numbers>::new());
-        let entries = self.entries();
-        for row in layout.pairs.iter().map(|pair| pair.0).filter(|&row| layout.lookup[row] > 0) {
-            let looked_up = self.pair(row, &layout.a);
-            let entry = entries.iter().copied().find(|&entry| self.pair(entry, &layout.a) == looked_up).unwrap();
+        let mut elements = Vec::<Numbers>::new();
+        for (row, entry) in self.looked_up().into_iter().filter(|pair| !self.is_value(pair.0)) {
             match elements.last_mut() {
                 Some(element) if self.is_copy(row + 1) || !self.pairs.contains_key(&(row + 1)) => {
                     element.push((row, entry));
@@ -203,7 +234,7 @@ impl<'a> Runs<'a> {
 
     /// The witness of a prover who puts these values in these cells and goes on by the rules: copies are copies, a cell that
     /// closes a run takes what is missing, limbs, quotients and remainders are those of their values for as long as there are
-    /// rows, what is rectified is as its argument says, and what is looked up is counted. Every other cell that the prover is free to
+    /// rows, values that are looked up are those of their arguments, what is rectified is as its argument says, and what is looked up is counted. Every other cell that the prover is free to
     /// choose is left as it is.
     pub fn complete(&self, chosen: &[(usize, Fr)]) -> Vec<Fr> {
         let layout = &self.circuit.layout;
@@ -224,6 +255,8 @@ impl<'a> Runs<'a> {
                 shifted(a[value] - (low_bits(a[value] + added, bits) - added), bits)
             } else if let Some(start) = self.closes(row) {
                 self.sum(&a, start..row)
+            } else if let Some(value) = self.value(row, &a) {
+                value
             } else {
                 a[row]
             };

@@ -208,23 +208,57 @@ pub fn random_functions(seed: u64) -> IntegerModel {
         let row = |draw: &mut Draw| (0..3).map(|_| draw.integer(-200, 200) as i64 | 1).collect();
         let rows: Vec<Vec<i64>> = (0..8).map(|_| row(&mut draw)).collect();
         let layer = push(&mut model, linear(3, &rows, vec![draw.integer(-3000, 3000); 8]), vec![0]);
-        let hull = model.ranges(layer).iter().fold((0, 0), |hull, range| (hull.0.min(range.lo), hull.1.max(range.hi)));
-        let count = draw.integer(7, 12);
-        let width = (hull.1 - hull.0) / count;
-        let segment = |i: i128| {
-            let coefficients = [20, 9, 1].map(|limit| draw.integer(-limit, limit));
-            let coefficient = |i: usize| if i <= degree { coefficients[i] } else { 0 };
-            let start = hull.0 + i * width + if i == 0 { 0 } else { draw.integer(-width / 3, width / 3) };
-            Segment { start, coefficients: [0, 1, 2].map(coefficient) }
-        };
-        let segments: Vec<Segment> = (0..count).map(segment).collect();
-        let shift = if degree == 0 { 0 } else { draw.index(6) as u32 };
-        let function = push(&mut model, Op::Piecewise(Piecewise { segments, end: hull.1, shift }), vec![layer]);
+        let function = random_function(&mut model, &mut draw, layer, degree, (7, 12));
         let sum = linear(8, &[vec![1, -1, 2, 1, 0, 3, -2, 1]], vec![5]);
         outputs.push(push(&mut model, sum, vec![function]));
     }
     outputs.into_iter().for_each(|tensor| output(&mut model, tensor));
     model
+}
+
+/// A random model with two functions, each over many elements of few values, so that in the layout `phased` a look-up of the value takes
+/// the fewest rows, and one over few elements of many values, so that one of the segment does.
+pub fn random_values(seed: u64) -> IntegerModel {
+    let mut draw = Draw::new(seed);
+    let range = |draw: &mut Draw| {
+        let lo = draw.integer(-6, 3);
+        Interval { lo, hi: lo + draw.integer(3, 6) }
+    };
+    let mut model = IntegerModel { features: features((0..3).map(|_| range(&mut draw))), ..Default::default() };
+    let mut outputs = vec![];
+    for (degree, len, limit, count) in [(2, 50, 3, (3, 5)), (1, 50, 1, (3, 4)), (2, 8, 2000, (9, 12))] {
+        let row = |draw: &mut Draw| (0..3).map(|_| draw.integer(-limit, limit) as i64 | 1).collect();
+        let rows: Vec<Vec<i64>> = (0..len).map(|_| row(&mut draw)).collect();
+        let bias = (0..len).map(|_| draw.integer(-limit, limit)).collect();
+        let layer = push(&mut model, linear(3, &rows, bias), vec![0]);
+        let function = random_function(&mut model, &mut draw, layer, degree, count);
+        let weights = (0..len).map(|i| [1, -1, 2, 1, 0, 3, -2, 1][i % 8]).collect();
+        outputs.push(push(&mut model, linear(len, &[weights], vec![5]), vec![function]));
+    }
+    outputs.into_iter().for_each(|tensor| output(&mut model, tensor));
+    model
+}
+
+/// Append a function of a tensor's elements, of so many segments.
+fn random_function(
+    model: &mut IntegerModel,
+    draw: &mut Draw,
+    tensor: usize,
+    degree: usize,
+    (fewest, most): (i128, i128),
+) -> usize {
+    let hull = model.ranges(tensor).iter().fold((0, 0), |hull, range| (hull.0.min(range.lo), hull.1.max(range.hi)));
+    let count = draw.integer(fewest, most);
+    let width = (hull.1 - hull.0) / count;
+    let segment = |i: i128| {
+        let coefficients = [20, 9, 1].map(|limit| draw.integer(-limit, limit));
+        let coefficient = |i: usize| if i <= degree { coefficients[i] } else { 0 };
+        let start = hull.0 + i * width + if i == 0 { 0 } else { draw.integer(-width / 3, width / 3) };
+        Segment { start, coefficients: [0, 1, 2].map(coefficient) }
+    };
+    let segments: Vec<Segment> = (0..count).map(segment).collect();
+    let shift = if degree == 0 { 0 } else { draw.index(6) as u32 };
+    push(model, Op::Piecewise(Piecewise { segments, end: hull.1, shift }), vec![tensor])
 }
 
 /// The model with committed weights, with room for weights of twice the magnitude.

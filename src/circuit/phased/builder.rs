@@ -98,7 +98,7 @@ pub struct PhasedBuilder<F> {
     pub times: Vec<usize>,
     /// Fixed: rows with pairs, and the coefficients of their next cells in the second components.
     pub pairs: Vec<(usize, F)>,
-    /// Functions whose segments are looked up.
+    /// Functions that are looked up.
     pub(super) tables: Vec<Arc<Table>>,
     /// Rows of `c` with zero and with `1 / alpha`, once they are there.
     pub(super) constants: Option<(usize, usize)>,
@@ -169,7 +169,7 @@ impl<F: PrimeField> PhasedBuilder<F> {
     /// Rows that the layout so far takes with another table, and that table.
     pub(super) fn rows_with(&self, table_bits: u32) -> usize {
         let of = |bits: u32| self.checks.iter().map(|(check, count)| count * check.rows(bits)).sum::<usize>();
-        let table = if self.checks.is_empty() { 0 } else { 1 << table_bits };
+        let table = if self.looks_up() { 1 << table_bits } else { 0 };
         let pairs: usize = self.tables.iter().map(|table| table.rows()).sum();
         self.rows() - of(self.table_bits) + of(table_bits) + table + pairs
     }
@@ -382,6 +382,13 @@ impl<F: PrimeField> PhasedBuilder<F> {
         }
     }
 
+    /// Look up the cell in `row` plus a constant, paired with so many times the cell below.
+    pub(super) fn look_up_pair(&mut self, row: usize, constant: F, coefficient: F) {
+        self.look_up(row, 1, F::ZERO);
+        self.set_constant(row, constant);
+        self.set_pair(row, coefficient);
+    }
+
     /// What is looked up in a row, if anything is, without a second component, and how often.
     pub(super) fn looked_up(&self, a: &[F], row: usize) -> Option<(F, u64)> {
         let next = self.table[row] + self.next[row] * a.get(row + 1).copied().unwrap_or(F::ZERO);
@@ -392,9 +399,14 @@ impl<F: PrimeField> PhasedBuilder<F> {
         }
     }
 
+    /// Whether there are tables: that of ranges, and above it those of functions.
+    fn looks_up(&self) -> bool {
+        !self.checks.is_empty() || !self.tables.is_empty()
+    }
+
     /// Append the tables, and tie the end of the running sum to its start.
     pub(super) fn finish(&mut self) {
-        if !self.checks.is_empty() {
+        if self.looks_up() {
             // what the last row reads below it, if anything, is in place: a look-up never is the last row of a gadget that
             // reads further
             self.append_tables();

@@ -9,7 +9,7 @@ use super::{
     shared::Shared,
 };
 use crate::{
-    circuit::gadgets::{Expr, Gadgets, OneHot, Valued, field, sum, unsigned},
+    circuit::gadgets::{Expr, Gadgets, OneHot, Tabled, Valued, field, sum, unsigned},
     graph::{Affine, Interval},
     ops::{Piecewise, Product},
 };
@@ -316,8 +316,8 @@ impl<F: PrimeField> Gadgets<F> for PhasedBuilder<F> {
         one_hot
     }
 
-    fn by_table(&mut self, function: &Piecewise, x: &Expr<F>, value: i128) -> Option<Expr<F>> {
-        self.table_of(function).map(|table| self.tabled(table, x, value))
+    fn by_table(&mut self, function: &Piecewise, x: &Expr<F>, value: i128, range: Interval) -> Option<Tabled<F>> {
+        self.tabled(function, x, value, range)
     }
 
     fn bind_public(&mut self, expr: &Expr<F>) {

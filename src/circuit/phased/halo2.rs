@@ -94,7 +94,7 @@ mod tests {
     use super::*;
     use crate::circuit::{
         field,
-        testing::{Draw, random_functions, random_general_model, random_input, random_model},
+        testing::{Draw, random_functions, random_general_model, random_input, random_model, random_values},
     };
 
     /// What halo2 says of a witness whose running sum is that of these public values.
@@ -135,7 +135,8 @@ mod tests {
     fn halo2_accepts_the_outputs_and_no_others() {
         for seed in 0..12 {
             let mut draw = Draw::new(!seed);
-            for model in [random_model(seed), random_general_model(seed), random_functions(seed)] {
+            let random = [random_model, random_general_model, random_functions, random_values];
+            for model in random.map(|of| of(seed)) {
                 let input = random_input(&model, &mut draw);
                 let trace = model.trace(&input);
                 let circuit = PhasedCircuit::<Fr>::new(&model, &trace);

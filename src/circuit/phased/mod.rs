@@ -38,7 +38,7 @@
 //! times (c3 - c - c1 c2) = 0
 //! ```
 //!
-//! **Functions** of many elements look up the numbers of their segments in tables of pairs ([`tables`]). Circuits that do have a fixed
+//! **Functions** of many elements look up their values, or the numbers of their segments, in tables of pairs ([`tables`]). Circuits that do have a fixed
 //! column `pair` more, and `theta`: the first factor of the gate has `+ pair theta a1`.
 //!
 //! | row | columns | what it adds to `c` |
@@ -61,12 +61,14 @@ mod gadgets;
 mod halo2;
 mod packed;
 pub mod projection;
+mod segments;
 mod shared;
 #[cfg(test)]
 mod table_tests;
 mod tables;
 #[cfg(test)]
 mod tests;
+mod values;
 mod weighted;
 
 use std::sync::Arc;
@@ -136,7 +138,7 @@ impl<F: PrimeField> PhasedCircuit<F> {
             (k_of(rows), rows, bits, counted)
         };
         let mut best = count(vec![], vec![]);
-        let tables = tables::find(model);
+        let tables = tables::find::<F>(model, best.2);
         if !tables.is_empty() {
             let tabled = count(best.3.found.clone(), tables);
             if tabled.0 < best.0 {

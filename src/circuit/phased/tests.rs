@@ -25,13 +25,29 @@ pub(super) fn honest_with(bits: u32, model: &IntegerModel, input: &[i128]) -> Ph
     with_tables(bits, vec![], model, input)
 }
 
-/// The same with tables of all functions, whatever they cost.
-pub(super) fn tabled(bits: u32, model: &IntegerModel, input: &[i128]) -> PhasedCircuit<Fr> {
-    let tables = tables::candidates(model).into_iter().map(|(table, _)| Arc::new(table));
-    with_tables(bits, tables.collect(), model, input)
+/// What elements of a function look up.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Kind {
+    Segments,
+    Values,
 }
 
-fn with_tables(bits: u32, tables: Vec<Arc<Table>>, model: &IntegerModel, input: &[i128]) -> PhasedCircuit<Fr> {
+/// The same with tables of all functions, of these kinds in turn, whatever they cost.
+pub(super) fn tabled(bits: u32, kinds: &[Kind], model: &IntegerModel, input: &[i128]) -> PhasedCircuit<Fr> {
+    let table = |(used, kind): (&tables::Use<'_>, &Kind)| match kind {
+        Kind::Segments => used.segments(),
+        Kind::Values => used.values(),
+    };
+    let tables = tables::uses(model).iter().zip(kinds.iter().cycle()).filter_map(table).map(Arc::new).collect();
+    with_tables(bits, tables, model, input)
+}
+
+pub(super) fn with_tables(
+    bits: u32,
+    tables: Vec<Arc<Table>>,
+    model: &IntegerModel,
+    input: &[i128],
+) -> PhasedCircuit<Fr> {
     let builder = PhasedBuilder::new(bits, usize::MAX).with_tables(tables);
     let mut layout = lay_out(builder, model, &model.trace(input));
     layout.finish();
