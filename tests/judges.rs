@@ -20,7 +20,10 @@ use rayon::prelude::*;
 
 mod common;
 
-use common::{Draw, committed, random_functions, random_general_model, random_input, random_model, reweighted, twin};
+use common::{
+    Draw, committed, random_functions, random_general_model, random_input, random_model, random_values, reweighted,
+    twin,
+};
 
 const SEEDS: std::ops::Range<u64> = 0..10;
 
@@ -381,10 +384,10 @@ fn models_of_one_architecture_share_their_contract() {
     }
 }
 
-/// Functions whose segments the layout `phased` looks up, one of each degree.
+/// Functions whose segments the layout `phased` looks up, one of each degree, and such whose values it does.
 #[test]
 fn functions_by_tables_are_verified() {
-    verified_with_two_challenges((0..3).map(random_functions).collect());
+    verified_with_two_challenges((0..3).map(random_functions).chain((0..2).map(random_values)).collect());
 }
 
 /// All judges accept the outputs of the interpreter in the layout `phased`, and nothing else.

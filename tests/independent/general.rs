@@ -85,7 +85,7 @@ fn forgery(circuit: &ModelCircuit<Fr>, kind: Kind, draw: &mut Draw) -> Option<Ve
             let digits = any(&checks, draw)?;
             digits.wrapped(a[digits.first]).swap_remove(draw.index(digits.bits - 1))
         }
-        Kind::Segment => return None,
+        Kind::Segment | Kind::Value => return None,
         Kind::Copy => {
             let rows: Vec<usize> = layout.copies.iter().map(|&(_, copy)| copy).filter(|&copy| copy > 2).collect();
             let row = any(&rows, draw)?;

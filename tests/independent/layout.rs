@@ -61,6 +61,8 @@ pub enum Kind {
     Copy,
     /// The numbers of a segment are those of another one; in layouts that look them up.
     Segment,
+    /// The value of a function is that of another argument; in layouts that look it up.
+    Value,
 }
 
 impl Kind {

@@ -27,7 +27,7 @@ use hallmark::{
 use halo2curves::bn256::Fr;
 use rayon::prelude::*;
 
-use common::{Draw, random_functions, random_input, random_model, twin};
+use common::{Draw, random_functions, random_input, random_model, random_values, twin};
 use contract::Contract;
 use layout::{Kind, Layout};
 use stock::{Stock, srs};
@@ -51,12 +51,17 @@ struct Case<L> {
     own: ProvingKey,
 }
 
-/// From this seed on, models are those of functions.
+/// From these seeds on, models are those of functions, and of functions whose values are looked up.
 const FUNCTIONS: u64 = 1 << 32;
+const VALUES: u64 = 1 << 33;
 
 /// A random model and an input of its domain.
 fn drawn(seed: u64) -> (IntegerModel, Vec<i128>) {
-    let model = if seed < FUNCTIONS { random_model(seed) } else { random_functions(seed - FUNCTIONS) };
+    let model = match seed {
+        VALUES.. => random_values(seed - VALUES),
+        FUNCTIONS.. => random_functions(seed - FUNCTIONS),
+        _ => random_model(seed),
+    };
     let input = random_input(&model, &mut Draw::new(!seed));
     (model, input)
 }
@@ -231,9 +236,11 @@ fn judges_agree_on_random_models_in_the_phased_layout() {
 
 #[test]
 fn judges_agree_on_functions_by_tables() {
-    let judged: Vec<(Vec<Kind>, bool)> =
-        (FUNCTIONS..FUNCTIONS + 8).into_par_iter().map(judge_seed::<PhasedCircuit<Fr>>).collect();
-    assert!(judged.iter().filter(|(kinds, _)| kinds.contains(&Kind::Segment)).count() >= 3);
+    for (first, kind) in [(FUNCTIONS, Kind::Segment), (VALUES, Kind::Value)] {
+        let judged: Vec<(Vec<Kind>, bool)> =
+            (first..first + 8).into_par_iter().map(judge_seed::<PhasedCircuit<Fr>>).collect();
+        assert!(judged.iter().filter(|(kinds, _)| kinds.contains(&kind)).count() >= 3);
+    }
 }
 
 /// Smallest domains only: the contract has code for every row of the instance columns.

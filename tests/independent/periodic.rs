@@ -191,7 +191,7 @@ impl<'a> Liar<'a> {
                     cells
                 }
             }
-            Kind::Segment => return None,
+            Kind::Segment | Kind::Value => return None,
             // from one block on; or a left register in one block only
             Kind::Copy => {
                 let block = 1 + draw.index(geometry.blocks() - 1);

@@ -56,7 +56,7 @@ impl Layout for PhasedCircuit<Fr> {
             }
             Some(Lie::new(kind, circuit, &self.layout.a, &a, claims))
         };
-        Kind::ALL.into_iter().chain([Kind::Segment]).filter_map(lie).collect()
+        Kind::ALL.into_iter().chain([Kind::Segment, Kind::Value]).filter_map(lie).collect()
     }
 }
 
@@ -132,6 +132,13 @@ fn forgery(
             let element = elements.get(draw.index(elements.len().max(1)))?;
             let numbers = [1, -1].into_iter().find_map(|by| runs.with_segment(element, by));
             forged(&numbers?)
+        }
+        Kind::Value => {
+            let (row, entry) = any(&runs.values(), draw)?;
+            let others = runs.entries().into_iter().filter(|other| other.abs_diff(entry) <= 6);
+            let seconds: Vec<Fr> =
+                others.map(|other| runs.pair(other, a)[1]).filter(|value| *value != a[row + 1]).collect();
+            forged(&[(row + 1, any(&seconds, draw)?)])
         }
         Kind::Copy => {
             let (_, copy) = any(&layout.copies, draw)?;
