@@ -30,7 +30,7 @@ use snark_verifier::{
 use crate::layout::Layout;
 
 /// The largest domain has `2^MAX_K` rows.
-const MAX_K: u32 = 10;
+const MAX_K: u32 = 11;
 
 pub type PlonkVerifier = verifier::plonk::PlonkVerifier<KzgAs<Bn256, Bdfg21>>;
 
