@@ -4,6 +4,8 @@
 //! operands, until the next rescale drops it as well, or a new one behind a sum that joins many elements in one. Nothing is
 //! rounded in between, so that the result is no less accurate.
 
+use std::collections::BTreeSet;
+
 use crate::{
     graph::{IntegerModel, IntegerNode, MAX_BITS, Output},
     ops::{Op, Rescale},
@@ -20,6 +22,9 @@ const WORK: usize = 1 << 26;
 /// The model with rescales put off for as long as that makes them cost less. Other operators are the same.
 pub(super) fn deferred(mut model: IntegerModel) -> IntegerModel {
     let mut left = WORK / work(&model).max(1);
+    if left < (0..model.nodes.len()).filter(|&i| is_candidate(&model, i)).count() {
+        model = alike(model);
+    }
     let mut improved = true;
     while std::mem::take(&mut improved) {
         let mut at = 0;
@@ -27,11 +32,25 @@ pub(super) fn deferred(mut model: IntegerModel) -> IntegerModel {
             let Some(rest) = left.checked_sub(1) else { return model };
             left = rest;
             at = rescale + 1;
-            if let Some(better) = without(&model, rescale).filter(|better| cost(better) < cost(&model)) {
+            if let Some(better) =
+                without(&model, &BTreeSet::from([rescale])).filter(|better| cost(better) < cost(&model))
+            {
                 model = better;
                 at = rescale;
                 improved = true;
             }
+        }
+    }
+    model
+}
+
+/// The same for all rescales of a kind together: the layers of a large model are alike.
+fn alike(mut model: IntegerModel) -> IntegerModel {
+    let kinds: BTreeSet<Kind> = (0..model.nodes.len()).filter_map(|i| kind(&model, i)).collect();
+    for of in kinds {
+        let rescales = (0..model.nodes.len()).filter(|&i| kind(&model, i) == Some(of)).collect();
+        if let Some(better) = without(&model, &rescales).filter(|better| cost(better) < cost(&model)) {
+            model = better;
         }
     }
     model
@@ -58,6 +77,26 @@ fn is_candidate(model: &IntegerModel, node: usize) -> bool {
     matches!(op, Op::Rescale(_)) && (made() || read())
 }
 
+/// Rescales of one kind: of as many elements, of the results of one operator and read by one operator.
+type Kind = (usize, Option<Discriminant>, Option<Discriminant>);
+
+/// An operator but for its parameters.
+type Discriminant = &'static str;
+
+fn kind(model: &IntegerModel, node: usize) -> Option<Kind> {
+    let discriminant = |op: &Op| match op {
+        Op::Square => "square",
+        Op::Product(product) if product.inner == 1 => "product",
+        Op::Product(_) => "products",
+        Op::Linear(_) => "linear",
+        _ => "other",
+    };
+    let IntegerNode { inputs, ranges, .. } = &model.nodes[node];
+    let made = inputs[0].checked_sub(1).map(|n| discriminant(&model.nodes[n].op));
+    let read = readers(model, node + 1).map(|n| discriminant(&n.op)).next();
+    is_candidate(model, node).then_some((ranges.len(), made, read))
+}
+
 fn readers(model: &IntegerModel, tensor: usize) -> impl Iterator<Item = &IntegerNode> {
     model.nodes.iter().filter(move |node| node.inputs.contains(&tensor))
 }
@@ -69,14 +108,16 @@ struct Moved {
     excess: u32,
 }
 
-/// The model without a rescale; the excess is dropped further on. `None` if integers get too large.
-fn without(model: &IntegerModel, rescale: usize) -> Option<IntegerModel> {
+/// The model without these rescales; the excess is dropped further on. `None` if integers get too large.
+fn without(model: &IntegerModel, rescales: &BTreeSet<usize>) -> Option<IntegerModel> {
     let mut next = Rebuilt { model: IntegerModel { nodes: vec![], outputs: vec![], ..model.clone() } };
     let mut moved = vec![Moved { tensor: 0, excess: 0 }];
     for (i, node) in model.nodes.iter().enumerate() {
         let operands: Vec<Moved> = node.inputs.iter().map(|&id| moved[id]).collect();
         let name = node.name.as_str();
-        if let (true, Op::Rescale(Rescale { shift }), [operand]) = (i == rescale, &node.op, operands.as_slice()) {
+        if let (true, Op::Rescale(Rescale { shift }), [operand]) =
+            (rescales.contains(&i), &node.op, operands.as_slice())
+        {
             moved.push(Moved { tensor: operand.tensor, excess: operand.excess + shift });
             continue;
         }
@@ -243,6 +284,30 @@ mod tests {
         }
     }
 
+    /// Two layers, each of which sums up its squares.
+    #[test]
+    fn layers_that_are_alike_are_changed_together() {
+        let sum = || linear(8, &[vec![1; 8]], vec![0]);
+        let spread = || linear(1, &vec![vec![1]; 8], vec![0; 8]);
+        let layer = |at: usize| {
+            [
+                (Op::Square, vec![at]),
+                (rescale(4), vec![at + 1]),
+                (sum(), vec![at + 2]),
+                (rescale(9), vec![at + 3]),
+                (spread(), vec![at + 4]),
+            ]
+        };
+        let before = model(8, [layer(0), layer(5)].concat());
+        let after = alike(before.clone());
+        after.validate().unwrap();
+        let rescaled = |model: &IntegerModel| -> Vec<usize> {
+            model.nodes.iter().filter(|node| matches!(node.op, Op::Rescale(_))).map(|node| node.ranges.len()).collect()
+        };
+        assert_eq!((rescaled(&before), rescaled(&after)), (vec![8, 1, 8, 1], vec![1, 1]));
+        assert_eq!(rescaled(&deferred(before)), [1, 1]);
+    }
+
     #[test]
     fn products_are_rescaled_for_those_who_need_it() {
         // the product is an output of a ReLU, and has fewer bits without rescales of its factors
@@ -256,7 +321,10 @@ mod tests {
                 (Op::Relu, vec![4]),
             ],
         );
-        for (candidate, better) in [(&relu, without(&relu, 2).unwrap()), (&pooled(), without(&pooled(), 0).unwrap())] {
+        for (candidate, better) in [
+            (&relu, without(&relu, &BTreeSet::from([2])).unwrap()),
+            (&pooled(), without(&pooled(), &BTreeSet::from([0])).unwrap()),
+        ] {
             better.validate().unwrap();
             let input = vec![100; candidate.features.len()];
             let [one, other] = [candidate, &better].map(|model| model.public_values(&model.trace(&input)));
@@ -264,7 +332,7 @@ mod tests {
             assert!(one.iter().zip(&other).all(close), "{one:?} {other:?}");
         }
         let last = |model: &IntegerModel| model.nodes.iter().map(|node| node.op.clone()).next_back();
-        assert_eq!(last(&without(&relu, 2).unwrap()), Some(Op::Relu));
+        assert_eq!(last(&without(&relu, &BTreeSet::from([2])).unwrap()), Some(Op::Relu));
     }
 
     #[test]

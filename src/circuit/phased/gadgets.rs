@@ -106,15 +106,20 @@ impl<F: PrimeField> PhasedBuilder<F> {
         }
     }
 
+    /// The cell, the factor and the constant that an expression is of, if it is of one cell.
+    pub(super) fn single_cell(&self, expr: &Expr<F>) -> Option<(usize, F, F)> {
+        match expr.terms.as_slice() {
+            [(row, factor)] if self.factors_of(*row).is_none() => Some((*row, *factor, expr.constant)),
+            _ => None,
+        }
+    }
+
     /// A cell with a factor and a constant that add up to the expression.
     fn scaled_cell(&mut self, expr: &Expr<F>, value: F) -> (usize, F, F) {
-        match expr.terms.as_slice() {
-            [(row, factor)] if self.factors_of(*row).is_none() => (*row, *factor, expr.constant),
-            _ => {
-                let variable = Expr { terms: expr.terms.clone(), constant: F::ZERO };
-                (self.cell_of(&variable, value - expr.constant), F::ONE, expr.constant)
-            }
-        }
+        self.single_cell(expr).unwrap_or_else(|| {
+            let variable = Expr { terms: expr.terms.clone(), constant: F::ZERO };
+            (self.cell_of(&variable, value - expr.constant), F::ONE, expr.constant)
+        })
     }
 }
 

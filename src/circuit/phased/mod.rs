@@ -23,7 +23,7 @@
 //! committed to before `alpha` is drawn. As rational functions of `alpha` both sides are equal only if every `e` is a `v`; a
 //! prover for whom they are not finds an `alpha` at which they are with a chance of at most `rows / r` (the numerator of
 //! their difference has no higher degree), about `2^-230`; so does one for whom a denominator is zero. A look-up counts
-//! `w <= 2^16` times, and there are fewer than `2^32`, so no multiplicity wraps around.
+//! `w <= 2^18` times, and there are fewer than `2^32`, so no multiplicity wraps around.
 //!
 //! **Sums** whose inputs are mostly the same lie side by side in one field element ([`packed`]): an input takes one row for all.
 //!
@@ -87,7 +87,7 @@ use super::{
 use crate::graph::{IntegerModel, Trace};
 
 /// Widest table: `[0, 2^MAX_TABLE_BITS)`.
-const MAX_TABLE_BITS: u32 = 16;
+const MAX_TABLE_BITS: u32 = 18;
 
 /// The table while rows are counted.
 const SOME_TABLE_BITS: u32 = 8;

@@ -184,15 +184,37 @@ impl<F: PrimeField> PhasedBuilder<F> {
         };
         let mut cells: Vec<Option<usize>> = vec![None; inputs.len()];
         for Shared { weights, bias, inputs: x, outputs: y } in shared {
-            let mut cell = |input: &u32| {
-                let input = *input as usize;
-                *cells[input].get_or_insert_with(|| self.in_cell(inputs[input].0, inputs[input].1))
-            };
+            // an input is a cell times a factor and a constant, the same in all vectors: the weights have the factor, the bias has the
+            // constant's products
+            let mut columns = vec![];
+            let mut bias: Vec<F> = bias.iter().map(|&bias| field(bias)).collect();
+            let mut w: Vec<Vec<Entry<F>>> = vec![];
+            for (j, weights) in weights.iter().enumerate() {
+                let single = |x: &Vec<u32>| self.single_cell(inputs[x[j] as usize].0);
+                let singles: Option<Vec<(usize, F, F)>> = x.iter().map(single).collect();
+                let alike = singles.and_then(|singles| {
+                    let &(_, factor, constant) = singles.first()?;
+                    let same = singles.iter().all(|one| (one.1, one.2) == (factor, constant));
+                    same.then(|| (singles.iter().map(|one| one.0).collect(), factor, constant))
+                });
+                let (column, factor, constant) = match alike {
+                    Some(alike) => alike,
+                    None => {
+                        let mut cell = |input: usize| {
+                            *cells[input].get_or_insert_with(|| self.in_cell(inputs[input].0, inputs[input].1))
+                        };
+                        (x.iter().map(|x| cell(x[j] as usize)).collect::<Vec<usize>>(), F::ONE, F::ZERO)
+                    }
+                };
+                columns.push(column);
+                let weights = weights.iter().map(|&weight| field::<F>(weight.into()));
+                bias.iter_mut().zip(weights.clone()).for_each(|(bias, weight)| *bias += weight * constant);
+                w.push(weights.map(|weight| Entry::Fixed(weight * factor)).collect());
+            }
             // the bias is the weight of an input that is one
-            let x: Vec<Vec<usize>> = x.iter().map(|x| x.iter().map(&mut cell).chain([ONE_ROW]).collect()).collect();
-            let rows = weights.iter().map(|row| row.iter().map(|&w| Entry::Fixed(field(w.into()))).collect());
-            let bias = bias.iter().map(|&bias| Entry::Fixed(field(bias))).collect();
-            let w: Vec<Vec<Entry<F>>> = rows.chain([bias]).collect();
+            let of_vector = |t: usize| columns.iter().map(|column| column[t]).chain([ONE_ROW]).collect();
+            let x: Vec<Vec<usize>> = (0..x.len()).map(of_vector).collect();
+            w.push(bias.into_iter().map(Entry::Fixed).collect());
             let values: Vec<Vec<F>> = y.iter().map(|y| y.iter().map(value).collect()).collect();
             for (places, cells) in y.iter().zip(self.project(&x, &w, &values)) {
                 places.iter().zip(cells).for_each(|(&place, cell)| result[place as usize] = Some(Expr::cell(cell)));
