@@ -572,6 +572,35 @@ mod tests {
     }
 
     #[test]
+    fn scores_are_bounded_by_singular_values() {
+        let mut model = model(12, (-30_000, 30_000));
+        let q = normalised(&mut model, 12, 1 << 14, 0, true);
+        let dense = |model: &mut IntegerModel, seed: usize| {
+            let map = matrix(8, 12, |i, j| (seed * (7 * i + 5 * j * j + i * j + 3) % 41) as i64 - 20, 30);
+            let sums = push(model, map, vec![q]);
+            push(model, Op::Rescale(Rescale { shift: 3 }), vec![sums])
+        };
+        let operands = vec![dense(&mut model, 3), dense(&mut model, 11)];
+        let product = Op::Product(Product { batch: 1, rows: 1, inner: 8, columns: 1 });
+        let ranges: Vec<Vec<Interval>> = operands.iter().map(|&id| model.ranges(id)).collect();
+        let plain = product.bounds(&[&ranges[0], &ranges[1]]).unwrap()[0].magnitude();
+        let scores = push(&mut model, product, operands);
+        let found = model.ranges(scores)[0].magnitude();
+        assert!(3 * found < 2 * plain, "{found} {plain}");
+        let mut draw = Draw::new(9);
+        holds(&model, &mut draw);
+        // inputs that come as close as a search gets
+        let score = |input: &[i128]| model.trace(input)[scores][0].unsigned_abs();
+        let mut best = random_input(&model, &mut draw);
+        for _ in 0..3000 {
+            let mut next = best.clone();
+            next[draw.index(12)] = draw.integer(-30_000, 30_000);
+            best = if score(&next) > score(&best) { next } else { best };
+        }
+        assert!(score(&best) <= found && 3 * score(&best) > found, "{} {found}", score(&best));
+    }
+
+    #[test]
     fn means_lie_between_what_they_are_of() {
         for reciprocals in [true, false] {
             let mut model = model(20, (0, 9000));

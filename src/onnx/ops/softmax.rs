@@ -117,8 +117,9 @@ pub(super) fn register(registry: &mut Registry) {
 
 #[cfg(test)]
 mod tests {
+    use crate::graph::FloatOp;
     use crate::onnx::import_model;
-    use crate::onnx::testing::{Attr, agrees, model, node};
+    use crate::onnx::testing::{Attr, agrees, floats, model, node};
 
     #[test]
     fn along_any_axis() {
@@ -142,6 +143,24 @@ mod tests {
     fn large_numbers_do_not_overflow() {
         let graph = agrees(&model(&[("x", &[1, 2])], "y", vec![], vec![node("Softmax", &["x"], "y", vec![])]));
         assert_eq!(graph.eval(&[5000.0, 5000.0]), [0.5, 0.5]);
+    }
+
+    /// What a normalisation says of its elements is enough to do without a maximum, if they are close.
+    #[test]
+    fn scores_that_are_known_to_be_close_need_no_maximum() {
+        for op in ["Softmax", "LogSoftmax", "ReduceLogSumExp"] {
+            let relus = |scale: f32| {
+                let normalised = node("LayerNormalization", &["x", "s"], "n", vec![("epsilon", Attr::Float(0.01))]);
+                let nodes = vec![normalised, node(op, &["n"], "y", vec![])];
+                let scales = floats("s", &[4], &[scale; 4]);
+                let mut model = model(&[("x", &[2, 3, 4])], "y", vec![scales], nodes);
+                model.opset_import[0].version = 17;
+                agrees(&model).nodes.iter().filter(|node| node.op == FloatOp::Relu).count()
+            };
+            // elements are at most twice the scale; two clamp them
+            assert_eq!(relus(1.0), 2, "{op}");
+            assert!(relus(5.0) > 2, "{op}");
+        }
     }
 
     #[test]
