@@ -21,21 +21,45 @@ const ROUNDING: f64 = 1e-9;
 /// By rows; all are square.
 type Matrix = Vec<Vec<f64>>;
 
-/// A number that is `terms u + bias` up to `slack`, for a vector `u` of norm one at most. Terms are in the order of the vector's elements.
+/// A vector, or an element of one.
+type Key = (usize, usize);
+
+/// A number that is a sum of elements of a vector of norm one at most, each with a factor, and `bias`, up to `slack`.
 pub struct Combination {
-    pub terms: Vec<f64>,
-    pub bias: f64,
-    pub slack: f64,
+    /// The vector; `None` for a constant.
+    vector: Option<Key>,
+    /// In the order of the elements, each of which is there once.
+    terms: Vec<(Key, f64)>,
+    bias: f64,
+    slack: f64,
 }
 
 impl Combination {
-    /// That of a vector's elements, each with its factor. `None` if one is there twice.
-    pub fn of_members<T: Ord>(mut members: Vec<(T, f64)>, bias: f64, slack: f64) -> Option<Self> {
-        members.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-        let distinct = members.windows(2).all(|pair| pair[0].0 != pair[1].0);
-        distinct.then(|| Self { terms: members.into_iter().map(|member| member.1).collect(), bias, slack })
+    /// `terms` are vectors, elements and factors. `None` if there are two vectors, or one element twice.
+    pub fn new(terms: impl IntoIterator<Item = (Key, Key, f64)>, bias: f64, slack: f64) -> Option<Self> {
+        let mut vector = None;
+        let mut own = vec![];
+        for (of, element, factor) in terms {
+            if *vector.get_or_insert(of) != of {
+                return None;
+            }
+            own.push((element, factor));
+        }
+        own.sort_unstable_by_key(|term| term.0);
+        let distinct = own.windows(2).all(|pair| pair[0].0 != pair[1].0);
+        distinct.then_some(Self { vector, terms: own, bias, slack })
     }
+}
 
+/// A number as the product of `terms` with a vector of norm one at most, and `bias`, up to `slack`.
+#[derive(Clone)]
+struct Entry {
+    terms: Vec<f64>,
+    bias: f64,
+    slack: f64,
+}
+
+impl Entry {
     /// The greatest magnitude.
     fn greatest(&self) -> f64 {
         dot(&self.terms, &self.terms).sqrt() + self.bias.abs() + self.slack
@@ -46,8 +70,27 @@ impl Combination {
     }
 }
 
-/// A row of the left matrix, or a column of the right one.
-type Line = Vec<Combination>;
+/// A row of the left matrix, or a column of the right one, whose entries are of one vector. All have as many terms, one for each of its
+/// elements that any of them has.
+type Line = Vec<Entry>;
+
+/// `None` if the numbers are of several vectors.
+fn line(combinations: &[Combination]) -> Option<Line> {
+    let mut vectors = combinations.iter().filter_map(|combination| combination.vector);
+    let first = vectors.next();
+    if vectors.any(|other| Some(other) != first) {
+        return None;
+    }
+    let mut elements: Vec<Key> = combinations.iter().flat_map(|c| c.terms.iter().map(|term| term.0)).collect();
+    elements.sort_unstable();
+    elements.dedup();
+    let entry = |combination: &Combination| {
+        let mut own = combination.terms.iter().peekable();
+        let term = |element: &Key| own.next_if(|term| term.0 == *element).map_or(0.0, |term| term.1);
+        Entry { terms: elements.iter().map(term).collect(), bias: combination.bias, slack: combination.slack }
+    };
+    Some(combinations.iter().map(entry).collect())
+}
 
 /// Lines, of which many are the same.
 #[derive(Default)]
@@ -58,8 +101,8 @@ struct Lines {
 
 impl Lines {
     fn add(&mut self, line: Line) -> usize {
-        let key =
-            line.iter().flat_map(|combination| combination.bits().chain([combination.terms.len() as u64])).collect();
+        let len = line.first().map_or(0, |entry| entry.terms.len() as u64);
+        let key = [len].into_iter().chain(line.iter().flat_map(Entry::bits)).collect();
         *self.known.entry(key).or_insert_with(|| {
             self.lines.push(line);
             self.lines.len() - 1
@@ -72,18 +115,15 @@ impl Lines {
 pub fn spans(product: &Product, mut combination: impl FnMut(usize) -> Option<Combination>) -> Option<Vec<(f64, f64)>> {
     let Product { batch, rows, inner, columns } = *product;
     let (left_len, mut lines) = (product.left_len(), Lines::default());
-    let mut line = |mut places: Box<dyn Iterator<Item = usize>>| -> Option<usize> {
-        let line: Option<Line> = places.try_fold(vec![], |mut line, place| {
-            line.push(combination(place)?);
-            Some(line)
-        });
-        Some(lines.add(line?))
+    let mut of_places = |places: &mut dyn Iterator<Item = usize>| -> Option<usize> {
+        let combinations: Vec<Combination> = places.map(&mut combination).collect::<Option<_>>()?;
+        Some(lines.add(line(&combinations)?))
     };
-    let left = (0..batch * rows).map(|row| line(Box::new(row * inner..(row + 1) * inner)));
+    let left = (0..batch * rows).map(|row| of_places(&mut (row * inner..(row + 1) * inner)));
     let left: Vec<usize> = left.collect::<Option<_>>()?;
     let right = (0..batch * columns).map(|i| {
         let (b, column) = (i / columns, i % columns);
-        line(Box::new((0..inner).map(move |k| left_len + (b * inner + k) * columns + column)))
+        of_places(&mut (0..inner).map(|k| left_len + (b * inner + k) * columns + column))
     });
     let right: Vec<usize> = right.collect::<Option<_>>()?;
     let mut known: HashMap<(usize, usize), (f64, f64)> = HashMap::new();
@@ -108,10 +148,10 @@ fn of_lines(left: &Line, right: &Line) -> (f64, f64) {
 
 /// The norm of the sum of the lines' terms, each times a factor.
 fn norm_of_sum(line: &Line, factors: &[f64]) -> f64 {
-    let len = line.iter().map(|c| c.terms.len()).max().unwrap_or(0);
+    let len = line.first().map_or(0, |entry| entry.terms.len());
     let mut sum = vec![0.0; len];
-    for (combination, factor) in line.iter().zip(factors) {
-        sum.iter_mut().zip(&combination.terms).for_each(|(sum, term)| *sum += factor * term);
+    for (entry, factor) in line.iter().zip(factors) {
+        sum.iter_mut().zip(&entry.terms).for_each(|(sum, term)| *sum += factor * term);
     }
     dot(&sum, &sum).sqrt()
 }
@@ -184,10 +224,10 @@ mod tests {
     use super::*;
     use crate::circuit::testing::Draw;
 
-    fn line(draw: &mut Draw, inner: usize, len: usize, bias: f64, slack: f64) -> Line {
+    fn some(draw: &mut Draw, inner: usize, len: usize, bias: f64, slack: f64) -> Line {
         let mut number = || draw.integer(-1000, 1000) as f64 / 1000.0;
         let mut terms = || (0..len).map(|_| number()).collect::<Vec<f64>>();
-        (0..inner).map(|_| Combination { terms: terms(), bias, slack }).collect()
+        (0..inner).map(|_| Entry { terms: terms(), bias, slack }).collect()
     }
 
     fn unit(draw: &mut Draw, len: usize) -> Vec<f64> {
@@ -212,7 +252,7 @@ mod tests {
         let mut draw = Draw::new(5);
         for (inner, len) in [(1, 1), (1, 9), (4, 3), (8, 20), (16, 64)] {
             for _ in 0..20 {
-                let (left, right) = (line(&mut draw, inner, len, 0.0, 0.0), line(&mut draw, inner, len, 0.0, 0.0));
+                let (left, right) = (some(&mut draw, inner, len, 0.0, 0.0), some(&mut draw, inner, len, 0.0, 0.0));
                 let mut u = unit(&mut draw, len);
                 let mut v = unit(&mut draw, len);
                 for _ in 0..300 {
@@ -233,14 +273,23 @@ mod tests {
         let mut draw = Draw::new(6);
         let product = Product { batch: 2, rows: 2, inner: 3, columns: 2 };
         for _ in 0..50 {
-            let lines: Vec<Line> = (0..4).map(|i| line(&mut draw, 3, 5, f64::from(i) - 1.5, 0.1)).collect();
+            let mut lines: Vec<Line> = (0..4).map(|i| some(&mut draw, 3, 5, f64::from(i) - 1.5, 0.1)).collect();
+            lines.iter_mut().flatten().for_each(|entry| entry.terms[draw.index(5)] = 0.0);
             // element k of row i or column i of a batch: lines differ between left and right and between batches
             let of = |at: usize| match at.checked_sub(12) {
                 None => &lines[at / 6][at % 3],
                 Some(right) => &lines[2 + right / 6][right % 6 / 2],
             };
-            let copy = |c: &Combination| Combination { terms: c.terms.clone(), bias: c.bias, slack: c.slack };
-            let spans = spans(&product, |at| Some(copy(of(at)))).unwrap();
+            // the vector of a row or a column; zeros are left out
+            let vector = |at: usize| match at.checked_sub(12) {
+                None => (1, at / 3),
+                Some(right) => (2, right / 6 * 2 + right % 2),
+            };
+            let combination = |at: usize| {
+                let terms = of(at).terms.iter().enumerate().filter(|term| *term.1 != 0.0);
+                Combination::new(terms.map(|(i, &term)| (vector(at), (7, i), term)), of(at).bias, of(at).slack)
+            };
+            let spans = spans(&product, combination).unwrap();
             let units: Vec<Vec<f64>> = (0..8).map(|_| unit(&mut draw, 5)).collect();
             for (j, &(lo, hi)) in spans.iter().enumerate() {
                 let (row, column) = (j / 2, j % 2);
@@ -254,17 +303,32 @@ mod tests {
                 assert!((lo..=hi).contains(&value), "{value} outside {lo}..{hi}");
             }
         }
-        assert!(
-            spans(&product, |at| (at != 13).then(|| Combination { terms: vec![], bias: 0.0, slack: 0.0 })).is_none()
-        );
+        assert!(spans(&product, |at| if at == 13 { None } else { Combination::new([], 1.0, 0.0) }).is_none());
+    }
+
+    /// Entries lack different elements of their vector.
+    #[test]
+    fn elements_are_told_apart() {
+        let product = Product { batch: 1, rows: 1, inner: 2, columns: 1 };
+        let vector = (0, 0);
+        let single = |element: usize| Combination::new([(vector, (0, element), 3.0)], 0.0, 0.0);
+        // u0 v0 + u1 v1, and u0 v0 + u0 v1
+        let both = spans(&product, |at| single(at % 2)).unwrap()[0];
+        let one = spans(&product, |at| single(if at < 2 { 0 } else { at % 2 })).unwrap()[0];
+        assert!((both.1 - 9.0 * 2f64.powf(1.0 / 64.0)).abs() < 1e-3, "{both:?}");
+        assert!((one.1 - 9.0 * 2f64.sqrt()).abs() < 1e-3, "{one:?}");
+        // of two vectors in one line nothing is said
+        assert!(spans(&product, |at| Combination::new([((at, 0), (0, at), 1.0)], 0.0, 0.0)).is_none());
+        assert!(Combination::new([(vector, (0, 1), 1.0), (vector, (0, 1), 1.0)], 0.0, 0.0).is_none());
+        assert!(Combination::new([(vector, (0, 1), 1.0), ((0, 1), (0, 2), 1.0)], 0.0, 0.0).is_none());
     }
 
     /// Products of what has no direction in common are zero, whatever cancels in them.
     #[test]
     fn what_cancels_is_bounded() {
-        let combination = |terms: &[f64]| Combination { terms: terms.into(), bias: 0.0, slack: 0.0 };
-        let left = vec![combination(&[1e9, 1e9]), combination(&[1e9, 1e9])];
-        let right = vec![combination(&[1e9, -1e9]), combination(&[-1e9, 1e9])];
+        let entry = |terms: &[f64]| Entry { terms: terms.into(), bias: 0.0, slack: 0.0 };
+        let left = vec![entry(&[1e9, 1e9]), entry(&[1e9, 1e9])];
+        let right = vec![entry(&[1e9, -1e9]), entry(&[-1e9, 1e9])];
         let (lo, hi) = of_lines(&left, &right);
         assert!(lo == -hi && hi < 1e-4 * 4e18, "{hi}");
     }

@@ -110,18 +110,14 @@ impl Spans {
                     continue;
                 }
             }
-            let mut members = vec![];
-            let mut group = None;
+            let mut terms = vec![];
             for (column, weight) in map.row(element) {
                 let (operand, place) = graph.place(inputs, column)?;
                 let unit = self.units[operand].get(place).copied().flatten()?;
-                members.push((unit.member, factor * weight * unit.reach));
+                terms.push((unit.group, unit.member, factor * weight * unit.reach));
                 bias += factor * weight * unit.offset;
-                if *group.get_or_insert(unit.group) != unit.group {
-                    return None;
-                }
             }
-            return Combination::of_members(members, bias, 0.0);
+            return Combination::new(terms, bias, 0.0);
         }
     }
 
