@@ -224,6 +224,11 @@ impl FloatOp {
                 true => function.range(lo, hi),
                 false => ANYTHING,
             }),
+            FloatOp::Quotient | FloatOp::FloorQuotient
+                if x.iter().any(|(lo, hi)| !lo.is_finite() || !hi.is_finite()) =>
+            {
+                vec![ANYTHING; x.len() / 2]
+            }
             FloatOp::Quotient => zip(&|a, b| a / b),
             FloatOp::Sqrt => map(&|(lo, hi)| (lo.max(0.0).sqrt(), hi.max(0.0).sqrt())),
             FloatOp::Round(rounding) => map(&|(lo, hi)| (rounding.apply(lo), rounding.apply(hi))),
@@ -308,5 +313,8 @@ mod tests {
         let spans = Spans::of_any_input(&graph(vec![(function, 0), (FloatOp::Relu, 0)]));
         assert!(spans.of(9).iter().all(|&span| span == ANYTHING));
         assert!(spans.of(10).iter().all(|&span| span == (0.0, f64::INFINITY)));
+        // a quotient by what may be anything
+        let [one, any] = [(1.0, 1.0), ANYTHING];
+        assert_eq!(FloatOp::Quotient.intervals(&[one, any]), [ANYTHING]);
     }
 }
