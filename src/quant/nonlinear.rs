@@ -65,14 +65,14 @@ pub(super) fn build(
                 };
                 range = builder.hull(x.tensor);
             }
-            if tabulated {
-                let defined =
-                    |r: &Interval| function.undefined_at(real(r.lo, x.exponent), real(r.hi, x.exponent)).is_none();
-                range = rounded_up(range).filter(defined).unwrap_or(range);
-            }
             let relative = (-builder.precision - 1.0).exp2();
             let scaled = Scaled { function: *function, input: x.exponent, output, relative };
-            let piecewise = scaled.segments(range).ok_or_else(|| QuantError::Segments {
+            let defined =
+                |r: &Interval| function.undefined_at(real(r.lo, x.exponent), real(r.hi, x.exponent)).is_none();
+            let rounded = if tabulated { rounded_up(range).filter(defined) } else { None };
+            let rounded = rounded.and_then(|range| scaled.segments(range));
+            let accepted = rounded.filter(|piecewise| Op::Piecewise(piecewise.clone()).accepts(1));
+            let piecewise = accepted.or_else(|| scaled.segments(range)).ok_or_else(|| QuantError::Segments {
                 node: name.into(),
                 function: format!("{function:?}"),
                 lo: real(range.lo, x.exponent),
@@ -245,5 +245,45 @@ fn round(builder: &mut Builder, name: &str, rounding: Rounding, x: Operand) -> R
             let odd = sign(builder, &format!("{name}/odd"), rest, half - (1 << bits) - 1)?;
             builder.combination(name, &[(pairs, 2), (odd, 1)])
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::{Feature, Function, IntegerModel};
+
+    #[test]
+    fn intervals_are_rounded_to_powers_of_two() {
+        let rounded = |lo, hi| rounded_up(Interval { lo, hi }).map(|range| (range.lo, range.hi));
+        assert_eq!(rounded(-5, 3), Some((-8, 8)));
+        assert_eq!(rounded(-5, 9), Some((-16, 16)));
+        assert_eq!(rounded(3, 9), Some((2, 16)));
+        assert_eq!(rounded(0, 5), Some((0, 8)));
+        assert_eq!(rounded(-9, -3), Some((-16, -2)));
+        assert_eq!(rounded(-4, 0), Some((-4, 0)));
+        assert_eq!(rounded(0, 1 << (MAX_BITS - 1)), Some((0, 1 << (MAX_BITS - 1))));
+        assert_eq!(rounded(0, (1 << (MAX_BITS - 1)) + 1), None);
+    }
+
+    /// The operator that a function of elements in `range / 2^8` becomes.
+    fn quantised(function: Function, elements: usize, (lo, hi): (i128, i128)) -> Op {
+        let feature = |i| Feature { name: format!("x{i}"), scale: 256.0, range: Interval { lo, hi } };
+        let model = IntegerModel { features: (0..elements).map(feature).collect(), ..Default::default() };
+        let mut builder = Builder { model, precision: 8.0 };
+        let node =
+            FloatNode { name: "f".into(), onnx_op: "F".into(), op: FloatOp::Function(function), inputs: vec![0] };
+        build(&mut builder, &node, &|_| Operand { tensor: 0, exponent: 8 }, 8).unwrap();
+        builder.model.nodes.pop().unwrap().op
+    }
+
+    #[test]
+    fn functions_of_many_elements_are_the_same_in_every_layer() {
+        let of = |elements, range| quantised(Function::Gelu, elements, range);
+        assert_eq!(of(TABULATED, (-1000, 800)), of(TABULATED, (-700, 1020)));
+        assert_ne!(of(TABULATED - 1, (-1000, 800)), of(TABULATED - 1, (-700, 1020)));
+        // where the exponential of 66 fits and that of 128 does not, the interval stays as it is
+        let Op::Piecewise(exponential) = quantised(Function::Exp, TABULATED, (0, 66 << 8)) else { panic!() };
+        assert_eq!(exponential.end, 66 << 8);
     }
 }

@@ -112,13 +112,13 @@ fn log_sum_exp(lowering: &mut Lowering, node: &Node, x: &Value) -> Result<Value,
     lowering.combination(node, &[(&maxima, 1.0), (&logarithms, 1.0)], 0.0)
 }
 
-/// Rows whose greatest number is known to so much need no maximum: the greatest exponential of a row is not less than `2^-12` of what it
-/// may be.
+/// Rows whose greatest number is known to within this need no maximum: the greatest exponential of a row is not less than `2^-12` of what
+/// it may be.
 const NARROW: f64 = 8.0;
 
 /// The exponentials of rows of numbers, each less the greatest of its row, or less the greatest that a number of the row may be.
 ///
-/// Range analysis sees that they lie in `(0, 1]` and that their sums are positive.
+/// They lie in `(0, 1]`, and their sums are positive, as range analysis sees.
 pub(super) struct Exponentials {
     /// What is taken from the numbers of every row.
     pub maxima: Value,
