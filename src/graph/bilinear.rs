@@ -3,7 +3,7 @@
 //! With `l_d = a_d u + ..` and `r_d = b_d v + ..`, of vectors `u` and `v` of norm one at most, the sum of `l_d r_d` over `d` is
 //! `u' M v + ..` with `M = sum a_d' b_d`: at most the greatest singular value of `M`. With the Gram matrices `G` of the `a_d` and `H` of the
 //! `b_d` its square is the greatest eigenvalue of `G H`. None of these is negative, so that the trace of the `p`th power is at least the `p`th power
-//! of the greatest; it is less than that times the number of `d`.
+//! of the greatest, and at most that times the number of `d`.
 
 use std::collections::HashMap;
 
@@ -21,22 +21,25 @@ const ROUNDING: f64 = 1e-9;
 /// By rows; all are square.
 type Matrix = Vec<Vec<f64>>;
 
-/// A vector, or an element of one.
+/// A vector, or an element of one: what it is divided by, or what is divided.
 type Key = (usize, usize);
+
+/// An element of a vector, and where it is divided: of two quotients with the same operands, each may be rounded in its own way.
+type Element = (Key, Key);
 
 /// A number that is a sum of elements of a vector of norm one at most, each with a factor, and `bias`, up to `slack`.
 pub struct Combination {
     /// The vector; `None` for a constant.
     vector: Option<Key>,
     /// In the order of the elements, each of which is there once.
-    terms: Vec<(Key, f64)>,
+    terms: Vec<(Element, f64)>,
     bias: f64,
     slack: f64,
 }
 
 impl Combination {
     /// `terms` are vectors, elements and factors. `None` if there are two vectors, or one element twice.
-    pub fn new(terms: impl IntoIterator<Item = (Key, Key, f64)>, bias: f64, slack: f64) -> Option<Self> {
+    pub fn new(terms: impl IntoIterator<Item = (Key, Element, f64)>, bias: f64, slack: f64) -> Option<Self> {
         let mut vector = None;
         let mut own = vec![];
         for (of, element, factor) in terms {
@@ -46,13 +49,16 @@ impl Combination {
             own.push((element, factor));
         }
         own.sort_unstable_by_key(|term| term.0);
-        let distinct = own.windows(2).all(|pair| pair[0].0 != pair[1].0);
-        distinct.then_some(Self { vector, terms: own, bias, slack })
+        distinct(own.iter().map(|term| term.0)).then_some(Self { vector, terms: own, bias, slack })
     }
 }
 
+/// Whether no two elements in their order, each there once, are of one number.
+fn distinct(elements: impl Iterator<Item = Element> + Clone) -> bool {
+    elements.clone().zip(elements.skip(1)).all(|(one, next)| one.0 != next.0)
+}
+
 /// A number as the product of `terms` with a vector of norm one at most, and `bias`, up to `slack`.
-#[derive(Clone)]
 struct Entry {
     terms: Vec<f64>,
     bias: f64,
@@ -74,19 +80,22 @@ impl Entry {
 /// elements that any of them has.
 type Line = Vec<Entry>;
 
-/// `None` if the numbers are of several vectors.
+/// `None` if the numbers are of several vectors, or of several quotients of one element.
 fn line(combinations: &[Combination]) -> Option<Line> {
     let mut vectors = combinations.iter().filter_map(|combination| combination.vector);
     let first = vectors.next();
     if vectors.any(|other| Some(other) != first) {
         return None;
     }
-    let mut elements: Vec<Key> = combinations.iter().flat_map(|c| c.terms.iter().map(|term| term.0)).collect();
+    let mut elements: Vec<Element> = combinations.iter().flat_map(|c| c.terms.iter().map(|term| term.0)).collect();
     elements.sort_unstable();
     elements.dedup();
+    if !distinct(elements.iter().copied()) {
+        return None;
+    }
     let entry = |combination: &Combination| {
         let mut own = combination.terms.iter().peekable();
-        let term = |element: &Key| own.next_if(|term| term.0 == *element).map_or(0.0, |term| term.1);
+        let term = |element: &Element| own.next_if(|term| term.0 == *element).map_or(0.0, |term| term.1);
         Entry { terms: elements.iter().map(term).collect(), bias: combination.bias, slack: combination.slack }
     };
     Some(combinations.iter().map(entry).collect())
@@ -166,23 +175,17 @@ fn greatest_product(left: &Line, right: &Line) -> f64 {
     // with G = C C', the eigenvalues of G H are those of C' H C, which is symmetric: its powers are computed well
     let c = root_of(&g);
     let mut power = product(&transposed(&c), &product(&h, &c));
-    let mut traces = vec![];
-    for _ in 0..SQUARINGS {
-        let trace = trace(&power);
-        if trace <= rounding {
-            break;
-        }
-        power.iter_mut().flatten().for_each(|v| *v /= trace);
+    let mut traces = vec![trace(&power)];
+    // what is but rounding has no eigenvalues to speak of
+    let squarings = if traces[0] > rounding { SQUARINGS } else { 0 };
+    for i in 0..squarings as usize {
+        power.iter_mut().flatten().for_each(|v| *v /= traces[i]);
         power = product(&power, &power);
-        traces.push(trace);
+        traces.push(trace(&power));
     }
-    // the greatest eigenvalue is at most the trace, and the root of that of the square
-    let last = trace(&power).max(0.0);
-    let greatest = match traces.split_first() {
-        Some((first, rest)) => first * rest.iter().rev().fold(last, |greatest, trace| trace * greatest.sqrt()).sqrt(),
-        None => last,
-    };
-    (greatest * (1.0 + MARGIN) + rounding).sqrt()
+    // the greatest eigenvalue is at most the trace, and what it is divided by times the root of that of the square
+    let greatest = traces.iter().rev().copied().reduce(|greatest, trace| trace * greatest.sqrt()).unwrap_or(0.0);
+    (greatest.max(0.0) * (1.0 + MARGIN) + rounding).sqrt()
 }
 
 /// `C` with `G = C C'`, lower triangular, for a positive semidefinite `G` (Cholesky); where nothing but roundings is left, zeros.
@@ -269,6 +272,25 @@ mod tests {
     }
 
     #[test]
+    fn the_bound_grows_with_its_factors() {
+        let mut draw = Draw::new(8);
+        let (left, right) = (some(&mut draw, 8, 20, 0.0, 0.0), some(&mut draw, 8, 20, 0.0, 0.0));
+        let scaled = |line: &Line, factor: f64| -> Line {
+            let entry = |entry: &Entry| Entry {
+                terms: entry.terms.iter().map(|t| t * factor).collect(),
+                bias: 0.0,
+                slack: 0.0,
+            };
+            line.iter().map(entry).collect()
+        };
+        let (_, hi) = of_lines(&left, &right);
+        for factor in [1e-6, 1e3, 1e9] {
+            let (_, scaled) = of_lines(&scaled(&left, factor), &scaled(&right, 3.0));
+            assert!((scaled / (hi * factor * 3.0) - 1.0).abs() < 1e-6, "{factor}: {scaled} {hi}");
+        }
+    }
+
+    #[test]
     fn products_of_anything_are_within_their_span() {
         let mut draw = Draw::new(6);
         let product = Product { batch: 2, rows: 2, inner: 3, columns: 2 };
@@ -280,6 +302,7 @@ mod tests {
                 None => &lines[at / 6][at % 3],
                 Some(right) => &lines[2 + right / 6][right % 6 / 2],
             };
+            let element = |i: usize| ((7, i), (8, i));
             // the vector of a row or a column; zeros are left out
             let vector = |at: usize| match at.checked_sub(12) {
                 None => (1, at / 3),
@@ -287,7 +310,7 @@ mod tests {
             };
             let combination = |at: usize| {
                 let terms = of(at).terms.iter().enumerate().filter(|term| *term.1 != 0.0);
-                Combination::new(terms.map(|(i, &term)| (vector(at), (7, i), term)), of(at).bias, of(at).slack)
+                Combination::new(terms.map(|(i, &term)| (vector(at), element(i), term)), of(at).bias, of(at).slack)
             };
             let spans = spans(&product, combination).unwrap();
             let units: Vec<Vec<f64>> = (0..8).map(|_| unit(&mut draw, 5)).collect();
@@ -311,16 +334,19 @@ mod tests {
     fn elements_are_told_apart() {
         let product = Product { batch: 1, rows: 1, inner: 2, columns: 1 };
         let vector = (0, 0);
-        let single = |element: usize| Combination::new([(vector, (0, element), 3.0)], 0.0, 0.0);
+        let element = |i: usize| ((0, i), (1, i));
+        let single = |i: usize| Combination::new([(vector, element(i), 3.0)], 0.0, 0.0);
         // u0 v0 + u1 v1, and u0 v0 + u0 v1
         let both = spans(&product, |at| single(at % 2)).unwrap()[0];
         let one = spans(&product, |at| single(if at < 2 { 0 } else { at % 2 })).unwrap()[0];
         assert!((both.1 - 9.0 * 2f64.powf(1.0 / 64.0)).abs() < 1e-3, "{both:?}");
         assert!((one.1 - 9.0 * 2f64.sqrt()).abs() < 1e-3, "{one:?}");
         // of two vectors in one line nothing is said
-        assert!(spans(&product, |at| Combination::new([((at, 0), (0, at), 1.0)], 0.0, 0.0)).is_none());
-        assert!(Combination::new([(vector, (0, 1), 1.0), (vector, (0, 1), 1.0)], 0.0, 0.0).is_none());
-        assert!(Combination::new([(vector, (0, 1), 1.0), ((0, 1), (0, 2), 1.0)], 0.0, 0.0).is_none());
+        assert!(spans(&product, |at| Combination::new([((at, 0), element(at), 1.0)], 0.0, 0.0)).is_none());
+        // nor of two quotients of one element
+        assert!(spans(&product, |at| Combination::new([(vector, ((0, 0), (1, at)), 1.0)], 0.0, 0.0)).is_none());
+        assert!(Combination::new([(vector, element(1), 1.0), (vector, element(1), 1.0)], 0.0, 0.0).is_none());
+        assert!(Combination::new([(vector, element(1), 1.0), ((0, 1), element(2), 1.0)], 0.0, 0.0).is_none());
     }
 
     /// Products of what has no direction in common are zero, whatever cancels in them.

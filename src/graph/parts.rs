@@ -66,7 +66,10 @@ struct Group {
 struct Part {
     group: Element,
     norm: Norm,
+    /// The dividend.
     unit: Element,
+    /// The quotient.
+    quotient: Element,
     reach: f64,
     bias: f64,
     slack: f64,
@@ -152,16 +155,15 @@ impl<'a> Parts<'a> {
                 }
             },
             Op::Product(Product { batch: len, rows: 1, columns: 1, .. }) => self.quotients(op, inputs, *len),
-            Op::Divide(_) => {
-                self.quotients(op, inputs, inputs.iter().map(|&id| self.model.tensor_len(id)).sum::<usize>() / 2)
-            }
+            Op::Divide(_) => self.quotients(op, inputs, self.divisions(inputs)),
             _ => None,
         }
     }
 
     fn quotients(&mut self, op: &Op, inputs: &[usize], len: usize) -> Option<Vec<Option<Interval>>> {
         let result = (0..len).map(|j| {
-            let part = self.quotient(op, inputs, j, Tied::itself((usize::MAX, j)))?;
+            // its tensor is that of the next node
+            let part = self.quotient(op, inputs, Tied::itself((self.model.nodes.len() + 1, j)))?;
             let mut total = Total::default();
             total.add_part(&part, 1.0, 1.0);
             total.interval()
@@ -235,7 +237,7 @@ impl<'a> Parts<'a> {
     fn part(&mut self, at: Element) -> Option<Part> {
         let tied = self.walk(Tied::itself(at), |_| true);
         let node = &self.model.nodes[tied.at.0.checked_sub(1)?];
-        self.quotient(&node.op, &node.inputs, tied.at.1, tied)
+        self.quotient(&node.op, &node.inputs, tied)
     }
 
     /// An element as a sum of parts of one vector.
@@ -258,7 +260,7 @@ impl<'a> Parts<'a> {
         for (column, weight) in terms {
             let part = self.remembered(model.place(inputs, column)?).filter(|part| part.norm == Norm::Euclidean)?;
             let weight = factor * weight as f64;
-            members.push((part.group, part.unit, weight * part.reach));
+            members.push((part.group, (part.unit, part.quotient), weight * part.reach));
             bias += weight * part.bias;
             slack += weight.abs() * (part.slack + MARGIN * part.bias.abs());
         }
@@ -275,20 +277,26 @@ impl<'a> Parts<'a> {
         part
     }
 
-    /// What is tied to element `j` of the result of `op`, if that is a quotient.
-    fn quotient(&mut self, op: &Op, inputs: &[usize], j: usize, tied: Tied) -> Option<Part> {
+    /// Elements of the result of a division.
+    fn divisions(&self, inputs: &[usize]) -> usize {
+        inputs.iter().map(|&id| self.model.tensor_len(id)).sum::<usize>() / 2
+    }
+
+    /// What is tied to an element of the result of `op`, if that is a quotient.
+    fn quotient(&mut self, op: &Op, inputs: &[usize], tied: Tied) -> Option<Part> {
+        let j = tied.at.1;
         match op {
             Op::Product(product) if product.inner == 1 => {
                 let (left, right) = product.terms(j).next()?;
                 let (left, right) = (self.model.place(inputs, left)?, self.model.place(inputs, right)?);
-                let (dividend, (divisor, scale)) = match (self.reciprocal(right), self.reciprocal(left)) {
-                    (Some(found), _) => (left, found),
-                    (_, found) => (right, found?),
+                let (dividend, (divisor, scale)) = match self.reciprocal(right) {
+                    Some(found) => (left, found),
+                    None => (right, self.reciprocal(left)?),
                 };
                 self.divided(dividend, divisor, scale, tied)
             }
             Op::Divide(divide) => {
-                let len = inputs.iter().map(|&id| self.model.tensor_len(id)).sum::<usize>() / 2;
+                let len = self.divisions(inputs);
                 let (dividend, divisor) = (self.model.place(inputs, j)?, self.model.place(inputs, len + j)?);
                 let rounded = Tied { slack: tied.slack + tied.factor.abs(), ..tied };
                 self.divided(dividend, divisor, power(divide.shift), rounded)
@@ -304,9 +312,10 @@ impl<'a> Parts<'a> {
         let group =
             self.group(divisor.at).filter(|group| divisor.factor > 0.0 && group.members.contains(&dividend.at))?;
         let reach = tied.factor * scale * dividend.factor * group.reach / divisor.factor;
-        let Tied { bias, slack, .. } = tied;
+        let Tied { at: quotient, bias, slack, .. } = tied;
         let bounded = [reach, bias, slack].iter().all(|v| v.abs() < MAX_BOUND);
-        bounded.then_some(Part { group: divisor.at, norm: group.norm, unit: dividend.at, reach, bias, slack })
+        let (group, norm, unit) = (divisor.at, group.norm, dividend.at);
+        bounded.then_some(Part { group, norm, unit, quotient, reach, bias, slack })
     }
 
     /// The divisor of a constant, and what the quotient is at most, times the divisor.
@@ -596,6 +605,22 @@ mod tests {
             best = if score(&next) > score(&best) { next } else { best };
         }
         assert!(score(&best) <= found && 3 * score(&best) > found, "{} {found}", score(&best));
+    }
+
+    /// Two quotients of one element, each rounded in its own way, are not taken for one element of a vector.
+    #[test]
+    fn scores_of_several_quotients_have_no_such_bound() {
+        let mut model = model(4, (-9000, 9000));
+        let one = normalised(&mut model, 4, 1 << 14, 0, true);
+        let root = model.nodes.iter().position(|node| matches!(node.op, Op::Root(_))).unwrap() + 1;
+        let spread = push(&mut model, selected(1, 4), vec![root]);
+        let other = push(&mut model, Op::Divide(Divide { shift: 5, nearest: true }), vec![1, spread]);
+        let entry = |i: usize, j: usize| if i == 0 && j < 4 || i == 1 && j >= 4 { 5 - j as i64 } else { 0 };
+        let line = push(&mut model, matrix(2, 8, entry, 0), vec![one, other]);
+        let product = Op::Product(Product { batch: 1, rows: 1, inner: 2, columns: 1 });
+        let ranges = model.ranges(line);
+        let plain = product.bounds(&[&ranges, &ranges]).unwrap();
+        assert_eq!(model.implied_ranges(&product, &[line, line]).unwrap(), plain);
     }
 
     #[test]

@@ -55,15 +55,16 @@ impl Spans {
         let known = self.values.len().saturating_sub(graph.inputs.len());
         for node in graph.nodes.iter().skip(known) {
             let x: Vec<Span> = node.inputs.iter().flat_map(|&id| self.values[id].iter().copied()).collect();
+            let operands = self.operands(graph, &node.inputs);
+            if let (FloatOp::Affine(map), true) = (&node.op, operands.iter().any(Option::is_some)) {
+                let (units, values) = (0..map.output_len()).map(|j| of_row(map, &x, &operands, j)).unzip();
+                self.values.push(values);
+                self.units.push(units);
+                continue;
+            }
             let mut values = node.op.intervals(&x);
             let mut units = vec![];
             match &node.op {
-                FloatOp::Affine(map) => {
-                    let operands = self.operands(graph, &node.inputs);
-                    if operands.iter().any(Option::is_some) {
-                        (units, values) = (0..map.output_len()).map(|j| of_row(map, &x, &operands, j)).unzip();
-                    }
-                }
                 FloatOp::Quotient => {
                     let (a, d) = (node.inputs[0], node.inputs[1]);
                     units = (0..values.len())
@@ -86,7 +87,6 @@ impl Spans {
                 }
                 // what is not negative stays as it is
                 FloatOp::Relu => {
-                    let operands = self.operands(graph, &node.inputs);
                     units = operands.into_iter().zip(&x).map(|(unit, span)| unit.filter(|_| span.0 >= 0.0)).collect();
                 }
                 _ => {}
@@ -114,7 +114,7 @@ impl Spans {
             for (column, weight) in map.row(element) {
                 let (operand, place) = graph.place(inputs, column)?;
                 let unit = self.units[operand].get(place).copied().flatten()?;
-                terms.push((unit.group, unit.member, factor * weight * unit.reach));
+                terms.push((unit.group, (unit.member, unit.member), factor * weight * unit.reach));
                 bias += factor * weight * unit.offset;
             }
             return Combination::new(terms, bias, 0.0);

@@ -78,13 +78,13 @@ fn is_candidate(model: &IntegerModel, node: usize) -> bool {
 }
 
 /// Rescales of one kind: of as many elements, of the results of one operator and read by one operator.
-type Kind = (usize, Option<Discriminant>, Option<Discriminant>);
-
-/// An operator but for its parameters.
-type Discriminant = &'static str;
+type Kind = (usize, Option<&'static str>, Option<&'static str>);
 
 fn kind(model: &IntegerModel, node: usize) -> Option<Kind> {
-    let discriminant = |op: &Op| match op {
+    if !is_candidate(model, node) {
+        return None;
+    }
+    let name = |op: &Op| match op {
         Op::Square => "square",
         Op::Product(product) if product.inner == 1 => "product",
         Op::Product(_) => "products",
@@ -92,9 +92,9 @@ fn kind(model: &IntegerModel, node: usize) -> Option<Kind> {
         _ => "other",
     };
     let IntegerNode { inputs, ranges, .. } = &model.nodes[node];
-    let made = inputs[0].checked_sub(1).map(|n| discriminant(&model.nodes[n].op));
-    let read = readers(model, node + 1).map(|n| discriminant(&n.op)).next();
-    is_candidate(model, node).then_some((ranges.len(), made, read))
+    let made = inputs[0].checked_sub(1).map(|n| name(&model.nodes[n].op));
+    let read = readers(model, node + 1).map(|n| name(&n.op)).next();
+    Some((ranges.len(), made, read))
 }
 
 fn readers(model: &IntegerModel, tensor: usize) -> impl Iterator<Item = &IntegerNode> {

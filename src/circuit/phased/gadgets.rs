@@ -100,8 +100,8 @@ impl<F: PrimeField> PhasedBuilder<F> {
 
     /// The cell of an expression with the given value.
     pub(super) fn in_cell(&mut self, expr: &Expr<F>, value: F) -> usize {
-        match expr.terms.as_slice() {
-            [(row, factor)] if *factor == F::ONE && expr.constant == F::ZERO && self.factors_of(*row).is_none() => *row,
+        match self.single_cell(expr) {
+            Some((row, factor, constant)) if factor == F::ONE && constant == F::ZERO => row,
             _ => self.cell_of(expr, value),
         }
     }
@@ -191,12 +191,9 @@ impl<F: PrimeField> Gadgets<F> for PhasedBuilder<F> {
     fn rectified(&mut self, expr: &Expr<F>, value: i128, bits: u32) -> Expr<F> {
         let (positive, magnitude) = (unsigned(value.max(0).unsigned_abs()), value.unsigned_abs());
         let limbs = Check::limbs(bits, self.table_bits);
-        let cell = match expr.terms.as_slice() {
-            [(row, factor)] if self.factors_of(*row).is_none() => Some((*row, *factor)),
-            _ => None,
-        };
+        let cell = self.single_cell(expr);
         self.note(Check::Rectified { bits, cell: cell.is_some() });
-        if let (1, Some((row, factor))) = (limbs, cell) {
+        if let (1, Some((row, factor, _))) = (limbs, cell) {
             // 2 p - expr is looked up where p stands above the cell, and p (p - expr) = 0 in the next two rows
             let product = self.fresh(positive);
             self.look_up(product, 2, -factor);
