@@ -267,9 +267,9 @@ impl<F: PrimeField> Gadgets<F> for Builder<F> {
 
     /// The binary expansion without its `shift` lowest bits. Those bits are the remainder, so both are in range and the pair is
     /// unique.
-    fn shifted(&mut self, expr: &Expr<F>, value: u128, bits: u32, shift: u32) -> Expr<F> {
+    fn shifted(&mut self, expr: &Expr<F>, value: u128, bits: u32, shift: u32, offset: i128) -> Expr<F> {
         self.add(expr);
-        Expr::cell(self.bits(value, bits) + shift as usize)
+        Expr::cell(self.bits(value, bits) + shift as usize).offset(field(offset))
     }
 
     /// With `t = |x|`: `(2x)^2 = (2t)^2` leaves `t = +-x`, the range of `t` leaves `t = |x|`, and `max(x, 0) = (x + t) / 2`.

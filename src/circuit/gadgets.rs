@@ -128,8 +128,8 @@ pub trait Gadgets<F: PrimeField> {
     /// Constrain an expression to `[0, 2^b)` for some `bits <= b < bits + 17`: enough to say that it is not negative.
     fn check_bits(&mut self, expr: &Expr<F>, value: u128, bits: u32);
 
-    /// `floor(expr / 2^shift)` of an expression that is constrained to `[0, 2^b)`, `b` as above.
-    fn shifted(&mut self, expr: &Expr<F>, value: u128, bits: u32, shift: u32) -> Expr<F>;
+    /// `floor(expr / 2^shift) + offset` of an expression that is constrained to `[0, 2^b)`, `b` as above.
+    fn shifted(&mut self, expr: &Expr<F>, value: u128, bits: u32, shift: u32, offset: i128) -> Expr<F>;
 
     /// `max(expr, 0)` of an expression whose magnitude is below `2^bits`.
     fn rectified(&mut self, expr: &Expr<F>, value: i128, bits: u32) -> Expr<F>;
@@ -150,6 +150,24 @@ pub trait Gadgets<F: PrimeField> {
 
     /// Booleans of which exactly one is 1: the one at `hot`.
     fn one_hot(&mut self, len: usize, hot: usize) -> OneHot<F>;
+
+    /// Whether a table has the values of a function at all arguments that elements may have, so that [`Self::shifted_by_table`] may be
+    /// called.
+    fn tabulates(&self, _function: &Piecewise) -> bool {
+        false
+    }
+
+    /// The function at `floor(expr / 2^shift) + offset`, by the table of its values; `value` is that of `expr`, which is not negative.
+    fn shifted_by_table(
+        &mut self,
+        _function: &Piecewise,
+        _expr: &Expr<F>,
+        _value: u128,
+        _shift: u32,
+        _offset: i128,
+    ) -> Expr<F> {
+        self.impossible()
+    }
 
     /// What a table has of a function at `x`, an integer of `range`, if the layout has one.
     fn by_table(&mut self, _function: &Piecewise, _x: &Expr<F>, _value: i128, _range: Interval) -> Option<Tabled<F>> {

@@ -1,5 +1,7 @@
 //! The layout of a whole model: inputs in their domain, one gadget per element of every node, outputs bound.
 
+use std::collections::HashSet;
+
 use ff::PrimeField;
 use halo2_proofs::{
     circuit::{Layouter, SimpleFloorPlanner, Value},
@@ -15,10 +17,10 @@ use super::{
 };
 use crate::{
     graph::{
-        Conjunction, IntegerModel, Trace,
+        Conjunction, IntegerModel, IntegerNode, Trace,
         digest::{HashedValue, HashedWords},
     },
-    ops::{Op, Weighted},
+    ops::{Op, Rescale, Weighted},
 };
 
 /// The smallest domain: `2^MIN_K` rows.
@@ -126,6 +128,12 @@ pub(super) fn lay_out<F: PrimeField, G: Gadgets<F>>(mut builder: G, model: &Inte
     let hashed: Vec<HashedWords> = model.digests.iter().map(|digest| model.hashed(digest)).collect();
     let uses = uses(model, &hashed);
     let last_readers = model.last_readers();
+    // functions that are looked up at quotients, and those rescales
+    let mut below = model.rescales_of_functions();
+    for (node, rescale) in model.nodes.iter().zip(&mut below) {
+        *rescale = rescale.filter(|_| matches!(&node.op, Op::Piecewise(function) if builder.tabulates(function)));
+    }
+    let passed_on: HashSet<usize> = below.iter().copied().flatten().collect();
 
     let inputs = model.features.iter().zip(&trace[0]).map(|(feature, &value)| {
         let (value, max) = (value.abs_diff(feature.range.lo), feature.range.hi.abs_diff(feature.range.lo));
@@ -140,10 +148,18 @@ pub(super) fn lay_out<F: PrimeField, G: Gadgets<F>>(mut builder: G, model: &Inte
             if last_readers[id] == Some(i) && !again { std::mem::take(&mut tensors[id]) } else { tensors[id].clone() }
         };
         let inputs: Vec<Expr<F>> = node.inputs.iter().enumerate().flat_map(operand).collect();
+        if passed_on.contains(&i) {
+            tensors.push(inputs);
+            continue;
+        }
         let values: Vec<i128> = node.inputs.iter().flat_map(|&id| trace[id].iter().copied()).collect();
         let ranges: Vec<_> = node.inputs.iter().flat_map(|&id| model.ranges(id)).collect();
         let mut outputs = Vec::with_capacity(node.ranges.len());
-        if node.op == Op::Relu {
+        if let (Op::Piecewise(function), Some((rescale, id))) = (&node.op, dividends(model, below[i])) {
+            let dividends = inputs.iter().zip(&trace[id]).zip(model.ranges(id));
+            let of = |((x, &value), range)| rescale.lay_out_below(function, &mut builder, x, value, range);
+            outputs.extend(dividends.map(of));
+        } else if node.op == Op::Relu {
             for j in 0..inputs.len() {
                 let product = model.conjunction(i, j).and_then(|of| conjunction(&mut builder, &tensors, trace, of));
                 match product {
@@ -171,6 +187,14 @@ pub(super) fn lay_out<F: PrimeField, G: Gadgets<F>>(mut builder: G, model: &Inte
     }
     public.iter().for_each(|expr| builder.bind_public(expr));
     builder
+}
+
+/// What a node rescales, if it does.
+fn dividends(model: &IntegerModel, node: Option<usize>) -> Option<(Rescale, usize)> {
+    match model.nodes.get(node?)? {
+        IntegerNode { op: Op::Rescale(rescale), inputs, .. } => Some((*rescale, *inputs.first()?)),
+        _ => None,
+    }
 }
 
 /// What a ReLU is whose sum is that of two booleans, if that is cheaper than the ReLU.

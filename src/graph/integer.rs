@@ -152,6 +152,19 @@ impl IntegerModel {
         self.nodes.iter_mut().flat_map(|node| &mut node.inputs).for_each(|id| *id = ids[*id]);
     }
 
+    /// Per node that is a function, the rescale whose quotients are its arguments and nothing else, if it is of one.
+    pub fn rescales_of_functions(&self) -> Vec<Option<usize>> {
+        let mut reads = vec![0; self.nodes.len() + 1];
+        self.nodes.iter().flat_map(|node| &node.inputs).for_each(|&id| reads[id] += 1);
+        let last_readers = self.last_readers();
+        let rescale = |(i, node): (usize, &IntegerNode)| {
+            let (Op::Piecewise(_), [id]) = (&node.op, node.inputs.as_slice()) else { return None };
+            let rescale = id.checked_sub(1).filter(|&rescale| matches!(self.nodes[rescale].op, Op::Rescale(_)));
+            rescale.filter(|_| reads[*id] == 1 && last_readers[*id] == Some(i))
+        };
+        self.nodes.iter().enumerate().map(rescale).collect()
+    }
+
     /// Number of elements of tensor `id`.
     ///
     /// `id` must be a tensor of the model.

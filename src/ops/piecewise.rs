@@ -137,7 +137,7 @@ impl Piecewise {
         let segment = &self.segments[self.segment(value)];
         let value = segment.numerator(value - segment.start) - lowest;
         let numerator = numerator.offset(field(-lowest));
-        gadgets.shifted(&numerator, value.unsigned_abs(), bits, self.shift).offset(field(bounds.lo))
+        gadgets.shifted(&numerator, value.unsigned_abs(), bits, self.shift, bounds.lo)
     }
 
     /// By a one-hot choice of the segment. The hot one is that whose start and last `x` enclose `x`: there is one only.

@@ -3,7 +3,7 @@
 use ff::PrimeField;
 use serde::{Deserialize, Serialize};
 
-use super::BoundError;
+use super::{BoundError, Piecewise};
 use crate::{
     circuit::{Expr, Gadgets, field},
     graph::Interval,
@@ -44,11 +44,37 @@ impl Rescale {
         if lowest == self.apply(range.hi) {
             return Expr::constant(field(lowest));
         }
-        // x + offset = 2^shift (y - lowest) + remainder, with 0 <= remainder < 2^shift
-        let offset = (1 << (self.shift - 1)) - (lowest << self.shift);
+        let offset = self.offset(lowest);
         let bits = u128::BITS - (range.hi + offset).unsigned_abs().leading_zeros();
         let x = x.clone().offset(field(offset));
-        gadgets.shifted(&x, (value + offset).unsigned_abs(), bits, self.shift).offset(field(lowest))
+        gadgets.shifted(&x, (value + offset).unsigned_abs(), bits, self.shift, lowest)
+    }
+
+    /// `x + offset = 2^shift (y - lowest) + remainder`, with `0 <= remainder < 2^shift`.
+    fn offset(self, lowest: i128) -> i128 {
+        (1 << (self.shift - 1)) - (lowest << self.shift)
+    }
+
+    /// `function` at the rescaled `x`, by a table of its values.
+    pub(crate) fn lay_out_below<F: PrimeField>(
+        self,
+        function: &Piecewise,
+        gadgets: &mut impl Gadgets<F>,
+        x: &Expr<F>,
+        value: i128,
+        range: Interval,
+    ) -> Expr<F> {
+        let lowest = self.apply(range.lo);
+        let quotients = Interval { lo: lowest, hi: self.apply(range.hi) };
+        match function.bounds(&[&[quotients]]).as_deref() {
+            Ok([bounds]) if bounds.lo == bounds.hi => Expr::constant(field(bounds.lo)),
+            Ok(_) => {
+                let offset = self.offset(lowest);
+                let x = x.clone().offset(field(offset));
+                gadgets.shifted_by_table(function, &x, (value + offset).unsigned_abs(), self.shift, lowest)
+            }
+            Err(_) => gadgets.impossible(),
+        }
     }
 }
 

@@ -110,12 +110,13 @@ impl<'a> Runs<'a> {
         self.looked_up().into_iter().filter(|pair| self.is_value(pair.0)).collect()
     }
 
-    /// Whether a row looks up a value: it is a copy of the argument, and no key, above a cell of its own. A key's cell is below one that is
-    /// paired with it.
+    /// Whether a row looks up a value: it is a copy of the argument, and no key, above a cell of its own; or it is a quotient below the limbs
+    /// of what remains. A key's cell is below one that is paired with it.
     fn is_value(&self, row: usize) -> bool {
         let is_key = |&cell: &usize| cell > 0 && [cell - 1, cell].iter().all(|row| self.pairs.contains_key(row));
         let looks_up = self.pairs.contains_key(&row) && self.circuit.layout.lookup[row] > 0;
-        looks_up && !self.is_copy(row + 1) && self.sources.get(&row).is_some_and(|source| !is_key(source))
+        let is_argument = self.limb(row).is_some() || self.sources.get(&row).is_some_and(|source| !is_key(source));
+        looks_up && !self.is_copy(row + 1) && is_argument
     }
 
     /// The value that a row should hold for the argument above it, if it holds one and the argument has an entry.

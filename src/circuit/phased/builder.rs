@@ -63,6 +63,9 @@ impl Check {
     }
 }
 
+/// Cells of a sum, with the bytes of their factors.
+pub(super) type Sum = Vec<(usize, [u8; 32])>;
+
 /// Everything that is assigned to the columns, row by row from row 0. Rows past the end are zero.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PhasedBuilder<F> {
@@ -107,6 +110,8 @@ pub struct PhasedBuilder<F> {
     pub(super) known: Vec<Arc<Found>>,
     /// Products of two cells that have no cell of their own: those of [`Self::virtual_product`].
     products: Vec<(usize, usize)>,
+    /// Cells of sums that have one, by their terms and their constants.
+    pub(super) sums: HashMap<Sum, usize>,
     /// Range checks so far.
     checks: BTreeMap<Check, usize>,
     /// Rows in use. Those beyond the limit are counted, and nothing is assigned to them.
@@ -140,6 +145,7 @@ impl<F: PrimeField> PhasedBuilder<F> {
             found: vec![],
             known: vec![],
             products: vec![],
+            sums: HashMap::new(),
             checks: BTreeMap::new(),
             rows: 0,
             limit,

@@ -7,12 +7,17 @@ use super::{
     packed,
     projection::Found,
     shared::Shared,
+    tables::{Table, bytes},
+    values::MAX_SHIFT,
 };
 use crate::{
     circuit::gadgets::{Expr, Gadgets, OneHot, Tabled, Valued, field, sum, unsigned},
     graph::{Affine, Interval},
     ops::{Piecewise, Product},
 };
+
+/// The most terms of a sum whose cell is taken again where the same sum is asked for.
+const KNOWN_TERMS: usize = 4;
 
 /// Where a value that is checked is: in a cell, or in a new one, less a constant.
 #[derive(Clone, Copy)]
@@ -63,6 +68,17 @@ impl<F: PrimeField> PhasedBuilder<F> {
         first
     }
 
+    /// The row of `floor(expr / 2^shift)`, of which so many limbs are looked up, below the limbs of what remains. The constant of the
+    /// expression is added to what is looked up if it is an integer; else it is part of the cell.
+    fn quotient(&mut self, expr: &Expr<F>, value: u128, shift: u32, limbs: u32) -> usize {
+        let added = integer(expr.constant).map_or(F::ZERO, |_| expr.constant);
+        let variable = Expr { terms: expr.terms.clone(), constant: expr.constant - added };
+        let whole = self.in_cell(&variable, unsigned::<F>(value) - added);
+        let skipped = shift.div_ceil(self.table_bits);
+        let low = (shift - 1) % self.table_bits + 1;
+        self.limbs(Source { cell: Some(whole), added }, value, low, skipped + limbs) + skipped as usize
+    }
+
     /// Make the cell of a limb that is not the first hold so much less: what is looked up there and above has it added.
     fn lower(&mut self, row: usize, added: F) {
         if let Some(cell) = self.a.get_mut(row) {
@@ -98,12 +114,25 @@ impl<F: PrimeField> PhasedBuilder<F> {
         first
     }
 
-    /// The cell of an expression with the given value.
+    /// The cell of an expression with the given value, which may be one from before.
     pub(super) fn in_cell(&mut self, expr: &Expr<F>, value: F) -> usize {
-        match self.single_cell(expr) {
-            Some((row, factor, constant)) if factor == F::ONE && constant == F::ZERO => row,
-            _ => self.cell_of(expr, value),
+        if let Some((row, factor, constant)) = self.single_cell(expr)
+            && factor == F::ONE
+            && constant == F::ZERO
+        {
+            return row;
         }
+        if expr.terms.len() > KNOWN_TERMS {
+            return self.cell_of(expr, value);
+        }
+        let terms = expr.terms.iter().copied().chain([(ONE_ROW, expr.constant)]);
+        let key = terms.map(|(row, factor)| (row, bytes(factor))).collect();
+        if let Some(&cell) = self.sums.get(&key) {
+            return cell;
+        }
+        let cell = self.cell_of(expr, value);
+        self.sums.insert(key, cell);
+        cell
     }
 
     /// The cell, the factor and the constant that an expression is of, if it is of one cell.
@@ -118,7 +147,7 @@ impl<F: PrimeField> PhasedBuilder<F> {
     fn scaled_cell(&mut self, expr: &Expr<F>, value: F) -> (usize, F, F) {
         self.single_cell(expr).unwrap_or_else(|| {
             let variable = Expr { terms: expr.terms.clone(), constant: F::ZERO };
-            (self.cell_of(&variable, value - expr.constant), F::ONE, expr.constant)
+            (self.in_cell(&variable, value - expr.constant), F::ONE, expr.constant)
         })
     }
 }
@@ -167,23 +196,33 @@ impl<F: PrimeField> Gadgets<F> for PhasedBuilder<F> {
         self.at_most(Source { cell: Some(cell), added: expr.constant }, value, bits);
     }
 
-    /// The quotient is what remains of the expression without its lowest limbs, which have `shift` bits together. The constant of
-    /// the expression is added to what is looked up.
-    fn shifted(&mut self, expr: &Expr<F>, value: u128, bits: u32, shift: u32) -> Expr<F> {
+    /// The quotient is what remains of the expression without its lowest limbs, which have `shift` bits together.
+    fn shifted(&mut self, expr: &Expr<F>, value: u128, bits: u32, shift: u32, offset: i128) -> Expr<F> {
         self.note(Check::Shifted(shift, bits));
-        // what is added to the quotient, if the constant is an integer; else it is part of the cell
-        let constant = integer(expr.constant);
-        let added = constant.map_or(F::ZERO, |_| expr.constant);
-        let of_quotient = constant.map_or(F::ZERO, |c| field(c >> shift));
-        let variable = Expr { terms: expr.terms.clone(), constant: expr.constant - added };
-        let whole = self.in_cell(&variable, unsigned::<F>(value) - added);
-        let skipped = shift.div_ceil(self.table_bits);
-        let low = (shift - 1) % self.table_bits + 1;
-        let limbs = skipped + Check::limbs(bits.saturating_sub(shift), self.table_bits);
-        let first = self.limbs(Source { cell: Some(whole), added }, value, low, limbs);
-        let cell = first + skipped as usize;
-        self.lower(cell, of_quotient);
-        Expr::cell(cell).offset(of_quotient)
+        let limbs = Check::limbs(bits.saturating_sub(shift), self.table_bits);
+        let cell = self.quotient(expr, value, shift, limbs);
+        self.lower(cell, -field::<F>(offset));
+        Expr::cell(cell)
+    }
+
+    fn tabulates(&self, function: &Piecewise) -> bool {
+        self.tables.iter().any(|table| matches!(&**table, Table::Values(values) if values.function == *function))
+    }
+
+    /// The quotient is looked up with the function's value below it.
+    fn shifted_by_table(
+        &mut self,
+        function: &Piecewise,
+        expr: &Expr<F>,
+        value: u128,
+        shift: u32,
+        offset: i128,
+    ) -> Expr<F> {
+        let Some((at, table)) = self.table_of(function) else { return self.impossible() };
+        let (Table::Values(values), 1..=MAX_SHIFT) = (&*table, shift) else { return self.impossible() };
+        self.note(Check::AtMost(shift));
+        let quotient = self.quotient(expr, value, shift, 1);
+        self.value_beside(at, values, quotient, field(offset), (value >> shift) as i128 + offset)
     }
 
     /// `p` is zero or the magnitude `m = 2 p - expr`, which is in range: then it is zero or the expression, whichever is not
@@ -247,17 +286,22 @@ impl<F: PrimeField> Gadgets<F> for PhasedBuilder<F> {
         Expr::cell(self.in_cell(&expr, value))
     }
 
-    /// A product takes two rows wherever it is used.
+    /// A product takes two rows wherever it is used. A constant needs no cell.
     fn share(&mut self, expr: Expr<F>, uses: usize) -> Expr<F> {
-        let rows = self.rows_of(&expr);
-        if rows * uses > rows + 1 + uses { self.materialise(&expr) } else { expr }
+        let (constant, sum) = (expr.constant, Expr { terms: expr.terms, constant: F::ZERO });
+        let rows = self.rows_of(&sum);
+        if self.single_cell(&sum).is_some() || rows * uses <= rows + 1 + uses {
+            return sum.offset(constant);
+        }
+        let value = self.value(&sum);
+        Expr::cell(self.in_cell(&sum, value)).offset(constant)
     }
 
     /// Those with shared matrices by their projections, others together, if that saves rows.
     fn linear(&mut self, map: &Affine<i64, i128>, inputs: &[Valued<'_, F>], ranges: &[Interval]) -> Vec<Expr<F>> {
         let ranges = packed::output_ranges(map, ranges);
         let mut result = vec![None; map.output_len()];
-        match &*self.found_in(map, &ranges) {
+        match &*self.found_in(map, &ranges, false) {
             Found::Convolution(convolution) => self.convolve(&mut result, convolution, map, inputs),
             Found::Shared(shared) => self.project_shared(&mut result, shared, map, inputs),
         }

@@ -101,8 +101,8 @@ impl<F: PrimeField> PhasedBuilder<F> {
         sum
     }
 
-    /// New cells for `y = x w`, `y[t][i]` of the given values: `x[t][j]` are cells, `w[j][i]` cells or fixed.
-    pub(super) fn project(&mut self, x: &[Vec<usize>], w: &[Vec<Entry<F>>], values: &[Vec<F>]) -> Vec<Vec<usize>> {
+    /// New cells for `y = x w`, `y[t][i]` of the given values.
+    pub(super) fn project(&mut self, x: &[Vec<Entry<F>>], w: &[Vec<Entry<F>>], values: &[Vec<F>]) -> Vec<Vec<usize>> {
         let (zero, inverse) = self.projection_constants();
         let resume = self.rows();
         // outputs, of which the last is the first in Horner's rule
@@ -120,7 +120,7 @@ impl<F: PrimeField> PhasedBuilder<F> {
             sums.push(self.rows());
         }
         let inputs: Vec<usize> =
-            (0..w.len()).map(|j| self.sum_of(zero, x.iter().rev().map(|x| Entry::Cell(x[j])), Powers::Theta)).collect();
+            (0..w.len()).map(|j| self.sum_of(zero, x.iter().rev().map(|x| x[j]), Powers::Theta)).collect();
         let weights: Vec<usize> = w.iter().map(|w| self.sum_of(zero, w.iter().rev().copied(), Powers::Alpha)).collect();
         // theta^t / alpha
         self.jump(Some(inverse));
@@ -135,14 +135,19 @@ impl<F: PrimeField> PhasedBuilder<F> {
     /// The products of a batch of matrices.
     pub(super) fn projected_products(&mut self, product: &Product, factors: &[Valued<'_, F>]) -> Vec<Expr<F>> {
         let Product { batch, rows, inner, columns } = *product;
-        let cells: Vec<usize> = factors.iter().map(|(x, value)| self.in_cell(x, *value)).collect();
+        let entry = |&(x, value): &Valued<'_, F>| match x.terms.is_empty() {
+            true => Entry::Fixed(x.constant),
+            false => Entry::Cell(self.in_cell(x, value)),
+        };
+        let entries: Vec<Entry<F>> = factors.iter().map(entry).collect();
         let mut result = Vec::with_capacity(product.output_len());
         for b in 0..batch {
             let left = |t: usize, j: usize| (b * rows + t) * inner + j;
             let right = |j: usize, i: usize| product.left_len() + (b * inner + j) * columns + i;
-            let x: Vec<Vec<usize>> = (0..rows).map(|t| (0..inner).map(|j| cells[left(t, j)]).collect()).collect();
-            let row = |j: usize| (0..columns).map(|i| Entry::Cell(cells[right(j, i)])).collect();
-            let w: Vec<Vec<Entry<F>>> = (0..inner).map(row).collect();
+            let matrix = |rows: usize, columns: usize, at: &dyn Fn(usize, usize) -> usize| -> Vec<Vec<Entry<F>>> {
+                (0..rows).map(|t| (0..columns).map(|j| entries[at(t, j)]).collect()).collect()
+            };
+            let (x, w) = (matrix(rows, inner, &left), matrix(inner, columns, &right));
             let value = |t: usize, i: usize| (0..inner).map(|j| factors[left(t, j)].1 * factors[right(j, i)].1).sum();
             let values: Vec<Vec<F>> = (0..rows).map(|t| (0..columns).map(|i| value(t, i)).collect()).collect();
             result.extend(self.project(&x, &w, &values).into_iter().flatten().map(Expr::cell));
@@ -150,8 +155,8 @@ impl<F: PrimeField> PhasedBuilder<F> {
         result
     }
 
-    /// What sums of a linear map have in common, found once.
-    pub(super) fn found_in(&mut self, map: &Affine<i64, i128>, ranges: &[Interval]) -> Arc<Found> {
+    /// What sums of a linear map have in common, found once. `biased` is as in [`shared::find`].
+    pub(super) fn found_in(&mut self, map: &Affine<i64, i128>, ranges: &[Interval], biased: bool) -> Arc<Found> {
         let known = self.known.get(self.found.len()).cloned();
         let found = known.unwrap_or_else(|| {
             let bits = ranges.iter().map(packed::digit_bits).max().unwrap_or(0);
@@ -159,7 +164,7 @@ impl<F: PrimeField> PhasedBuilder<F> {
             let by_convolution = convolution.as_ref().map_or(0, |found| found.saved(bits));
             // nothing saves more than all rows
             let all = packed::rows(map.weights.len(), map.output_len(), bits);
-            let shared = if 2 * by_convolution > all { vec![] } else { shared::find(map, bits) };
+            let shared = if 2 * by_convolution > all { vec![] } else { shared::find(map, bits, biased) };
             let by_sharing: usize = shared.iter().map(|shared| shared.saved(bits)).sum();
             Arc::new(match convolution {
                 Some(convolution) if by_convolution > by_sharing => Found::Convolution(convolution),
@@ -178,47 +183,70 @@ impl<F: PrimeField> PhasedBuilder<F> {
         map: &Affine<i64, i128>,
         inputs: &[Valued<'_, F>],
     ) {
-        let value = |output: &u32| {
-            let terms = map.row(*output as usize).map(|(i, w)| field::<F>(w.into()) * inputs[i].1);
-            terms.fold(field(map.bias[*output as usize]), |sum, term| sum + term)
-        };
         let mut cells: Vec<Option<usize>> = vec![None; inputs.len()];
         for Shared { weights, bias, inputs: x, outputs: y } in shared {
-            // an input is a cell times a factor and a constant, the same in all vectors: the weights have the factor, the bias has the
-            // constant's products
-            let mut columns = vec![];
-            let mut bias: Vec<F> = bias.iter().map(|&bias| field(bias)).collect();
-            let mut w: Vec<Vec<Entry<F>>> = vec![];
+            // an input is a cell times a factor, the same in all vectors, and a constant: the weights have the factor, and the constant's
+            // product with them is added to what comes out
+            let (mut columns, mut w): (Vec<Vec<Entry<F>>>, Vec<Vec<Entry<F>>>) = (vec![], vec![]);
+            let mut added: Vec<Vec<F>> = vec![vec![F::ZERO; weights.first().map_or(0, Vec::len)]; x.len()];
             for (j, weights) in weights.iter().enumerate() {
-                let single = |x: &Vec<u32>| self.single_cell(inputs[x[j] as usize].0);
-                let singles: Option<Vec<(usize, F, F)>> = x.iter().map(single).collect();
-                let alike = singles.and_then(|singles| {
-                    let &(_, factor, constant) = singles.first()?;
-                    let same = singles.iter().all(|one| (one.1, one.2) == (factor, constant));
-                    same.then(|| (singles.iter().map(|one| one.0).collect(), factor, constant))
+                let inputs = || x.iter().map(|x| (x[j] as usize, inputs[x[j] as usize]));
+                let (column, factor) = self.alike(inputs().map(|(_, input)| input.0)).unwrap_or_else(|| {
+                    let mut cell = |(place, (x, value)): (usize, Valued<'_, F>)| {
+                        *cells[place].get_or_insert_with(|| self.in_cell(x, value))
+                    };
+                    (inputs().map(|input| (Entry::Cell(cell(input)), F::ZERO)).collect(), F::ONE)
                 });
-                let (column, factor, constant) = match alike {
-                    Some(alike) => alike,
-                    None => {
-                        let mut cell = |input: usize| {
-                            *cells[input].get_or_insert_with(|| self.in_cell(inputs[input].0, inputs[input].1))
-                        };
-                        (x.iter().map(|x| cell(x[j] as usize)).collect::<Vec<usize>>(), F::ONE, F::ZERO)
-                    }
-                };
-                columns.push(column);
-                let weights = weights.iter().map(|&weight| field::<F>(weight.into()));
-                bias.iter_mut().zip(weights.clone()).for_each(|(bias, weight)| *bias += weight * constant);
-                w.push(weights.map(|weight| Entry::Fixed(weight * factor)).collect());
+                let weights: Vec<F> = weights.iter().map(|&weight| field(weight.into())).collect();
+                for (added, (_, constant)) in added.iter_mut().zip(&column).filter(|(_, (_, c))| *c != F::ZERO) {
+                    added.iter_mut().zip(&weights).for_each(|(added, weight)| *added += *weight * constant);
+                }
+                columns.push(column.into_iter().map(|of| of.0).collect());
+                w.push(weights.into_iter().map(|weight| Entry::Fixed(weight * factor)).collect());
             }
-            // the bias is the weight of an input that is one
-            let of_vector = |t: usize| columns.iter().map(|column| column[t]).chain([ONE_ROW]).collect();
-            let x: Vec<Vec<usize>> = (0..x.len()).map(of_vector).collect();
-            w.push(bias.into_iter().map(Entry::Fixed).collect());
-            let values: Vec<Vec<F>> = y.iter().map(|y| y.iter().map(value).collect()).collect();
-            for (places, cells) in y.iter().zip(self.project(&x, &w, &values)) {
-                places.iter().zip(cells).for_each(|(&place, cell)| result[place as usize] = Some(Expr::cell(cell)));
+            match bias {
+                // the weight of an input that is one
+                Some(bias) => {
+                    columns.push(vec![Entry::Cell(ONE_ROW); x.len()]);
+                    w.push(bias.iter().map(|&bias| Entry::Fixed(field(bias))).collect());
+                }
+                None => {
+                    let biases = y.iter().map(|y| y.iter().map(|&output| field::<F>(map.bias[output as usize])));
+                    added.iter_mut().zip(biases).for_each(|(added, biases)| {
+                        added.iter_mut().zip(biases).for_each(|(added, bias)| *added += bias);
+                    });
+                }
+            }
+            let x: Vec<Vec<Entry<F>>> =
+                (0..x.len()).map(|t| columns.iter().map(|column| column[t]).collect()).collect();
+            let value = |(&output, &added): (&u32, &F)| {
+                let terms = map.row(output as usize).map(|(i, w)| field::<F>(w.into()) * inputs[i].1);
+                terms.fold(field::<F>(map.bias[output as usize]) - added, |sum, term| sum + term)
+            };
+            let values: Vec<Vec<F>> =
+                y.iter().zip(&added).map(|(y, added)| y.iter().zip(added).map(value).collect()).collect();
+            for ((places, cells), added) in y.iter().zip(self.project(&x, &w, &values)).zip(added) {
+                for ((&place, cell), added) in places.iter().zip(cells).zip(added) {
+                    result[place as usize] = Some(Expr::cell(cell).offset(added));
+                }
             }
         }
+    }
+
+    /// Expressions as cells and constants with one factor for all cells, if they are of one cell at most and have that in common.
+    fn alike<'a>(&self, expressions: impl Iterator<Item = &'a Expr<F>>) -> Option<(Vec<(Entry<F>, F)>, F)>
+    where
+        F: 'a,
+    {
+        let mut common = None;
+        let of = |x: &Expr<F>| {
+            if x.terms.is_empty() {
+                return Some((Entry::Fixed(F::ZERO), x.constant));
+            }
+            let (cell, factor, constant) = self.single_cell(x)?;
+            (*common.get_or_insert(factor) == factor).then_some((Entry::Cell(cell), constant))
+        };
+        let entries: Option<Vec<(Entry<F>, F)>> = expressions.map(of).collect();
+        Some((entries?, common.unwrap_or(F::ONE)))
     }
 }

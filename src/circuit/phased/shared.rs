@@ -10,12 +10,13 @@ use std::{
 use super::packed;
 use crate::graph::Affine;
 
-/// `y[t][i] = sum over j of weights[j][i] x[t][j] + bias[i]`, by the places of `x` and `y` in the map.
+/// `y[t][i] = sum over j of weights[j][i] x[t][j]` and a bias, by the places of `x` and `y` in the map.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Shared {
     /// Per input `j` the weights of all outputs.
     pub weights: Vec<Vec<i64>>,
-    pub bias: Vec<i128>,
+    /// Per output its bias, if it is a part of the product; then it is the same for all vectors.
+    pub bias: Option<Vec<i128>>,
     /// Per vector `t`, its inputs and its outputs.
     pub inputs: Vec<Vec<u32>>,
     pub outputs: Vec<Vec<u32>>,
@@ -28,14 +29,19 @@ impl Shared {
         vectors * (2 * outputs + 6) + inputs * (vectors + outputs + 6) + 8
     }
 
+    /// How many outputs a vector has.
+    fn len(&self) -> usize {
+        self.outputs.first().map_or(0, Vec::len)
+    }
+
     fn own_rows(&self) -> usize {
-        Self::rows(self.inputs.len(), self.weights.len() + 1, self.bias.len())
+        Self::rows(self.inputs.len(), self.weights.len() + usize::from(self.bias.is_some()), self.len())
     }
 
     /// Rows of the same sums of at most `bits` bits without a projection.
     fn direct_rows(&self, bits: u32) -> usize {
         let terms: usize = self.weights.iter().flatten().filter(|weight| **weight != 0).count();
-        packed::rows(terms, self.bias.len(), bits) * self.inputs.len()
+        packed::rows(terms, self.len(), bits) * self.inputs.len()
     }
 
     /// Rows that a projection saves.
@@ -119,8 +125,9 @@ const SHORT: usize = 3;
 /// Groupings that are tried on all vectors, those first that promise most.
 const TRIES: usize = 6;
 
-/// Products with shared matrices that are worth a projection; the other outputs are in none. Outputs have at most `bits` bits.
-pub fn find(map: &Affine<i64, i128>, bits: u32) -> Vec<Shared> {
+/// Products with shared matrices that are worth a projection; the other outputs are in none. Outputs have at most `bits` bits. `biased` says
+/// whether biases are parts of the products.
+pub fn find(map: &Affine<i64, i128>, bits: u32, biased: bool) -> Vec<Shared> {
     let len = map.output_len();
     let row = |output: usize| &map.weights[map.row_starts[output] as usize..map.row_starts[output + 1] as usize];
     // a projection takes two rows an output, and half of what it saves is asked for: shorter sums do not pay
@@ -161,7 +168,7 @@ pub fn find(map: &Affine<i64, i128>, bits: u32) -> Vec<Shared> {
                 let terms = one.weights.iter().filter(|weight| **weight != 0).count();
                 (vectors * packed::rows(terms, count, bits)).saturating_sub(Shared::rows(
                     vectors,
-                    one.inputs.len() + 1,
+                    one.inputs.len() + usize::from(biased),
                     count,
                 ))
             };
@@ -180,7 +187,7 @@ pub fn find(map: &Affine<i64, i128>, bits: u32) -> Vec<Shared> {
         if saved(&best) >= promised {
             break;
         }
-        let found = grouped(&mut collector, grouping, bits);
+        let found = grouped(&mut collector, grouping, bits, biased);
         if saved(&found) > saved(&best) {
             best = found;
         }
@@ -189,7 +196,7 @@ pub fn find(map: &Affine<i64, i128>, bits: u32) -> Vec<Shared> {
 }
 
 /// The products of a grouping that are worth it.
-fn grouped(collector: &mut Collector<'_>, grouping: Grouping, bits: u32) -> Vec<Shared> {
+fn grouped(collector: &mut Collector<'_>, grouping: Grouping, bits: u32, biased: bool) -> Vec<Shared> {
     let map = collector.map;
     let mut found: Vec<Shared> = vec![];
     // by the hash of matrix and bias, places in `found`
@@ -199,7 +206,7 @@ fn grouped(collector: &mut Collector<'_>, grouping: Grouping, bits: u32) -> Vec<
     for at in 0..map.output_len() / grouping.count {
         collector.collect(grouping, at, &mut vector);
         let outputs: Vec<u32> = grouping.outputs(at).map(|j| j as u32).collect();
-        let bias: Vec<i128> = grouping.outputs(at).map(|j| map.bias[j]).collect();
+        let bias: Option<Vec<i128>> = biased.then(|| grouping.outputs(at).map(|j| map.bias[j]).collect());
         let alike = known.entry(hashes.hash_one((&vector.weights, &bias))).or_default();
         let same = |place: &&usize| {
             let Shared { weights, bias: known, .. } = &found[**place];
@@ -242,7 +249,7 @@ mod tests {
             for (inputs, outputs) in shared.inputs.iter().zip(&shared.outputs) {
                 for (i, &output) in outputs.iter().enumerate() {
                     assert!(!std::mem::replace(&mut seen[output as usize], true));
-                    assert_eq!(map.bias[output as usize], shared.bias[i]);
+                    assert!(shared.bias.as_ref().is_none_or(|bias| map.bias[output as usize] == bias[i]));
                     let mut expected: Vec<(usize, i64)> = map.row(output as usize).collect();
                     expected.sort_unstable();
                     let weights = inputs.iter().zip(&shared.weights).map(|(&input, w)| (input as usize, w[i]));
@@ -261,11 +268,21 @@ mod tests {
             let place = |k: usize| if transposed { (k % 12, k / 12) } else { (k / 15, k % 15) };
             let rows: Vec<_> = (0..180).map(|k| row(place(k).0, place(k).1)).collect();
             let bias: Vec<i128> = (0..180).map(|k| place(k).1 as i128).collect();
-            let map = map(240, &rows, &bias);
-            let found = find(&map, 127);
-            holds(&map, &found);
-            assert_eq!(found.len(), 1);
-            assert_eq!((found[0].weights.len(), found[0].bias.len(), found[0].inputs.len()), (20, 15, 12));
+            let mut map = map(240, &rows, &bias);
+            for biased in [true, false] {
+                let found = find(&map, 127, biased);
+                holds(&map, &found);
+                assert_eq!(found.len(), 1);
+                assert_eq!((found[0].weights.len(), found[0].len(), found[0].inputs.len()), (20, 15, 12));
+                assert_eq!(found[0].bias.is_some(), biased);
+            }
+            // biases of their own part those vectors only whose products have them
+            let vectors = |found: &[Shared]| found.iter().map(|shared| shared.inputs.len()).collect::<Vec<_>>();
+            (0..180).filter(|&k| place(k).0 % 2 == 0).for_each(|k| map.bias[k] += place(k).0 as i128);
+            let [biased, unbiased] = [true, false].map(|biased| find(&map, 127, biased));
+            holds(&map, &biased);
+            holds(&map, &unbiased);
+            assert_eq!((vectors(&biased), vectors(&unbiased)), (vec![7], vec![12]));
         }
     }
 
@@ -290,7 +307,7 @@ mod tests {
             }
         }
         let map = map(432, &rows, &[0; 8 * 144]);
-        let found = find(&map, 127);
+        let found = find(&map, 127, true);
         holds(&map, &found);
         assert!(found.iter().map(|shared| shared.inputs.len()).sum::<usize>() >= 100);
         assert!(found.iter().any(|shared| shared.inputs.len() == 100 && shared.weights.len() == 27));
@@ -300,6 +317,6 @@ mod tests {
     fn nothing_is_found_where_nothing_is_shared() {
         let row = |i: usize| (0..40).map(|j| (j, (31 * j + 17 * i * i) as i64 % 101 - 50)).collect::<Vec<_>>();
         let map = map(40, &(0..40).map(row).collect::<Vec<_>>(), &[0; 40]);
-        assert_eq!(find(&map, 127), []);
+        assert_eq!(find(&map, 127, true), []);
     }
 }

@@ -166,6 +166,81 @@ fn another_value_is_noticed() {
     }
 }
 
+/// Two functions at quotients of one input, and one at the input itself.
+fn below_rescales(shifts: [u32; 2]) -> IntegerModel {
+    let [step, _, parabola] = functions();
+    let mut other = parabola.clone();
+    other.segments.iter_mut().for_each(|segment| segment.coefficients[1] += 4);
+    let mut model = single_op(Op::Piecewise(step), &[(-7, 13)]);
+    for (function, shift) in [parabola, other].into_iter().zip(shifts) {
+        // the sum's range is that of the quotients times the power of two
+        let sum = push(&mut model, linear(1, &[vec![1 << shift]], vec![1]), vec![0]);
+        let quotient = push(&mut model, Op::Rescale(Rescale { shift }), vec![sum]);
+        let tensor = push(&mut model, Op::Piecewise(function), vec![quotient]);
+        model.outputs.extend(output(tensor));
+    }
+    model
+}
+
+#[test]
+fn quotients_are_looked_up_with_their_values() {
+    for (bits, shifts, x) in [(2, [1, 5], -7), (3, [3, 6], 0), (4, [2, 11], 13), (5, [4, 5], 5)] {
+        let model = below_rescales(shifts);
+        for kinds in [&[Values][..], &[Segments, Values], &[Values, Segments]] {
+            let circuit = tabled(bits, kinds, &model, &[x]);
+            let at = circuit.layout.tables.iter().filter(|table| matches!(***table, Table::Values(_))).count();
+            assert_eq!(Runs::new(&circuit).values().len(), at);
+            assert_pinned_in(&circuit, &model, &[x]);
+        }
+    }
+}
+
+/// The quotient and the value of any entry of any table, and numbers of the range table beside a value that is zero, with the limbs of what
+/// then remains: they do not end.
+#[test]
+fn another_quotient_is_noticed() {
+    for shifts in [[1, 4], [6, 9]] {
+        let model = below_rescales(shifts);
+        for x in [-7, 2, 13] {
+            let circuit = tabled(4, &[Values], &model, &[x]);
+            let (runs, a) = (Runs::new(&circuit), &circuit.layout.a);
+            let quotients: Vec<_> = runs
+                .values()
+                .into_iter()
+                .filter(|(row, _)| circuit.layout.copies.iter().all(|copy| copy.1 != *row))
+                .collect();
+            assert_eq!(quotients.len(), 2);
+            for (row, own) in quotients {
+                let first = runs.pair(own, a)[0];
+                let pairs = runs.entries().into_iter().map(|entry| runs.pair(entry, a));
+                let ranges = (0..16).map(|number| [Fr::from(number), Fr::ZERO]);
+                for [other, second] in pairs.chain(ranges).filter(|pair| pair[0] != first) {
+                    let forged = runs.complete(&[(row, a[row] + other - first), (row + 1, second)]);
+                    assert_eq!((forged[row], forged[row + 1]), (a[row] + other - first, second));
+                    let wrong = violations(&circuit, &forged, &claims(&circuit, &forged));
+                    assert_eq!(wrong, [format!("c[0] != c[{}]", circuit.layout.rows())], "{x}, row {row}: {other:?}");
+                }
+            }
+        }
+    }
+}
+
+/// A quotient that somebody else reads, or that is an output, has cells of its own.
+#[test]
+fn quotients_that_others_read_are_looked_up_in_their_range() {
+    let model = below_rescales([2, 3]);
+    assert_eq!(model.rescales_of_functions().iter().flatten().count(), 2);
+    let mut read = model.clone();
+    let sum = push(&mut read, linear(1, &[vec![3]], vec![1]), vec![3]);
+    read.outputs.extend(output(sum));
+    let mut shown = model.clone();
+    shown.outputs.extend(output(3));
+    for model in [read, shown] {
+        assert_eq!(model.rescales_of_functions().iter().flatten().count(), 1);
+        assert_pinned_in(&tabled(4, &[Values], &model, &[3]), &model, &[3]);
+    }
+}
+
 /// What has no entry has no value.
 #[test]
 fn arguments_beside_the_table_are_noticed() {

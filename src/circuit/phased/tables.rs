@@ -24,6 +24,11 @@
 //! 3. Its argument `x` is an integer of its proved range, as what made it says, and so is `x - lo`, of a magnitude below `2^122`. By 2 the
 //!    look-up is of an entry of the function's own table, of which one has `x - lo`: the cell below holds what is paired with that.
 //!
+//! Where `x` is a quotient by `2^s`, `s <= 48`, of an integer `v` of a magnitude below `2^127`, that is not known before: the cell holds `x` less
+//! a constant, and the limbs above it say that `v - 2^s x` has `s` bits. What it looks up is an entry of some table or of the range table, so
+//! that `x` is an integer of a magnitude below `2^131 (T + 1)` for `T` tags, of which there are fewer than `2^16`; so is `v - 2^s x` below `2^200`, and
+//! in `[0, 2^s)`. There is one such `x`, that of the function's own table.
+//!
 //! For an element that looks up a segment:
 //!
 //! 4. The first look-up says that the key's cell is the second component of some entry or zero, an integer in `[0, 2^130)`.
@@ -40,7 +45,7 @@ use std::{
 use ff::PrimeField;
 
 use super::{
-    builder::{ONE_ROW, PhasedBuilder},
+    builder::{Check, ONE_ROW, PhasedBuilder},
     segments::Segments,
     values::Values,
 };
@@ -107,6 +112,8 @@ pub(super) struct Use<'a> {
     function: &'a Piecewise,
     /// By the first and the last segment that they meet: the hull of their ranges, and how many there are.
     elements: BTreeMap<(usize, usize), (Interval, usize)>,
+    /// Bits of the elements that are quotients, and nothing else is made of them.
+    quotients: Vec<u32>,
 }
 
 impl Use<'_> {
@@ -134,7 +141,10 @@ impl Use<'_> {
             builder.rows() - start + builder.rows_of(&result)
         };
         let elements: usize = self.elements.values().map(|&(range, count)| count * of_element(range)).sum();
-        elements + table.map_or(0, |table| table.rows())
+        // what is looked up beside its value is not looked up in the range table
+        let of_quotients = || self.quotients.iter().map(|&bits| Check::limbs(bits, table_bits) as usize).sum();
+        let saved: usize = if let Some(Table::Values(_)) = table.map(|table| &**table) { of_quotients() } else { 0 };
+        elements + table.map_or(0, |table| table.rows()) - saved.min(elements)
     }
 }
 
@@ -154,10 +164,10 @@ pub(super) fn find<F: PrimeField>(model: &IntegerModel, table_bits: u32) -> Vec<
 /// The functions of a model whose results are not all constant.
 pub(super) fn uses(model: &IntegerModel) -> Vec<Use<'_>> {
     let mut uses: Vec<Use<'_>> = vec![];
-    for node in &model.nodes {
+    for (node, rescale) in model.nodes.iter().zip(model.rescales_of_functions()) {
         let Op::Piecewise(function) = &node.op else { continue };
         let at = uses.iter().position(|known| known.function == function).unwrap_or_else(|| {
-            uses.push(Use { function, elements: BTreeMap::new() });
+            uses.push(Use { function, elements: BTreeMap::new(), quotients: vec![] });
             uses.len() - 1
         });
         let ranges = node.inputs.iter().flat_map(|&input| model.ranges(input));
@@ -165,6 +175,9 @@ pub(super) fn uses(model: &IntegerModel) -> Vec<Use<'_>> {
             let met = (function.segment(range.lo), function.segment(range.hi));
             let known = uses[at].elements.entry(met).or_insert((range, 0));
             *known = (hull(known.0, range), known.1 + 1);
+            if rescale.is_some() && range.lo < range.hi {
+                uses[at].quotients.push(u128::BITS - range.hi.abs_diff(range.lo).leading_zeros());
+            }
         }
     }
     uses.retain(|known| !known.elements.is_empty());
@@ -180,12 +193,18 @@ impl<F: PrimeField> PhasedBuilder<F> {
         value: i128,
         range: Interval,
     ) -> Option<Tabled<F>> {
-        let at = self.tables.iter().position(|table| table.function() == function)?;
-        match &*self.tables[at].clone() {
+        let (at, table) = self.table_of(function)?;
+        match &*table {
             Table::Values(values) => Some(Tabled::Value(self.by_value(at, values, x, value))),
             Table::Segments(segments) => (function.segment(range.lo) < function.segment(range.hi))
                 .then(|| Tabled::Numerator(self.by_segment(at, segments, x, value))),
         }
+    }
+
+    /// The table of a function, and its number.
+    pub(super) fn table_of(&self, function: &Piecewise) -> Option<(usize, Arc<Table>)> {
+        let at = self.tables.iter().position(|table| table.function() == function)?;
+        Some((at, self.tables[at].clone()))
     }
 
     /// Append the tables of pairs, with multiplicities that are zero.
@@ -235,7 +254,7 @@ impl<F: PrimeField> PhasedBuilder<F> {
 }
 
 /// The bytes of a field element, of which there are 32 at most.
-fn bytes<F: PrimeField>(value: F) -> [u8; 32] {
+pub(super) fn bytes<F: PrimeField>(value: F) -> [u8; 32] {
     let mut bytes = [0; 32];
     bytes.iter_mut().zip(value.to_repr().as_ref()).for_each(|(byte, of)| *byte = *of);
     bytes

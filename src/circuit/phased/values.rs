@@ -8,6 +8,8 @@
 //! | the cell | look-up `(a + constant - lo + tag, a1)` |
 //! | `y + shift` | what nothing but the pair says |
 //!
+//! If `x` is a quotient that nothing else reads, the limb that would be looked up for its range is that cell, below the limbs of the remainder.
+//!
 //! [`super::tables`] argues why it says all.
 
 use ff::PrimeField;
@@ -21,6 +23,9 @@ use crate::{
     graph::Interval,
     ops::Piecewise,
 };
+
+/// Bits that a rescale drops, at most, whose quotients are looked up with their values.
+pub(super) const MAX_SHIFT: u32 = 48;
 
 /// The most entries of a table have so many bits.
 const MAX_ENTRY_BITS: u32 = 20;
@@ -65,7 +70,12 @@ impl<F: PrimeField> PhasedBuilder<F> {
         let variable = Expr { terms: x.terms.clone(), constant: F::ZERO };
         let cell = self.in_cell(&variable, field::<F>(value) - x.constant);
         let row = self.copy(cell);
-        self.look_up_pair(row, x.constant + tag::<F>(at, 0) - field::<F>(values.hull.lo), F::ONE);
+        self.value_beside(at, values, row, x.constant, value)
+    }
+
+    /// The function at `value`, which is the cell in the last row and a constant.
+    pub(super) fn value_beside(&mut self, at: usize, values: &Values, row: usize, constant: F, value: i128) -> Expr<F> {
+        self.look_up_pair(row, constant + tag::<F>(at, 0) - field::<F>(values.hull.lo), F::ONE);
         let result = self.fresh(values.second(value));
         Expr::cell(result).offset(-field::<F>(values.shift))
     }

@@ -26,7 +26,7 @@ impl<F: PrimeField> PhasedBuilder<F> {
         ranges: &[Interval],
     ) -> Vec<Expr<F>> {
         let mut result = vec![None; map.output_len()];
-        match &*self.found_in(map, ranges) {
+        match &*self.found_in(map, ranges, true) {
             Found::Convolution(convolution) => {
                 // biases are added behind it
                 let unbiased = Affine { bias: vec![0; map.output_len()], ..map.clone() };
