@@ -357,6 +357,48 @@ fn what_no_sample_shows_is_not_dropped() {
     }
 }
 
+/// Bits that the rescale of the sums before the last function drops, where they read what a function gives, as it is or clamped.
+fn dropped_bits(clamped: bool) -> u32 {
+    let mut draft = Draft::new(6, 3);
+    let mut x = draft.node(FloatOp::Function(Function::Tanh), &[0]);
+    for _ in 0..if clamped { 2 } else { 0 } {
+        x = draft.affine(x, -1.0, 2.0);
+        x = draft.node(FloatOp::Relu, &[x]);
+    }
+    let sums = draft.dense(x, 6);
+    let y = draft.node(FloatOp::Function(Function::Tanh), &[sums]);
+    let (graph, samples) = draft.finish(y, 40);
+    let result = quantised(&graph, &samples, Some(12));
+    assert!(result.accuracy.max_relative_to_range < 1e-3, "{:?}", result.accuracy);
+    let shift = |op: &Op| if let Op::Rescale(rescale) = op { Some(rescale.shift) } else { None };
+    result.model.nodes.iter().rev().find_map(|node| shift(&node.op)).unwrap()
+}
+
+/// What passes through sums and ReLUs has no more bits than what made it, and weights need not be as precise as if it had.
+#[test]
+fn what_is_read_is_not_taken_to_be_known_better_than_it_is_computed() {
+    assert_eq!(dropped_bits(true), dropped_bits(false));
+}
+
+/// A table of 64 rows is read in one of them: its numbers are rounded to what their reader asks for, and not rescaled.
+#[test]
+fn what_an_encoding_chooses_is_not_rescaled() {
+    let mut draft = Draft::new(1, 3);
+    draft.graph.inputs[0].integer = true;
+    let index = draft.affine(0, 1.0, 2.0);
+    let chosen = draft.node(FloatOp::OneHot { depth: 64 }, &[index]);
+    let table = draft.dense(chosen, 8);
+    let FloatOp::Affine(map) = &mut draft.graph.nodes[table - 1].op else { panic!() };
+    map.bias.fill(0.0);
+    let y = draft.node(FloatOp::Function(Function::Tanh), &[table]);
+    let (graph, _) = draft.finish(y, 0);
+    let samples: Vec<Vec<f64>> = (-2..=2).map(|i| vec![f64::from(i)]).collect();
+    let result = quantised(&graph, &samples, Some(12));
+    assert!(result.accuracy.max_relative_to_range < 1e-3, "{:?}", result.accuracy);
+    let rescales = result.model.nodes.iter().filter(|node| matches!(node.op, Op::Rescale(_)));
+    assert_eq!(rescales.count(), 0, "{:?}", result.model.nodes.iter().map(|node| &node.name).collect::<Vec<_>>());
+}
+
 /// `0.1 x + 0.2 x - 0.3 x`, as it is and with 1 added.
 #[test]
 fn roundings_are_no_range() {

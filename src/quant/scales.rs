@@ -492,8 +492,38 @@ fn affine_exponent(
     rescaled: &BTreeSet<usize>,
     given: Option<&Scales>,
 ) -> (i32, bool) {
+    // what is read is not known better than it is computed
+    let mut chosen = rescaled.clone();
+    loop {
+        let found = balanced_exponent(facts, error, nodes, &chosen, given);
+        let known = |source: &Source| match source.kind {
+            SourceKind::Node(n) => {
+                let twice = f64::from(found.0) + (source.weights / positive([source.values])).log2();
+                Some(n).filter(|&n| given.is_none() && twice / 2.0 > f64::from(nodes[n]))
+            }
+            _ => None,
+        };
+        let before = chosen.len();
+        facts.sources.iter().filter_map(known).for_each(|n| {
+            chosen.remove(&n);
+        });
+        if chosen.len() == before {
+            return found;
+        }
+    }
+}
+
+/// The same, if the exponents of the sources that are `rescaled` are chosen as well.
+fn balanced_exponent(
+    facts: &NodeFacts,
+    error: f64,
+    nodes: &[i32],
+    rescaled: &BTreeSet<usize>,
+    given: Option<&Scales>,
+) -> (i32, bool) {
     // error^2 * s^2 = 2 * balanced * s + fixed, for s = 2^exponent; the bias is rounded as well.
-    let (mut balanced, mut fixed) = (0.0, 1.0);
+    let unbiased = facts.bias_bits == Some(MIN_EXPONENT) && !facts.sources.is_empty();
+    let (mut balanced, mut fixed) = (0.0, if unbiased { 0.0 } else { 1.0 });
     let mut exact = Some(MIN_EXPONENT);
     for source in &facts.sources {
         let chosen = |weight: f64| round_up((weight / error).log2());
@@ -600,7 +630,13 @@ fn sources(
         start = own.end;
         let (column, values) = (own.start, observed[id].as_slice());
         if let Some(n) = root(graph, id) {
-            result.push(Source::new(map, values, |i| own.contains(&i).then(|| i - column), SourceKind::Node(n)));
+            // of an encoding, one element is not zero
+            let group = match id.checked_sub(graph.inputs.len()).map(|n| &graph.nodes[n].op) {
+                Some(FloatOp::OneHot { depth }) => *depth,
+                _ => 1,
+            };
+            let place = |i: usize| own.contains(&i).then(|| i - column);
+            result.push(Source::new(map, values, place, group, SourceKind::Node(n)));
             continue;
         }
         let offset: usize = graph.inputs[..id].iter().map(|i| i.len()).sum();
@@ -612,23 +648,38 @@ fn sources(
         }
         let read: Vec<(usize, f64)> =
             read.into_iter().enumerate().filter(|r| r.1 > 0.0).map(|(p, w)| (offset + p, w)).collect();
-        result.push(Source::new(map, values, |i| place(i, true), SourceKind::Integers));
-        result.push(Source::new(map, values, |i| place(i, false), SourceKind::Reals(read)));
+        result.push(Source::new(map, values, |i| place(i, true), 1, SourceKind::Integers));
+        result.push(Source::new(map, values, |i| place(i, false), 1, SourceKind::Reals(read)));
     }
     result.retain(|source| source.weights > 0.0);
     result
 }
 
 impl Source {
-    /// The columns that `place` maps to an index of `values`.
-    fn new(map: &Affine<f64, f64>, values: &[f64], place: impl Fn(usize) -> Option<usize>, kind: SourceKind) -> Self {
-        let terms = |j: usize| map.row(j).filter_map(|(i, w)| Some((values[place(i)?], w)));
+    /// The columns that `place` maps to an index of `values`. In every `group` of these, one is not zero.
+    fn new(
+        map: &Affine<f64, f64>,
+        values: &[f64],
+        place: impl Fn(usize) -> Option<usize>,
+        group: usize,
+        kind: SourceKind,
+    ) -> Self {
+        let terms = |j: usize| map.row(j).filter_map(|(i, w)| place(i).map(|at| (at / group, values[at], w)));
         let greatest = |sum: &dyn Fn(usize) -> f64| (0..map.output_len()).map(sum).fold(0.0, f64::max);
+        // the sum over groups of the greatest in them; columns ascend
+        let grouped = |j: usize, of: &dyn Fn(f64, f64) -> f64| {
+            let add = |(sum, last, most): (f64, usize, f64), (at, x, w): (usize, f64, f64)| match at == last {
+                true => (sum, last, most.max(of(x, w))),
+                false => (sum + most, at, of(x, w)),
+            };
+            let (sum, _, most) = terms(j).fold((0.0, 0, 0.0), add);
+            sum + most
+        };
         Self {
-            values: greatest(&|j| terms(j).map(|(x, _)| x * x).sum::<f64>().sqrt()),
-            weights: greatest(&|j| terms(j).map(|(_, w)| w * w).sum::<f64>().sqrt()),
-            products: greatest(&|j| terms(j).map(|(x, w)| x * w.abs()).sum()),
-            weight_bits: fractional_bits((0..map.output_len()).flat_map(terms).map(|(_, w)| w)),
+            values: greatest(&|j| grouped(j, &|x, _| x * x).sqrt()),
+            weights: greatest(&|j| terms(j).map(|(_, _, w)| w * w).sum::<f64>().sqrt()),
+            products: greatest(&|j| grouped(j, &|x, w| x * w.abs())),
+            weight_bits: fractional_bits((0..map.output_len()).flat_map(terms).map(|(_, _, w)| w)),
             kind,
         }
     }

@@ -314,39 +314,37 @@ impl<F: PrimeField> Gadgets<F> for PhasedBuilder<F> {
         self.committed_sums(map, inputs, ranges)
     }
 
-    /// By projections, if that saves rows; else two rows a term, one a sum. What is constant is a factor of a term.
+    /// By projections, if that saves rows; else two rows a term, and one a sum of several. What is constant is a factor of a term.
     fn products(&mut self, product: &Product, factors: &[Valued<'_, F>]) -> Vec<Expr<F>> {
         let Product { rows, inner, columns, .. } = *product;
         if Shared::rows(rows, inner, columns) < rows * columns * (2 * inner + 1) {
             return self.projected_products(product, factors);
         }
-        // a cell for each factor that is used; constants have none
-        let cells: Vec<Option<usize>> =
-            factors.iter().map(|&(x, value)| (!x.terms.is_empty()).then(|| self.in_cell(x, value))).collect();
-        let mut outputs = Vec::with_capacity(product.output_len());
-        for j in 0..product.output_len() {
-            let mut linear = Expr::constant(F::ZERO);
-            let start = self.rows();
-            let mut sum = F::ZERO;
+        // of each factor a cell with a factor and a constant, or a constant
+        let in_cells = |&(x, value): &Valued<'_, F>| match x.terms.is_empty() {
+            true => (x.clone(), value),
+            false => {
+                let (cell, factor, constant) = self.scaled_cell(x, value);
+                (Expr::cell(cell).scaled(factor).offset(constant), value)
+            }
+        };
+        let factors: Vec<(Expr<F>, F)> = factors.iter().map(in_cells).collect();
+        let mut of = |j: usize| {
+            let mut sum = Expr::constant(F::ZERO);
             for (a, b) in product.terms(j) {
-                match (cells[a], cells[b]) {
-                    (Some(x), Some(y)) => {
-                        self.factors(x, y, F::ONE);
-                        sum += factors[a].1 * factors[b].1;
-                    }
-                    (Some(x), None) => linear.add_scaled(&Expr::cell(x), factors[b].0.constant),
-                    (None, Some(y)) => linear.add_scaled(&Expr::cell(y), factors[a].0.constant),
-                    (None, None) => linear.constant += factors[a].0.constant * factors[b].0.constant,
-                }
+                let [a, b] = [&factors[a], &factors[b]];
+                sum.add_scaled(&self.product((&a.0, a.1), (&b.0, b.1)), F::ONE);
             }
-            if self.rows() > start {
-                let cell = self.fresh_term(sum, -F::ONE);
-                self.pin(start);
-                linear.add_scaled(&Expr::cell(cell), F::ONE);
+            let Expr { terms, constant } = sum.merged();
+            let sum = Expr { terms, constant: F::ZERO };
+            let products = sum.terms.iter().filter(|term| self.factors_of(term.0).is_some()).count();
+            if products < 2 {
+                return sum.offset(constant);
             }
-            outputs.push(linear);
-        }
-        outputs
+            let value = self.value(&sum);
+            Expr::cell(self.cell_of(&sum, value)).offset(constant)
+        };
+        (0..product.output_len()).map(&mut of).collect()
     }
 
     /// None is negative, and they add up to one: as integers, as they are looked up, one of them is one.
