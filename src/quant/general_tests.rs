@@ -387,7 +387,9 @@ fn what_an_encoding_chooses_is_not_rescaled() {
     draft.graph.inputs[0].integer = true;
     let index = draft.affine(0, 1.0, 2.0);
     let chosen = draft.node(FloatOp::OneHot { depth: 64 }, &[index]);
-    let table = draft.dense(chosen, 8);
+    // those that can be chosen
+    let some = draft.node(FloatOp::Affine(Affine::selection(64, 0..32)), &[chosen]);
+    let table = draft.dense(some, 8);
     let FloatOp::Affine(map) = &mut draft.graph.nodes[table - 1].op else { panic!() };
     map.bias.fill(0.0);
     let y = draft.node(FloatOp::Function(Function::Tanh), &[table]);

@@ -630,43 +630,52 @@ fn sources(
         start = own.end;
         let (column, values) = (own.start, observed[id].as_slice());
         if let Some(n) = root(graph, id) {
-            // of an encoding, one element is not zero
-            let group = match id.checked_sub(graph.inputs.len()).map(|n| &graph.nodes[n].op) {
-                Some(FloatOp::OneHot { depth }) => *depth,
-                _ => 1,
-            };
+            let groups = encodings(graph, id).unwrap_or_else(|| (0..own.len()).collect());
             let place = |i: usize| own.contains(&i).then(|| i - column);
-            result.push(Source::new(map, values, place, group, SourceKind::Node(n)));
+            result.push(Source::new(map, values, place, &groups, SourceKind::Node(n)));
             continue;
         }
         let offset: usize = graph.inputs[..id].iter().map(|i| i.len()).sum();
         let place =
             |i: usize, kind: bool| (own.contains(&i) && integer[offset + i - column] == kind).then(|| i - column);
-        let mut read = vec![0.0f64; own.len()];
+        let (mut read, groups) = (vec![0.0f64; own.len()], (0..own.len()).collect::<Vec<_>>());
         for j in 0..map.output_len() {
             map.row(j).for_each(|(i, w)| place(i, false).into_iter().for_each(|p| read[p] = read[p].max(w.abs())));
         }
         let read: Vec<(usize, f64)> =
             read.into_iter().enumerate().filter(|r| r.1 > 0.0).map(|(p, w)| (offset + p, w)).collect();
-        result.push(Source::new(map, values, |i| place(i, true), 1, SourceKind::Integers));
-        result.push(Source::new(map, values, |i| place(i, false), 1, SourceKind::Reals(read)));
+        result.push(Source::new(map, values, |i| place(i, true), &groups, SourceKind::Integers));
+        result.push(Source::new(map, values, |i| place(i, false), &groups, SourceKind::Reals(read)));
     }
     result.retain(|source| source.weights > 0.0);
     result
 }
 
+/// Per element of a value the encoding that it is of, if all are of one-hot encodings.
+fn encodings(graph: &Graph, id: usize) -> Option<Vec<usize>> {
+    let node = id.checked_sub(graph.inputs.len())?;
+    match &graph.nodes[node].op {
+        FloatOp::OneHot { depth } => Some((0..graph.value_len(id)).map(|element| element / depth).collect()),
+        FloatOp::Affine(map) if is_passed_on(graph, node) => {
+            let read = encodings(graph, graph.nodes[node].inputs[0])?;
+            map.columns.iter().map(|&column| read.get(column as usize).copied()).collect()
+        }
+        _ => None,
+    }
+}
+
 impl Source {
-    /// The columns that `place` maps to an index of `values`. In every `group` of these, one is not zero.
+    /// The columns that `place` maps to an index of `values`. Of those of one of the `groups`, one at most is not zero.
     fn new(
         map: &Affine<f64, f64>,
         values: &[f64],
         place: impl Fn(usize) -> Option<usize>,
-        group: usize,
+        groups: &[usize],
         kind: SourceKind,
     ) -> Self {
-        let terms = |j: usize| map.row(j).filter_map(|(i, w)| place(i).map(|at| (at / group, values[at], w)));
+        let terms = |j: usize| map.row(j).filter_map(|(i, w)| place(i).map(|at| (groups[at], values[at], w)));
         let greatest = |sum: &dyn Fn(usize) -> f64| (0..map.output_len()).map(sum).fold(0.0, f64::max);
-        // the sum over groups of the greatest in them; columns ascend
+        // the sum over groups, as far as they are next to each other, of the greatest in them
         let grouped = |j: usize, of: &dyn Fn(f64, f64) -> f64| {
             let add = |(sum, last, most): (f64, usize, f64), (at, x, w): (usize, f64, f64)| match at == last {
                 true => (sum, last, most.max(of(x, w))),

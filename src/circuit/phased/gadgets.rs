@@ -144,7 +144,7 @@ impl<F: PrimeField> PhasedBuilder<F> {
     }
 
     /// A cell with a factor and a constant that add up to the expression.
-    fn scaled_cell(&mut self, expr: &Expr<F>, value: F) -> (usize, F, F) {
+    pub(super) fn scaled_cell(&mut self, expr: &Expr<F>, value: F) -> (usize, F, F) {
         self.single_cell(expr).unwrap_or_else(|| {
             let variable = Expr { terms: expr.terms.clone(), constant: F::ZERO };
             (self.in_cell(&variable, value - expr.constant), F::ONE, expr.constant)

@@ -6,7 +6,8 @@
 //! sum_t theta^t sum_i alpha^i y[t][i] = sum_j (sum_t theta^t x[t][j]) (sum_i alpha^i w[j][i])
 //! ```
 //!
-//! so `T m + m n + T n` rows take the place of `T m n`. All `x`, `y` and `w` are committed to, or fixed, before the challenges are
+//! so `T m + m n + T n` rows take the place of `T m n`. An input with few weights stands beside the outputs that read it: it is in no sum of
+//! its own, and `y[t][i] - w[j][i] x[t][j]` is summed up in the place of `y[t][i]`. All `x`, `y` and `w` are committed to, or fixed, before the challenges are
 //! drawn. If some `y` is wrong, the difference of both sides is a polynomial in `alpha` and `theta` that is not zero, of degree
 //! below `n + T`: both are equal with a chance of at most `(n + T) / r`, below `2^-230` (Schwartz, Zippel).
 //!
@@ -101,17 +102,26 @@ impl<F: PrimeField> PhasedBuilder<F> {
         sum
     }
 
-    /// New cells for `y = x w`, `y[t][i]` of the given values.
-    pub(super) fn project(&mut self, x: &[Vec<Entry<F>>], w: &[Vec<Entry<F>>], values: &[Vec<F>]) -> Vec<Vec<usize>> {
+    /// New cells for `y = x w` and the terms `beside[t][i]`, `y[t][i]` of the given values. There may be none beside.
+    pub(super) fn project(
+        &mut self,
+        x: &[Vec<Entry<F>>],
+        w: &[Vec<Entry<F>>],
+        beside: &[Vec<Vec<(usize, F)>>],
+        values: &[Vec<F>],
+    ) -> Vec<Vec<usize>> {
         let (zero, inverse) = self.projection_constants();
         let resume = self.rows();
         // outputs, of which the last is the first in Horner's rule
         let (mut outputs, mut sums) = (vec![], vec![]);
-        for values in values {
+        for (t, values) in values.iter().enumerate() {
             self.jump(Some(zero));
-            let cells = values.iter().rev().map(|&value| {
+            let cells = values.iter().enumerate().rev().map(|(i, &value)| {
                 let row = self.fresh_term(value, F::ONE);
                 self.step(row, Powers::Alpha);
+                for &(cell, factor) in beside.get(t).and_then(|beside| beside.get(i)).into_iter().flatten() {
+                    self.term(cell, -factor);
+                }
                 row
             });
             let mut cells: Vec<usize> = cells.collect();
@@ -150,7 +160,7 @@ impl<F: PrimeField> PhasedBuilder<F> {
             let (x, w) = (matrix(rows, inner, &left), matrix(inner, columns, &right));
             let value = |t: usize, i: usize| (0..inner).map(|j| factors[left(t, j)].1 * factors[right(j, i)].1).sum();
             let values: Vec<Vec<F>> = (0..rows).map(|t| (0..columns).map(|i| value(t, i)).collect()).collect();
-            result.extend(self.project(&x, &w, &values).into_iter().flatten().map(Expr::cell));
+            result.extend(self.project(&x, &w, &[], &values).into_iter().flatten().map(Expr::cell));
         }
         result
     }
@@ -184,12 +194,28 @@ impl<F: PrimeField> PhasedBuilder<F> {
         inputs: &[Valued<'_, F>],
     ) {
         let mut cells: Vec<Option<usize>> = vec![None; inputs.len()];
-        for Shared { weights, bias, inputs: x, outputs: y } in shared {
+        for of @ Shared { weights, bias, inputs: x, outputs: y } in shared {
             // an input is a cell times a factor, the same in all vectors, and a constant: the weights have the factor, and the constant's
             // product with them is added to what comes out
             let (mut columns, mut w): (Vec<Vec<Entry<F>>>, Vec<Vec<Entry<F>>>) = (vec![], vec![]);
-            let mut added: Vec<Vec<F>> = vec![vec![F::ZERO; weights.first().map_or(0, Vec::len)]; x.len()];
+            let mut added: Vec<Vec<F>> = vec![vec![F::ZERO; of.len()]; x.len()];
+            let mut beside: Vec<Vec<Vec<(usize, F)>>> = vec![vec![vec![]; of.len()]; x.len()];
             for (j, weights) in weights.iter().enumerate() {
+                if of.is_beside(weights) {
+                    for ((x, beside), added) in x.iter().zip(&mut beside).zip(&mut added) {
+                        let (x, value) = inputs[x[j] as usize];
+                        let cell = (!x.terms.is_empty()).then(|| self.scaled_cell(x, value));
+                        let constant = cell.map_or(x.constant, |cell| cell.2);
+                        for ((beside, added), &weight) in
+                            beside.iter_mut().zip(added).zip(weights).filter(|of| *of.1 != 0)
+                        {
+                            let weight: F = field(weight.into());
+                            beside.extend(cell.map(|(cell, factor, _)| (cell, weight * factor)));
+                            *added += weight * constant;
+                        }
+                    }
+                    continue;
+                }
                 let inputs = || x.iter().map(|x| (x[j] as usize, inputs[x[j] as usize]));
                 let (column, factor) = self.alike(inputs().map(|(_, input)| input.0)).unwrap_or_else(|| {
                     let mut cell = |(place, (x, value)): (usize, Valued<'_, F>)| {
@@ -225,7 +251,7 @@ impl<F: PrimeField> PhasedBuilder<F> {
             };
             let values: Vec<Vec<F>> =
                 y.iter().zip(&added).map(|(y, added)| y.iter().zip(added).map(value).collect()).collect();
-            for ((places, cells), added) in y.iter().zip(self.project(&x, &w, &values)).zip(added) {
+            for ((places, cells), added) in y.iter().zip(self.project(&x, &w, &beside, &values)).zip(added) {
                 for ((&place, cell), added) in places.iter().zip(cells).zip(added) {
                     result[place as usize] = Some(Expr::cell(cell).offset(added));
                 }

@@ -30,12 +30,27 @@ impl Shared {
     }
 
     /// How many outputs a vector has.
-    fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.outputs.first().map_or(0, Vec::len)
     }
 
+    /// Whether the input with these weights takes fewer rows beside the outputs. Where biases are parts of the products, so are all weights,
+    /// whatever they are.
+    pub fn is_beside(&self, weights: &[i64]) -> bool {
+        self.bias.is_none()
+            && self.beside_rows(weights)
+                < Self::rows(self.inputs.len(), 1, self.len()) - Self::rows(self.inputs.len(), 0, self.len())
+    }
+
+    fn beside_rows(&self, weights: &[i64]) -> usize {
+        self.inputs.len() * weights.iter().filter(|weight| **weight != 0).count()
+    }
+
     fn own_rows(&self) -> usize {
-        Self::rows(self.inputs.len(), self.weights.len() + usize::from(self.bias.is_some()), self.len())
+        let beside = || self.weights.iter().filter(|weights| self.is_beside(weights));
+        let summed = self.weights.len() - beside().count() + usize::from(self.bias.is_some());
+        Self::rows(self.inputs.len(), summed, self.len())
+            + beside().map(|weights| self.beside_rows(weights)).sum::<usize>()
     }
 
     /// Rows of the same sums of at most `bits` bits without a projection.

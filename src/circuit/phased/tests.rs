@@ -306,9 +306,19 @@ fn projected() -> Vec<IntegerModel> {
     let row = |k: usize| -> Vec<i64> {
         (0..108).map(|input| if input / 9 == k / 10 { weight(input % 9, k % 10) } else { 0 }).collect()
     };
-    let rows: Vec<Vec<i64>> = (0..120).map(row).collect();
-    let bias = (0..120).map(|k| k % 10 - 4).collect();
-    let map = single_op(linear(108, &rows, bias), &[(-3, 4); 108]);
+    // beside every output an input of its own, beside the first one of its neighbour's, too; biases of their own; some inputs are constant
+    let beside = |k: usize| -> Vec<i64> {
+        let weight = |input: usize| match input {
+            _ if input == k => 3 << 40,
+            _ if k % 10 == 0 && input == k + 1 => -5,
+            _ => 0,
+        };
+        let own = (0..120).map(weight);
+        row(k).into_iter().chain(own).collect()
+    };
+    let sums: Vec<Vec<i64>> = (0..120).map(beside).collect();
+    let domains: Vec<(i128, i128)> = (0..228).map(|input| if input % 9 == 5 { (2, 2) } else { (-3, 4) }).collect();
+    let map = single_op(linear(228, &sums, (0..120).map(|k| 7 * k - 90).collect()), &domains);
     let product = Product { batch: 2, rows: 5, inner: 5, columns: 5 };
     // 4 filters of 3 x 3 over 10 x 10
     let tap = |k: usize, at: usize| 10 * (k % 64 / 8 + at / 3) + k % 8 + at % 3;
@@ -319,7 +329,9 @@ fn projected() -> Vec<IntegerModel> {
     };
     let filters: Vec<Vec<i64>> = (0..256).map(filter).collect();
     let convolution = single_op(linear(100, &filters, (0..256).map(|k| k / 64 - 2).collect()), &[(-3, 4); 100]);
-    vec![map, convolution, single_op(Op::Product(product), &[(-2, 3); 100])]
+    let constants: Vec<(i128, i128)> = (0..100).map(|factor| if factor % 7 < 2 { (-1, -1) } else { (-2, 3) }).collect();
+    let products = [vec![(-2, 3); 100], constants].map(|domains| single_op(Op::Product(product), &domains));
+    [vec![map, convolution], products.into()].concat()
 }
 
 #[test]
