@@ -6,6 +6,8 @@
 mod activations;
 pub mod affine;
 mod bilinear;
+mod centred;
+mod centring;
 mod conjunction;
 pub mod digest;
 pub mod float;

@@ -47,7 +47,8 @@ pub fn supported_operators() -> Vec<&'static str> {
 }
 
 /// Imports the ONNX model at `path`, folded (see [`Graph::fold`]), with activations that it writes out
-/// as functions ([`Graph::recognise_activations`]) and what is repeated computed once ([`Graph::share_repeated`]).
+/// as functions ([`Graph::recognise_activations`]), what is only centred carried so ([`Graph::carry_centred`]), what is repeated
+/// computed once ([`Graph::share_repeated`]), and what is normalised clamped ([`Graph::clamp_normalised`]).
 ///
 /// A first dimension that is dynamic is fixed to 1; every other one must be static.
 pub fn import(path: &Path) -> Result<Graph, OnnxError> {
@@ -109,6 +110,7 @@ fn collect(model: &ModelProto) -> Result<Graph, Found> {
     analysis::check(model, &graph)?;
     graph.recognise_activations();
     graph.fold();
+    graph.carry_centred();
     graph.share_repeated();
     graph.clamp_normalised();
     refuse_overflow(&graph)?;

@@ -307,6 +307,7 @@ pub(super) fn register(registry: &mut Registry) {
 mod tests {
     use tract_onnx::pb::{ModelProto, TensorProto, ValueInfoProto};
 
+    use crate::graph::FloatOp;
     use crate::onnx::import_model;
     use crate::onnx::testing::{Attr, agrees, floats, graph_of, model, node, weights};
 
@@ -337,6 +338,29 @@ mod tests {
     #[test]
     fn instance_normalization() {
         agrees(&of("InstanceNormalization", 13, vec![weights("s", &[4], 1), weights("b", &[4], 2)], vec![]));
+    }
+
+    /// Of a stream that is only normalised and added to no mean is computed.
+    #[test]
+    fn streams_between_layer_normalizations_are_carried_centred() {
+        let normalised =
+            |x: &str, y: &str| node("LayerNormalization", &[x, "s"], y, vec![("epsilon", Attr::Float(0.01))]);
+        let nodes = vec![
+            node("MatMul", &["x", "w"], "h", vec![]),
+            normalised("h", "n"),
+            node("MatMul", &["n", "v"], "u", vec![]),
+            node("Relu", &["u"], "r", vec![]),
+            node("MatMul", &["r", "w"], "a", vec![]),
+            node("Add", &["h", "a"], "k", vec![]),
+            normalised("k", "y"),
+        ];
+        let parameters = vec![weights("w", &[5, 4], 1), weights("v", &[4, 5], 2), weights("s", &[4], 3)];
+        let mut model = model(&[("x", &[2, 3, 5])], "y", parameters, nodes);
+        model.opset_import[0].version = 17;
+        let graph = agrees(&model);
+        let squared = graph.nodes.iter().find(|node| node.op == FloatOp::Square).unwrap().inputs[0];
+        assert_eq!(graph.nodes[squared - 1].onnx_op, "MatMul");
+        assert_eq!(graph.nodes.iter().filter(|node| node.inputs.len() > 1 && node.op != FloatOp::Quotient).count(), 1);
     }
 
     #[test]
