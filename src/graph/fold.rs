@@ -76,7 +76,8 @@ impl Graph {
         }
     }
 
-    fn drop_unused(&mut self) {
+    /// Leaves out the nodes that no output depends on.
+    pub(super) fn drop_unused(&mut self) {
         let first = self.inputs.len();
         let mut used = vec![false; first + self.nodes.len()];
         for (_, id, _) in &self.outputs {

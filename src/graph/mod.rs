@@ -21,6 +21,7 @@ mod parts;
 mod ranges;
 mod repeated;
 mod spans;
+mod weighted_means;
 
 pub use affine::AffineBuilder;
 pub use conjunction::Conjunction;

@@ -11,10 +11,10 @@ const ROOM: f64 = 1.0 + 1.0 / 64.0;
 
 /// One element of a value, times a factor.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Term {
-    id: usize,
-    element: usize,
-    factor: f64,
+pub(super) struct Term {
+    pub id: usize,
+    pub element: usize,
+    pub factor: f64,
 }
 
 /// An element of a normalised vector: a multiple of an element of one whose squares add up to at most one.
@@ -131,7 +131,7 @@ impl Graph {
     }
 
     /// Where the same number comes from, through selections and scalings.
-    fn equal(&self, mut term: Term) -> Term {
+    pub(super) fn equal(&self, mut term: Term) -> Term {
         while let Some((next, bias)) = self.single(term)
             && bias == 0.0
         {
@@ -141,7 +141,7 @@ impl Graph {
     }
 
     /// A number that `term` is not less than, if that is not negative, through selections, scalings and positive offsets.
-    fn at_least(&self, mut term: Term) -> Term {
+    pub(super) fn at_least(&self, mut term: Term) -> Term {
         while let Some((next, bias)) = self.single(term)
             && bias >= 0.0
             && next.factor > 0.0

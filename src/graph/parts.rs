@@ -5,9 +5,13 @@
 //! `|c| / sqrt(w)`, where interval arithmetic adds up magnitudes. So it is with a divisor that is a sum of its dividends, as in a
 //! softmax: `q` are not negative, they add up to at most `1 / w`, and `sum c q` lies between zero and the extremes of `c`.
 //!
+//! Sums that are divided by the sum of their weights, which is the same mean, are in [`means`].
+//!
 //! What is divided, squared or rooted here are integers, and every step rounds. A rounding counts relative to the least value that is
 //! proved of what is rounded. Bounds are computed in `f64`, whose four operations and roots are the same everywhere, and widened by
 //! [`MARGIN`].
+
+mod means;
 
 use std::collections::{HashMap, HashSet};
 
@@ -57,8 +61,8 @@ struct Group {
     norm: Norm,
     /// The norm of the dividends is at most so many times the divisor.
     reach: f64,
-    /// The dividends.
-    members: HashSet<Element>,
+    /// The dividends, and how many times the least weight in that norm each has.
+    members: HashMap<Element, f64>,
 }
 
 /// An element that is `reach` times one of a vector of norm one, plus `bias`, up to `slack`.
@@ -163,7 +167,9 @@ impl<'a> Parts<'a> {
     fn quotients(&mut self, op: &Op, inputs: &[usize], len: usize) -> Option<Vec<Option<Interval>>> {
         let result = (0..len).map(|j| {
             // its tensor is that of the next node
-            let part = self.quotient(op, inputs, Tied::itself((self.model.nodes.len() + 1, j)))?;
+            let Some(part) = self.quotient(op, inputs, Tied::itself((self.model.nodes.len() + 1, j))) else {
+                return self.mean(op, inputs, j);
+            };
             let mut total = Total::default();
             total.add_part(&part, 1.0, 1.0);
             total.interval()
@@ -310,7 +316,7 @@ impl<'a> Parts<'a> {
         let dividend = self.exact(dividend);
         let divisor = self.exact(divisor);
         let group =
-            self.group(divisor.at).filter(|group| divisor.factor > 0.0 && group.members.contains(&dividend.at))?;
+            self.group(divisor.at).filter(|group| divisor.factor > 0.0 && group.members.contains_key(&dividend.at))?;
         let reach = tied.factor * scale * dividend.factor * group.reach / divisor.factor;
         let Tied { at: quotient, bias, slack, .. } = tied;
         let bounded = [reach, bias, slack].iter().all(|v| v.abs() < MAX_BOUND);
@@ -355,8 +361,9 @@ impl<'a> Parts<'a> {
         (root > 1.0 && least > 0.0).then(|| Group { norm: Norm::Euclidean, reach: 1.0 / least, members })
     }
 
-    /// Elements of which the sum, or the sum of squares, times a factor is not more than this element; and that factor.
-    fn sum(&self, at: Element, norm: Norm) -> Option<(f64, HashSet<Element>)> {
+    /// Elements of which the sum, or the sum of squares, each with its weight of one at least, times a factor is not more than this
+    /// element; and that factor.
+    fn sum(&self, at: Element, norm: Norm) -> Option<(f64, HashMap<Element, f64>)> {
         let Tied { at: end, factor, bias, slack } = self.not_less(at);
         let mut members: HashMap<Element, f64> = HashMap::new();
         let mut constant = 0.0;
@@ -387,8 +394,10 @@ impl<'a> Parts<'a> {
             _ => include(end, 1.0)?,
         }
         let relative = self.relative(at, factor * constant + bias - slack);
-        let least = members.values().copied().fold(f64::INFINITY, f64::min) * factor * relative * (1.0 - MARGIN);
-        (least > 0.0 && least.is_finite()).then(|| (least, members.into_keys().collect()))
+        let fewest = members.values().copied().fold(f64::INFINITY, f64::min);
+        let least = fewest * factor * relative * (1.0 - MARGIN);
+        members.values_mut().for_each(|weight| *weight /= fewest);
+        (least > 0.0 && least.is_finite()).then_some((least, members))
     }
 
     /// What is squared.

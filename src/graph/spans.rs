@@ -25,7 +25,7 @@ struct Unit {
 }
 
 /// Intervals of a graph's values, as far as they are known, by value id. Those of elements of normalised vectors, and of their sums, follow
-/// from the vectors' norms (Cauchy and Schwarz).
+/// from the vectors' norms (Cauchy and Schwarz), those of weighted means from what these are of.
 pub struct Spans {
     values: Vec<Vec<Span>>,
     units: Vec<Vec<Option<Unit>>>,
@@ -69,7 +69,12 @@ impl Spans {
                     let (a, d) = (node.inputs[0], node.inputs[1]);
                     units = (0..values.len())
                         .map(|i| {
-                            let known = graph.normalised(a, d, i)?;
+                            let Some(known) = graph.normalised(a, d, i) else {
+                                if let Some(mean) = graph.mean(&self.values, a, d, i) {
+                                    values[i] = intersection(values[i], mean);
+                                }
+                                return None;
+                            };
                             let bound = known.reach.abs();
                             values[i] = intersection(values[i], (-bound, bound));
                             Some(Unit { group: known.group, member: known.member, reach: known.reach, offset: 0.0 })

@@ -48,7 +48,8 @@ pub fn supported_operators() -> Vec<&'static str> {
 
 /// Imports the ONNX model at `path`, folded (see [`Graph::fold`]), with activations that it writes out
 /// as functions ([`Graph::recognise_activations`]), what is only centred carried so ([`Graph::carry_centred`]), what is repeated
-/// computed once ([`Graph::share_repeated`]), and what is normalised clamped ([`Graph::clamp_normalised`]).
+/// computed once ([`Graph::share_repeated`]), weighted sums divided instead of their weights ([`Graph::divide_sums`]), and what is
+/// normalised clamped ([`Graph::clamp_normalised`]).
 ///
 /// A first dimension that is dynamic is fixed to 1; every other one must be static.
 pub fn import(path: &Path) -> Result<Graph, OnnxError> {
@@ -112,6 +113,7 @@ fn collect(model: &ModelProto) -> Result<Graph, Found> {
     graph.fold();
     graph.carry_centred();
     graph.share_repeated();
+    graph.divide_sums();
     graph.clamp_normalised();
     refuse_overflow(&graph)?;
     Ok(graph)
