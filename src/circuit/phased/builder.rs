@@ -112,6 +112,8 @@ pub struct PhasedBuilder<F> {
     products: Vec<(usize, usize)>,
     /// Cells of sums that have one, by their terms and their constants.
     pub(super) sums: HashMap<Sum, usize>,
+    /// Rows of `c` with sums of cells by powers.
+    pub(super) horner_sums: HashMap<(Vec<usize>, Powers), usize>,
     /// Range checks so far.
     checks: BTreeMap<Check, usize>,
     /// Rows in use. Those beyond the limit are counted, and nothing is assigned to them.
@@ -146,6 +148,7 @@ impl<F: PrimeField> PhasedBuilder<F> {
             known: vec![],
             products: vec![],
             sums: HashMap::new(),
+            horner_sums: HashMap::new(),
             checks: BTreeMap::new(),
             rows: 0,
             limit,

@@ -47,7 +47,7 @@ pub enum Found {
 }
 
 /// Which challenge a sum is by the powers of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Powers {
     Alpha,
     Theta,
@@ -77,8 +77,15 @@ impl<F: PrimeField> PhasedBuilder<F> {
         row
     }
 
-    /// The sum of entries by powers, the first one with the highest; returns the row of `c` that it is in.
+    /// The sum of entries by powers, the first one with the highest; returns the row of `c` that it is in. That of the same cells is there
+    /// once.
     pub(super) fn sum_of(&mut self, zero: usize, entries: impl Iterator<Item = Entry<F>>, powers: Powers) -> usize {
+        let entries: Vec<Entry<F>> = entries.collect();
+        let cell = |entry: &Entry<F>| if let Entry::Cell(cell) = entry { Some(*cell) } else { None };
+        let key = entries.iter().map(cell).collect::<Option<Vec<usize>>>().map(|cells| (cells, powers));
+        if let Some(row) = key.as_ref().and_then(|key| self.horner_sums.get(key)) {
+            return *row;
+        }
         self.jump(Some(zero));
         for entry in entries {
             match entry {
@@ -86,7 +93,9 @@ impl<F: PrimeField> PhasedBuilder<F> {
                 Entry::Cell(cell) => self.horner(cell, F::ONE, powers),
             };
         }
-        self.rows()
+        let row = self.rows();
+        self.horner_sums.extend(key.map(|key| (key, row)));
+        row
     }
 
     /// `from` and the products of the cells of `c` in these rows; returns the row of `c` that the sum is in.

@@ -70,18 +70,31 @@ impl Shared {
     }
 }
 
-/// How outputs are grouped: output `(b count + i) stride + t` is that of row `i` of the matrix and vector `(b, t)`.
+/// How outputs are grouped: output `((b count / run + i) stride + t) run + k` is that of row `i run + k` of the matrix and vector
+/// `(b, t)`. The heads of an attention have runs.
 #[derive(Clone, Copy, Debug)]
 struct Grouping {
     count: usize,
     stride: usize,
+    run: usize,
 }
 
 impl Grouping {
     /// The outputs of a vector.
     fn outputs(self, vector: usize) -> impl Iterator<Item = usize> {
-        let (block, t) = (vector / self.stride, vector % self.stride);
-        (0..self.count).map(move |i| (block * self.count + i) * self.stride + t)
+        let Self { count, stride, run } = self;
+        let (block, t) = (vector / stride, vector % stride);
+        (0..count).map(move |i| ((block * (count / run) + i / run) * stride + t) * run + i % run)
+    }
+
+    /// All for so many outputs, in vectors of `count`.
+    fn all(len: usize, count: usize) -> impl Iterator<Item = Self> {
+        let divisors = |n: usize| (1..=n).filter(move |d| n.is_multiple_of(*d));
+        let vectors = len / count;
+        let plain = divisors(vectors).map(move |stride| Self { count, stride, run: 1 });
+        // in one block; in runs of all outputs, or of vectors one by one, they are plain
+        let runs = divisors(count).filter(move |run| (2..count).contains(run) && vectors > 1);
+        plain.chain(runs.map(move |run| Self { count, stride: vectors, run }))
     }
 }
 
@@ -168,8 +181,7 @@ pub fn find(map: &Affine<i64, i128>, bits: u32, biased: bool) -> Vec<Shared> {
     let mut promising: Vec<(usize, Grouping)> = vec![];
     for count in divisors(len).filter(|count| *count < len) {
         let vectors = len / count;
-        for stride in divisors(vectors) {
-            let grouping = Grouping { count, stride };
+        for grouping in Grouping::all(len, count) {
             let mut promise = |vector: usize| {
                 let mut pairs = grouping.outputs(vector).zip(grouping.outputs(vector + 1));
                 if vector + 1 == vectors || !pairs.all(|(one, other)| numbers[one] == numbers[other]) {
@@ -279,8 +291,13 @@ mod tests {
         // 12 vectors of 20 elements, a 20 x 15 matrix with a zero in every row
         let weight = |j: usize, i: usize| if (i + j) % 7 == 3 { 0 } else { (31 * j + 17 * i) as i64 % 101 - 50 };
         let row = |t: usize, i: usize| (0..20).map(|j| (20 * t + j, weight(j, i))).collect::<Vec<_>>();
-        for transposed in [false, true] {
-            let place = |k: usize| if transposed { (k % 12, k / 12) } else { (k / 15, k % 15) };
+        for order in 0..3 {
+            // by vectors, by outputs, or by vectors within five outputs each
+            let place = |k: usize| match order {
+                0 => (k / 15, k % 15),
+                1 => (k % 12, k / 12),
+                _ => (k / 5 % 12, k / 60 * 5 + k % 5),
+            };
             let rows: Vec<_> = (0..180).map(|k| row(place(k).0, place(k).1)).collect();
             let bias: Vec<i128> = (0..180).map(|k| place(k).1 as i128).collect();
             let mut map = map(240, &rows, &bias);

@@ -9,7 +9,7 @@ use crate::circuit::{
     field,
     testing::{Draw, Runs, linear, push, random_general_model, random_input, random_model, single_op},
 };
-use crate::graph::{Digest, Output, Salt};
+use crate::graph::{Affine, Digest, Output, Salt};
 use crate::ops::{Divide, OneHot, Op, Piecewise, Product, Rescale, Root, Segment};
 
 fn challenges() -> [Fr; 2] {
@@ -332,6 +332,31 @@ fn projected() -> Vec<IntegerModel> {
     let constants: Vec<(i128, i128)> = (0..100).map(|factor| if factor % 7 < 2 { (-1, -1) } else { (-2, 3) }).collect();
     let products = [vec![(-2, 3); 100], constants].map(|domains| single_op(Op::Product(product), &domains));
     [vec![map, convolution], products.into()].concat()
+}
+
+/// Two maps of the same vectors, or of others: the sums of the same cells are there once.
+#[test]
+fn projections_of_the_same_vectors_share_their_sums() {
+    let model = projected().swap_remove(0);
+    let Op::Linear(map) = &model.nodes[0].op else { panic!("a linear map") };
+    let input = random_input(&model, &mut Draw::new(7));
+    let rows = [0, 1].map(|by| {
+        let mut two = model.clone();
+        let weights = map.weights.iter().map(|weight| -*weight).collect();
+        // of the vector so many further on
+        let column = |&column: &u32| if column < 108 { (column + 9 * by) % 108 } else { column };
+        let columns = map.columns.iter().map(column).collect();
+        let tensor = push(&mut two, Op::Linear(Affine { weights, columns, ..map.clone() }), vec![0]);
+        two.outputs.push(Output { name: "other".into(), tensor, scale: 1.0 });
+        let circuit = honest_with(4, &two, &input);
+        let mut outputs = two.public_values(&two.trace(&input));
+        assert!(satisfied(&circuit, &circuit.layout.a, &outputs));
+        outputs[130] += 1;
+        assert!(!satisfied(&circuit, &circuit.layout.a, &outputs));
+        circuit.layout.rows()
+    });
+    // of eight inputs, as one is constant; each in twelve vectors, behind a jump
+    assert_eq!(rows[1] - rows[0], 8 * (12 + 1));
 }
 
 #[test]
