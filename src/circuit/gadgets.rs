@@ -151,9 +151,9 @@ pub trait Gadgets<F: PrimeField> {
     /// Booleans of which exactly one is 1: the one at `hot`.
     fn one_hot(&mut self, len: usize, hot: usize) -> OneHot<F>;
 
-    /// Whether a table has the values of a function at all arguments that elements may have, so that [`Self::shifted_by_table`] may be
-    /// called.
-    fn tabulates(&self, _function: &Piecewise) -> bool {
+    /// Whether a table has the values of a function at all arguments that elements may have, and quotients by `2^shift` may be looked up
+    /// there: [`Self::shifted_by_table`] may be called.
+    fn tabulates(&self, _function: &Piecewise, _shift: u32) -> bool {
         false
     }
 

@@ -20,7 +20,7 @@ use crate::{
         Conjunction, IntegerModel, IntegerNode, Trace,
         digest::{HashedValue, HashedWords},
     },
-    ops::{Op, Rescale, Weighted},
+    ops::{Op, Piecewise, Rescale, Weighted},
 };
 
 /// The smallest domain: `2^MIN_K` rows.
@@ -130,8 +130,10 @@ pub(super) fn lay_out<F: PrimeField, G: Gadgets<F>>(mut builder: G, model: &Inte
     let last_readers = model.last_readers();
     // functions that are looked up at quotients, and those rescales
     let mut below = model.rescales_of_functions();
-    for (node, rescale) in model.nodes.iter().zip(&mut below) {
-        *rescale = rescale.filter(|_| matches!(&node.op, Op::Piecewise(function) if builder.tabulates(function)));
+    for (node, place) in model.nodes.iter().zip(&mut below) {
+        let shift = dividends(model, *place).map(|(rescale, _)| rescale.shift);
+        let tabulated = |function: &Piecewise| shift.is_some_and(|shift| builder.tabulates(function, shift));
+        *place = place.filter(|_| matches!(&node.op, Op::Piecewise(function) if tabulated(function)));
     }
     let passed_on: HashSet<usize> = below.iter().copied().flatten().collect();
 

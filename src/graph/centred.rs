@@ -437,7 +437,7 @@ mod tests {
             (plain, self.graph)
         }
 
-        fn is_left(self) {
+        fn assert_left(self) {
             let (plain, graph) = self.carried();
             assert_eq!(plain, graph);
         }
@@ -575,7 +575,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_read_otherwise_is_left() {
+    fn what_is_read_otherwise_assert_left() {
         let stream = || {
             let mut model = Model::new(Layout::Together, 9);
             let x = model.linear(0, 4);
@@ -590,22 +590,22 @@ mod tests {
         // an output
         let (mut model, _, y) = stream();
         model.output(y);
-        model.is_left();
+        model.assert_left();
         // of a function, of a sum that is none of means
         let (mut model, _, y) = stream();
         let relu = model.push("relu", FloatOp::Relu, &[y]);
         model.output(relu);
-        model.is_left();
+        model.assert_left();
         let (mut model, _, y) = stream();
         let sums = model.linear(y, 2);
         let relu = model.push("relu", FloatOp::Relu, &[sums]);
         model.output(relu);
-        model.is_left();
+        model.assert_left();
         // the mean itself
         let (mut model, _, y) = stream();
         let mean = model.mean(y);
         model.output(mean);
-        model.is_left();
+        model.assert_left();
     }
 
     /// What follows a value that has to be there is carried, and that value is centred beside it.
@@ -628,7 +628,7 @@ mod tests {
         let x = model.push("relu", FloatOp::Relu, &[0]);
         let y = model.normalised(x);
         model.output(y);
-        model.is_left();
+        model.assert_left();
     }
 
     #[test]
@@ -661,10 +661,10 @@ mod tests {
         };
         let [before, after] = counts(&model(|_| 0.25, |_| 1.0).carried());
         assert!(after.2 < before.2);
-        model(|k| if k == 2 { 0.25 + 1e-6 } else { 0.25 }, |_| 1.0).is_left();
-        model(|k| [0.25, 0.25, 0.25, 0.0][k], |_| 1.0).is_left();
-        model(|_| 0.2, |_| 1.0).is_left();
-        model(|_| 0.25, |i| if i == 1 { 2.0 } else { 1.0 }).is_left();
+        model(|k| if k == 2 { 0.25 + 1e-6 } else { 0.25 }, |_| 1.0).assert_left();
+        model(|k| [0.25, 0.25, 0.25, 0.0][k], |_| 1.0).assert_left();
+        model(|_| 0.2, |_| 1.0).assert_left();
+        model(|_| 0.25, |i| if i == 1 { 2.0 } else { 1.0 }).assert_left();
     }
 
     #[test]
@@ -679,7 +679,7 @@ mod tests {
             model.output(y);
             model
         };
-        model(2).is_left();
+        model(2).assert_left();
         let [before, after] = counts(&model(14).carried());
         assert_eq!(after.0, 0);
         assert!(after.2 < before.2);

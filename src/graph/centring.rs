@@ -121,11 +121,11 @@ impl Weights {
 impl Graph {
     /// `A u + b`, and its vectors, of a node that computes `C A u + b`.
     pub(super) fn centring(&self, node: &FloatNode) -> Option<(Sum, Vectors)> {
-        self.from_means(node).or_else(|| self.from_weights(node))
+        self.by_means(node).or_else(|| self.by_weights(node))
     }
 
     /// That of a node that computes `A u` less means of it, which are an operand of their own.
-    fn from_means(&self, node: &FloatNode) -> Option<(Sum, Vectors)> {
+    fn by_means(&self, node: &FloatNode) -> Option<(Sum, Vectors)> {
         let FloatOp::Affine(map) = &node.op else { return None };
         distinct(&node.inputs).then_some(())?;
         node.inputs.iter().find_map(|&id| {
@@ -161,7 +161,7 @@ impl Graph {
     }
 
     /// The same of a node whose weights are those of `C` itself.
-    fn from_weights(&self, node: &FloatNode) -> Option<(Sum, Vectors)> {
+    fn by_weights(&self, node: &FloatNode) -> Option<(Sum, Vectors)> {
         let (FloatOp::Affine(map), &[_]) = (&node.op, node.inputs.as_slice()) else { return None };
         let mut sets = Vectors::new(map.input_len);
         let (mut kept, mut rows) = (AffineBuilder::new(map.input_len), BTreeMap::<usize, Vec<usize>>::new());

@@ -7,7 +7,7 @@ use super::{
     packed,
     projection::Found,
     shared::Shared,
-    tables::{Table, bytes},
+    tables::{MAX_TABLES, Table, bytes},
     values::MAX_SHIFT,
 };
 use crate::{
@@ -205,8 +205,9 @@ impl<F: PrimeField> Gadgets<F> for PhasedBuilder<F> {
         Expr::cell(cell)
     }
 
-    fn tabulates(&self, function: &Piecewise) -> bool {
-        self.tables.iter().any(|table| matches!(&**table, Table::Values(values) if values.function == *function))
+    fn tabulates(&self, function: &Piecewise, shift: u32) -> bool {
+        let table = self.table_of(function).map(|(_, table)| table);
+        shift <= MAX_SHIFT && self.tables.len() <= MAX_TABLES && matches!(table.as_deref(), Some(Table::Values(_)))
     }
 
     /// The quotient is looked up with the function's value below it.
@@ -219,7 +220,7 @@ impl<F: PrimeField> Gadgets<F> for PhasedBuilder<F> {
         offset: i128,
     ) -> Expr<F> {
         let Some((at, table)) = self.table_of(function) else { return self.impossible() };
-        let (Table::Values(values), 1..=MAX_SHIFT) = (&*table, shift) else { return self.impossible() };
+        let Table::Values(values) = &*table else { return self.impossible() };
         self.note(Check::AtMost(shift));
         let quotient = self.quotient(expr, value, shift, 1);
         self.value_beside(at, values, quotient, field(offset), (value >> shift) as i128 + offset)

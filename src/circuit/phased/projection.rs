@@ -39,6 +39,9 @@ pub(super) enum Entry<F> {
     Cell(usize),
 }
 
+/// Cells and constants, each with what is added to it, and the factor of all cells.
+type Alike<F> = (Vec<(Entry<F>, F)>, F);
+
 /// What sums of a linear map have in common.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Found {
@@ -206,7 +209,7 @@ impl<F: PrimeField> PhasedBuilder<F> {
         for of @ Shared { weights, bias, inputs: x, outputs: y } in shared {
             // an input is a cell times a factor, the same in all vectors, and a constant: the weights have the factor, and the constant's
             // product with them is added to what comes out
-            let (mut columns, mut w): (Vec<Vec<Entry<F>>>, Vec<Vec<Entry<F>>>) = (vec![], vec![]);
+            let [mut columns, mut w]: [Vec<Vec<Entry<F>>>; 2] = [vec![], vec![]];
             let mut added: Vec<Vec<F>> = vec![vec![F::ZERO; of.len()]; x.len()];
             let mut beside: Vec<Vec<Vec<(usize, F)>>> = vec![vec![vec![]; of.len()]; x.len()];
             for (j, weights) in weights.iter().enumerate() {
@@ -269,7 +272,7 @@ impl<F: PrimeField> PhasedBuilder<F> {
     }
 
     /// Expressions as cells and constants with one factor for all cells, if they are of one cell at most and have that in common.
-    fn alike<'a>(&self, expressions: impl Iterator<Item = &'a Expr<F>>) -> Option<(Vec<(Entry<F>, F)>, F)>
+    fn alike<'a>(&self, expressions: impl Iterator<Item = &'a Expr<F>>) -> Option<Alike<F>>
     where
         F: 'a,
     {

@@ -241,6 +241,21 @@ fn quotients_that_others_read_are_looked_up_in_their_range() {
     }
 }
 
+/// Beyond the bits that the argument of `tables.rs` allows, quotients are range-checked and read from cells of their own.
+#[test]
+fn quotients_by_large_powers_are_looked_up_in_their_range() {
+    for (shift, beside) in [(48, 2), (49, 0), (60, 0)] {
+        let model = below_rescales([shift, shift]);
+        let circuit = tabled(5, &[Values], &model, &[7]);
+        let quotients = Runs::new(&circuit).values();
+        let own = quotients.iter().filter(|(row, _)| circuit.layout.copies.iter().all(|copy| copy.1 != *row));
+        assert_eq!((quotients.len(), own.count()), (3, beside), "{shift}");
+        let outputs = model.public_values(&model.trace(&[7]));
+        assert!(satisfied(&circuit, &circuit.layout.a, &outputs));
+        assert!(!satisfied(&circuit, &circuit.layout.a, &[outputs[0], outputs[1] + 1, outputs[2]]));
+    }
+}
+
 /// What has no entry has no value.
 #[test]
 fn arguments_beside_the_table_are_noticed() {

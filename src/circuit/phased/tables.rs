@@ -26,7 +26,7 @@
 //!
 //! Where `x` is a quotient by `2^s`, `s <= 48`, of an integer `v` of a magnitude below `2^127`, that is not known before: the cell holds `x` less
 //! a constant, and the limbs above it say that `v - 2^s x` has `s` bits. What it looks up is an entry of some table or of the range table, so
-//! that `x` is an integer of a magnitude below `2^131 (T + 1)` for `T` tags, of which there are fewer than `2^16`; so is `v - 2^s x` below `2^200`, and
+//! that `x` is an integer of a magnitude below `2^131 (T + 2)` for `T` tags, of which there are at most `2^16`; so is `v - 2^s x` below `2^200`, and
 //! in `[0, 2^s)`. There is one such `x`, that of the function's own table.
 //!
 //! For an element that looks up a segment:
@@ -60,6 +60,9 @@ const ENTRY_ROWS: usize = 2;
 
 /// Tags are multiples of `2^TAG_BITS`.
 const TAG_BITS: u32 = 131;
+
+/// The most tables beside which quotients are looked up with their values.
+pub(super) const MAX_TABLES: usize = 1 << 14;
 
 /// Tags of a table.
 const PLACES: usize = 4;

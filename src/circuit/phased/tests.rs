@@ -310,7 +310,7 @@ fn projected() -> Vec<IntegerModel> {
     let beside = |k: usize| -> Vec<i64> {
         let weight = |input: usize| match input {
             _ if input == k => 3 << 40,
-            _ if k % 10 == 0 && input == k + 1 => -5,
+            _ if k.is_multiple_of(10) && input == k + 1 => -5,
             _ => 0,
         };
         let own = (0..120).map(weight);

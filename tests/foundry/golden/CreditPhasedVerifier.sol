@@ -27,7 +27,7 @@ contract CreditPhasedVerifier {
     error PrecompileMissing();
 
     /// @notice Names the approved model: the digest of its verifying key.
-    bytes32 public constant MODEL_ID = 0x1baffe71300827be776a5adfd6c45970b1cf803a7ab8862f8a599fd832e07cd3;
+    bytes32 public constant MODEL_ID = 0x52ee400bfdc0590f604358dabc761c5fb14f7a896e63f444c199520eced4d56a;
 
     /// @notice outputs[0], "score", is the model's value times this scale.
     uint256 public constant OUTPUT0_SCALE = 17592186044416;
@@ -45,7 +45,7 @@ contract CreditPhasedVerifier {
     int256 private constant OUTPUT0_MIN = -107161918346192; // proved range of the output
     int256 private constant OUTPUT0_MAX = 136300470050272;
     // Keccak-256 of the verifying key and everything else that is fixed
-    uint256 private constant PROTOCOL_DIGEST = 0x1baffe71300827be776a5adfd6c45970b1cf803a7ab8862f8a599fd832e07cd3;
+    uint256 private constant PROTOCOL_DIGEST = 0x52ee400bfdc0590f604358dabc761c5fb14f7a896e63f444c199520eced4d56a;
     uint256 private constant MINUS_ONE = 0x30644e72e131a029b85045b68181585d2833e84879b9709143e1f593f0000000;
     // -omega^-12
     uint256 private constant MINUS_OMEGA_MINUS12 = 0x1722b04b3b0f9143b1742dadc20a97f41873bef1533fe7879a590ef331fcfcc7;
@@ -71,10 +71,10 @@ contract CreditPhasedVerifier {
     uint256 private constant MINUS_OMEGA_MINUS2 = 0x26f8aee75b98e8663054dc0a8f4aa78747e5c37603cad86cff9e07ee1c43bfcc;
     // -omega^-1
     uint256 private constant MINUS_OMEGA_MINUS1 = 0x2580851320f595ca8a679cc2157d8b7d4846bc8eed1b25b092d6dfa64b1c4e1e;
-    // -omega^676
-    uint256 private constant MINUS_OMEGA_676 = 0x214516013c51c9c257ca9299e39d3d7acba5864cdda00382ff93f7e0bd67845f;
+    // -omega^664
+    uint256 private constant MINUS_OMEGA_664 = 0x07fbcdb0de585eb1e6cd86302ced9f185b2e1dbd715c04ea6a8fc09c1b93ffaf;
     // of the Lagrange polynomials' numerator
-    uint256 private constant NUMERATOR_676_C0 = 0x0474fd01a81546296e437fd3080ad8a345c7e76b26138c30994c518a8154a61f;
+    uint256 private constant NUMERATOR_664_C0 = 0x2c8e604adea9dd26bf0238d145b7a1b803af01a14ebc2e688ba8b1f6d53d1b01;
     // of the Lagrange polynomials' numerator
     uint256 private constant NUMERATOR_0_C0 = 0x3058355f447953c1ade231a513e0f80710e9db4e679b02351f90fd168b040001;
     // of the Lagrange polynomials' numerator
@@ -120,26 +120,26 @@ contract CreditPhasedVerifier {
     uint256 private constant INTERPOLATION = 0x0ae40d87d78f5a107a23c7ed450224dee728428eeec3e903667f934df6c82c49;
     uint256 private constant INTERPOLATION_NEXT1 = 0x258040eb09a246193e2c7dc93c7f337e410ba5b98af5878ddd626245f937d3b8;
     // verifying key
-    uint256 private constant SIGMA0_0 = 0x03cfc931592c09a81b18a2e18f0994b539784ba52548bfd16335fe2f2b2d5684;
-    uint256 private constant SIGMA0_1 = 0x0b9a506e43f9a9d39a093ef24b18e52ccdf8c5f06c45eebaefef0ce9015afcf0;
+    uint256 private constant SIGMA0_0 = 0x25083304baacf76d8910cc8df7ca90a754ecc052b3a089c44fe2bb9d73b3bea7;
+    uint256 private constant SIGMA0_1 = 0x28bf16cf887ebe45e275eccebf985eb14da3e309d38ffaf106f19129fca981e3;
     // verifying key
-    uint256 private constant LINEAR0_0 = 0x2e39b7f2ce6df146f912c199f1738110857ca63331d279b1acaa05916e7462c7;
-    uint256 private constant LINEAR0_1 = 0x16d111939e6afe34feb6e9561b5110af9407e19c9c340d8b1a7ad912a92b9ac4;
+    uint256 private constant LINEAR0_0 = 0x08987f6df0af918d838dc0151b8d5d0f1c7df67fcf0020ef445fc3c02a763fab;
+    uint256 private constant LINEAR0_1 = 0x052585792c5dc9968b86e878d3cf70ed9f99e081f00fef864b51ad0972d2bc4c;
     // verifying key
-    uint256 private constant LINEAR1_0 = 0x18b89f79e6e51676db8ec07959560da538177a864e034f143ea21c8a1c249d32;
-    uint256 private constant LINEAR1_1 = 0x0f7ee520e7a83589c8b1142a442644745892a511f183b611e152185b525b8bf9;
+    uint256 private constant LINEAR1_0 = 0x2b875b383bf42e15d3b6ae11cb35b05f6b80b836d2403ffd81862a84006b284e;
+    uint256 private constant LINEAR1_1 = 0x2df9167b93791a1359d8c27399aca85e4b57da1d9a7b6338896d99d99e299301;
     // verifying key
-    uint256 private constant LINEAR2_0 = 0x1c53e3d63d3152fab7149d1b99571876fb38ae3b45f3cab38234b0b103b08829;
-    uint256 private constant LINEAR2_1 = 0x0ed29ae3f1c46d721deaecec49c6f1f8f8cb16afc5ddb33346daafff138b9d7c;
+    uint256 private constant LINEAR2_0 = 0x0455cd743cda3578eca982f53c760a120277dda0a8300c4ea74e8b9ae331c729;
+    uint256 private constant LINEAR2_1 = 0x062f9afb61a29f288456333de642d236b04cdee684651e6bc3bf558b804d2940;
     // verifying key
-    uint256 private constant LINEAR3_0 = 0x08a686f96ffad329f52d799ba1b5e67ad798deabb4a53957f93508cb945d151a;
-    uint256 private constant LINEAR3_1 = 0x2b7fe8e73a2c617788fd5a774def34f6020e57ec72f53d3ce0321faf86d43ba3;
+    uint256 private constant LINEAR3_0 = 0x058cf42cd0ab28102e5c21ed116df72f1db21272e08f461bf29a49c59bd138af;
+    uint256 private constant LINEAR3_1 = 0x2afa403a365c8ae636d0bd56614c5e3addb912413f2f5bdfdf34d4387956a1be;
     // verifying key
-    uint256 private constant LINEAR4_0 = 0x1fbef3560a95503cad4a53871b220fa20c0064cbd2eed168969a7c58f7adb7f5;
-    uint256 private constant LINEAR4_1 = 0x19daf77135fa39358b28acd23381cccb80e26471c211f582df902dd0b419d85e;
+    uint256 private constant LINEAR4_0 = 0x186cf5dc33e0aa9c1b46ec809a0db1b6d6a417e0994fd060eb03673b235b9e81;
+    uint256 private constant LINEAR4_1 = 0x1430632b2b20cf01340a2706ec8195fd7dc7927f8613d5cb438613ad096f06b8;
     // verifying key
-    uint256 private constant SIGMA_0 = 0x0cbddc0bd1535094088933fb68053a44211f5162cbc1998614283521a744df2d;
-    uint256 private constant SIGMA_1 = 0x021ccd5add95ba12b8e9dfda091a5e61e2a26b42729fca5afd2d8e5ef0202304;
+    uint256 private constant SIGMA_0 = 0x2ec36d84d6845a88edcf9769b711cee5d6c621b828113fd61dd5a48097fbc452;
+    uint256 private constant SIGMA_1 = 0x2d6eb7f5aae803acd17757570e63cbec6ba6576cd340064c4f9d87186a4274c8;
     // generator of G2, imaginary parts first
     uint256 private constant G2_0 = 0x198e9393920d483a7260bfb731fb5d25f1aa493335a9e71297e485b7aef312c2;
     uint256 private constant G2_1 = 0x1800deef121f1e76426a00665e5c4479674322d4f75edadd46debd5cd992f6ed;
@@ -179,7 +179,7 @@ contract CreditPhasedVerifier {
     uint256 private constant LAGRANGE_MINUS12_TO_MINUS1 = 0xae0;
     uint256 private constant LAGRANGE_MINUS12_TO_MINUS1_ROOTS = 0xb00;
     uint256 private constant LAGRANGE_0 = 0xb20;
-    uint256 private constant LAGRANGE_676 = 0xb40;
+    uint256 private constant LAGRANGE_664 = 0xb40;
     uint256 private constant SCALE = 0xb60;
     uint256 private constant NUMERATOR = 0xb80;
     uint256 private constant INSTANCE0 = 0xba0;
@@ -408,16 +408,16 @@ contract CreditPhasedVerifier {
             p := mload(LAGRANGE_MINUS12_TO_MINUS1_ROOTS)
             mstore(LAGRANGE_0, p)
             p := mulmod(p, add(x, MINUS_ONE), r)
-            mstore(LAGRANGE_676, p)
-            p := mulmod(p, add(x, MINUS_OMEGA_676), r)
+            mstore(LAGRANGE_664, p)
+            p := mulmod(p, add(x, MINUS_OMEGA_664), r)
             // the scale is complete
             mstore(SCALE, p)
             mstore(VANISHING, mulmod(t, p, r))
             // a write that the optimizer cannot follow: with via-IR it would otherwise keep all products on the stack
             mstore8(0, 0)
             // back from the last: x^n - 1, which Lagrange polynomials and selectors have, times all factors but one
-            mstore(LAGRANGE_676, mulmod(mulmod(t, mload(LAGRANGE_676), r), NUMERATOR_676_C0, r))
-            t := mulmod(t, add(x, MINUS_OMEGA_676), r)
+            mstore(LAGRANGE_664, mulmod(mulmod(t, mload(LAGRANGE_664), r), NUMERATOR_664_C0, r))
+            t := mulmod(t, add(x, MINUS_OMEGA_664), r)
             mstore(LAGRANGE_0, mulmod(mulmod(t, mload(LAGRANGE_0), r), NUMERATOR_0_C0, r))
             t := mulmod(t, add(x, MINUS_ONE), r)
             mstore(
@@ -499,7 +499,7 @@ contract CreditPhasedVerifier {
             let v := mload(LAGRANGE_0)
             v := add(
                 v,
-                mulmod(add(calldataload(OUTPUT0), mul(r, slt(calldataload(OUTPUT0), 0))), mload(LAGRANGE_676), r)
+                mulmod(add(calldataload(OUTPUT0), mul(r, slt(calldataload(OUTPUT0), 0))), mload(LAGRANGE_664), r)
             )
             mstore(INSTANCE0, v)
             // 1 on all rows but the last 12: 1 less their Lagrange polynomials
