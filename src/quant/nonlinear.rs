@@ -15,7 +15,7 @@ const SPARE_BITS: f64 = 2.0;
 
 /// Elements of a function, at least, for a table of all of its values to be worth its rows. The argument then has no spare bits, as each
 /// doubles the table; and its interval is rounded up, so that all layers of a model have the same function.
-const TABULATED: usize = 1 << 12;
+pub(super) const TABULATED: usize = 1 << 12;
 
 /// Bits of a reciprocal beyond those of the dividend: what its rounding changes in the result is at most `2^-4` of its unit.
 const RECIPROCAL_BITS: u32 = 3;

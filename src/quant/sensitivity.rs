@@ -4,6 +4,7 @@
 //! on the calibration data. What it reads is rounded, too, and the derivative of the operator says how much that shows.
 //! Everything here is an estimate: it decides scales, not ranges, and accuracy is measured afterwards.
 
+use super::nonlinear::TABULATED;
 use super::scales::Observed;
 use crate::graph::{FloatOp, Function, Graph};
 
@@ -36,7 +37,11 @@ pub(super) fn demands(graph: &Graph, i: usize, observed: &[Observed], precision:
             let terms = (product.inner as f64).sqrt();
             vec![by_gain(x, operands[1].greatest * terms), by_gain(operands[1], x.greatest * terms)]
         }
-        FloatOp::Function(function) => vec![by_gain(x, slope(function, x.lowest, x.highest))],
+        FloatOp::Function(function) => {
+            // of many elements the argument has no spare bit: each doubles the table of values
+            let spare = if graph.value_len(node.inputs[0]) >= TABULATED { 0.0 } else { 1.0 };
+            vec![cap((slope(function, x.lowest, x.highest) / error).log2().ceil() + spare, x, precision)]
+        }
         FloatOp::Quotient => vec![by_gain(x, 1.0 / operands[1].least), relative(operands[1])],
         FloatOp::Sqrt => vec![relative(x)],
         FloatOp::Round(_) => vec![jump(Observed { greatest: x.greatest.max(1.0), ..x })],

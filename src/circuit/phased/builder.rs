@@ -413,8 +413,9 @@ impl<F: PrimeField> PhasedBuilder<F> {
         !self.checks.is_empty() || !self.tables.is_empty()
     }
 
-    /// Append the tables, and tie the end of the running sum to its start.
+    /// Append the tables, and tie the end of the running sum to its start. Nothing follows.
     pub(super) fn finish(&mut self) {
+        (self.sums, self.horner_sums) = Default::default();
         if self.looks_up() {
             // what the last row reads below it, if anything, is in place: a look-up never is the last row of a gadget that
             // reads further
