@@ -211,9 +211,10 @@ impl<F: PrimeField> PhasedBuilder<F> {
             // product with them is added to what comes out
             let [mut columns, mut w]: [Vec<Vec<Entry<F>>>; 2] = [vec![], vec![]];
             let mut added: Vec<Vec<F>> = vec![vec![F::ZERO; of.len()]; x.len()];
-            let mut beside: Vec<Vec<Vec<(usize, F)>>> = vec![vec![vec![]; of.len()]; x.len()];
+            let mut beside: Vec<Vec<Vec<(usize, F)>>> = vec![];
             for (j, weights) in weights.iter().enumerate() {
                 if of.is_beside(weights) {
+                    beside.resize(x.len(), vec![vec![]; of.len()]);
                     for ((x, beside), added) in x.iter().zip(&mut beside).zip(&mut added) {
                         let (x, value) = inputs[x[j] as usize];
                         let cell = (!x.terms.is_empty()).then(|| self.scaled_cell(x, value));
